@@ -1,0 +1,171 @@
+"""Chat completions: request, response, stream chunk."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, Tag, model_validator
+
+from llm_api.protocol.sampling import GenerationRequest, StrictModel, invalid, string_or_array
+from llm_api.protocol.unsupported import Unsupported
+from llm_api.protocol.usage import Usage
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+class TextPart(StrictModel):
+    type: Literal["text"]
+    text: str
+
+
+Content = Annotated[
+    Annotated[str, Tag("<string>")] | Annotated[list[TextPart], Field(min_length=1), Tag("<array>")],
+    string_or_array("text parts"),
+]
+
+
+class SystemMessage(StrictModel):
+    role: Literal["system", "developer"]
+    content: Content
+    name: str | None = None
+
+
+class UserMessage(StrictModel):
+    role: Literal["user"]
+    content: Content
+    name: str | None = None
+
+
+class AssistantMessage(StrictModel):
+    """An earlier answer. The fields that answers carry as null are accepted as null."""
+
+    role: Literal["assistant"]
+    content: Content
+    name: str | None = None
+    refusal: Unsupported = None
+    audio: Unsupported = None
+    tool_calls: Unsupported = None
+    function_call: Unsupported = None
+
+
+class ToolMessage(StrictModel):
+    role: Literal["tool"]
+    content: Content
+    tool_call_id: str
+
+
+Message = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
+
+
+class TextFormat(StrictModel):
+    type: Literal["text"]
+
+
+class ChatCompletionRequest(GenerationRequest):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"model": "smollm2-135m-instruct", "messages": [{"role": "user", "content": "What is Kubernetes?"}]}]
+        }
+    )
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    """Older name of max_completion_tokens, which wins."""
+    max_completion_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    """Needs logprobs."""
+    store: Literal[False] | None = None
+    """Accepted, without effect."""
+    parallel_tool_calls: bool | None = None
+    """Accepted, without effect."""
+    prompt_cache_retention: Literal["in-memory", "in_memory", "24h"] | None = None
+    """Accepted, without effect."""
+    response_format: TextFormat | None = None
+    modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)] | None = None
+    tool_choice: Literal["none"] | None = None
+    function_call: Literal["none"] | None = None
+    tools: Unsupported = None
+    functions: Unsupported = None
+    audio: Unsupported = None
+    prediction: Unsupported = None
+    reasoning_effort: Unsupported = None
+    verbosity: Unsupported = None
+    web_search_options: Unsupported = None
+    moderation: Unsupported = None
+    prompt_cache_options: Unsupported = None
+
+    @model_validator(mode="after")
+    def _top_logprobs_need_logprobs(self) -> Self:
+        if self.top_logprobs is not None and not self.logprobs:
+            raise invalid("top_logprobs", "is only allowed when 'logprobs' is true")
+        return self
+
+    @property
+    def token_limit(self) -> int | None:
+        """At most this many completion tokens; None: as many as the context holds."""
+        return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+
+
+class TopLogprob(BaseModel):
+    token: str
+    logprob: float
+    bytes: list[int] | None
+
+
+class TokenLogprob(TopLogprob):
+    """`logprob` is finite: -9999.0 stands for impossible."""
+
+    top_logprobs: list[TopLogprob]
+
+
+class ChoiceLogprobs(BaseModel):
+    content: list[TokenLogprob] | None
+    refusal: None = None
+
+
+class AnswerMessage(BaseModel):
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    refusal: None = None
+
+
+class Choice(BaseModel):
+    index: int
+    message: AnswerMessage
+    logprobs: ChoiceLogprobs | None = None
+    finish_reason: FinishReason
+
+
+class ChatCompletion(BaseModel):
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Usage
+    system_fingerprint: str | None = Field(None, exclude_if=lambda value: value is None)
+
+
+class Delta(BaseModel):
+    """What one chunk adds. Fields that are None are left out."""
+
+    role: Literal["assistant"] | None = Field(None, exclude_if=lambda value: value is None)
+    content: str | None = Field(None, exclude_if=lambda value: value is None)
+
+
+class ChunkChoice(BaseModel):
+    index: int
+    delta: Delta
+    logprobs: ChoiceLogprobs | None = None
+    finish_reason: FinishReason | None = None
+
+
+class ChatCompletionChunk(BaseModel):
+    """`usage` is sent, null until the last chunk, when the request has include_usage; else the API leaves it out."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: Usage | None = None
+    system_fingerprint: str | None = Field(None, exclude_if=lambda value: value is None)

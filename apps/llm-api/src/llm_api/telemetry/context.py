@@ -1,0 +1,23 @@
+"""What is known of the request being served: written as it becomes known, read by the access log and the counters."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class RequestContext:
+    request_id: str
+    key_name: str | None = None
+    model: str | None = None
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    finish_reason: str | None = None
+
+
+REQUEST_CONTEXT: ContextVar[RequestContext] = ContextVar("request_context")
+
+
+def current_request() -> RequestContext:
+    """The context of the request being served; outside of any request a fresh one that nobody reads."""
+    return REQUEST_CONTEXT.get(RequestContext(request_id=""))
