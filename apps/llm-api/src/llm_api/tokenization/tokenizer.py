@@ -1,0 +1,100 @@
+"""A model's tokenizer.json: text to token ids and back."""
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from llm_api.tokenization.detokenizer import ByteDetokenizer, Detokenizer, StreamDetokenizer
+from llm_api.tokenization.end_of_text import read_eos_token_ids
+from llm_api.tokenization.token_bytes import token_bytes_from
+
+
+class Tokenizer:
+    """Safe to share between threads."""
+
+    def __init__(self, model_path: Path) -> None:
+        source = (model_path / "tokenizer.json").read_text(encoding="utf-8")
+        self._tokenizer = tokenizers.Tokenizer.from_str(source)
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        definition: dict[str, Any] = json.loads(source)
+        self._special_ids = {token["id"] for token in definition["added_tokens"] if token["special"]}
+        self._reads = token_bytes_from(definition["decoder"])
+        self._keeps_length = definition["normalizer"] is None
+        self._bytes: dict[int, bytes] = {}
+        self._text_bytes: dict[int, bytes] = dict.fromkeys(self._special_ids, b"")
+        self.eos_token_ids = read_eos_token_ids(model_path, self._tokenizer.token_to_id)
+
+    @property
+    def vocab_size(self) -> int:
+        return self._tokenizer.get_vocab_size()
+
+    def encode(self, text: str, add_special_tokens: bool) -> list[int]:
+        return self.encode_batch([text], add_special_tokens)[0]
+
+    def encode_batch(self, texts: Sequence[str], add_special_tokens: bool) -> list[list[int]]:
+        """The strings of special tokens within a text become those tokens, as transformers has it.
+
+        Runs outside the GIL, unlike the library's own `encode`; surrogates that stand alone become U+FFFD.
+        """
+        whole = [_without_lone_surrogates(text) for text in texts]
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(whole, add_special_tokens=add_special_tokens)]
+
+    def least_tokens(self, text: str) -> int:
+        """A lower bound of the text's length in tokens, known without encoding it; 0 where there is none."""
+        return len(text) // self._longest_token if self._keeps_length else 0
+
+    def decode(self, ids: Sequence[int]) -> str:
+        detokenizer = self.detokenizer()
+        return detokenizer.push(ids) + detokenizer.flush()
+
+    def detokenizer(self, after: Sequence[int] = ()) -> Detokenizer:
+        """For the text of ids that continue `after`; at a text's start some vocabularies drop a space."""
+        if self._reads is None:
+            return StreamDetokenizer(self._tokenizer, after)
+        return ByteDetokenizer(self._bytes_of_text, 0 if after else self._reads.strip_start)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes of one token, also a special one; none for an id outside the vocabulary."""
+        known = self._bytes.get(token_id)
+        if known is None:
+            known = self._bytes[token_id] = self._read_bytes(token_id)
+        return known
+
+    def token_text(self, token_id: int) -> str:
+        r"""One token's text. One that is no whole characters reads `bytes:\xe2\x82`, as OpenAI writes it."""
+        token_bytes = self.token_bytes(token_id)
+        try:
+            return token_bytes.decode()
+        except UnicodeDecodeError:
+            return "bytes:" + "".join(f"\\x{byte:02x}" for byte in token_bytes)
+
+    def _bytes_of_text(self, token_id: int) -> bytes:
+        known = self._text_bytes.get(token_id)
+        if known is None:
+            known = self._text_bytes[token_id] = self.token_bytes(token_id)
+        return known
+
+    def _read_bytes(self, token_id: int) -> bytes:
+        token = self._tokenizer.id_to_token(token_id)
+        if token is None:
+            return b""
+        if token_id in self._special_ids:
+            return token.encode()
+        return self._reads.of(token) if self._reads else self._tokenizer.decode([token_id]).encode()
+
+    @cached_property
+    def _longest_token(self) -> int:
+        return max(map(len, self._tokenizer.get_vocab()))
+
+
+def _without_lone_surrogates(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

@@ -1,0 +1,33 @@
+"""Small tokenizer.json folders of the kinds that model families use."""
+
+import json
+from pathlib import Path
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+WORDS = ["▁", "▁hello", "▁world", "h", "e", "l", "o", "w", "r", "d", "é", "▁▁"]
+
+
+def byte_fallback(folder: Path) -> Path:
+    """As Llama 2 and Mistral: metaspace for spaces, <0xNN> for what the vocabulary lacks."""
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *WORDS]
+    model = models.BPE({piece: rank for rank, piece in enumerate(pieces)}, [], unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    return _saved(tokenizer, folder)
+
+
+def metaspace(folder: Path) -> Path:
+    """A decoder that needs the tokens around a token: the library's own stream decodes it."""
+    tokenizer = Tokenizer(models.BPE({piece: rank for rank, piece in enumerate(["<unk>", "<s>", "</s>", *WORDS])}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    return _saved(tokenizer, folder)
+
+
+def _saved(tokenizer: Tokenizer, folder: Path) -> Path:
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in ("<unk>", "<s>", "</s>")])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<s>", "eos_token": "</s>"}))
+    return folder
