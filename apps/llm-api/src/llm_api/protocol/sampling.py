@@ -5,7 +5,7 @@ Every field may be null, which means absent. Ranges are OpenAI's where OpenAI ha
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 Penalty = Annotated[float, Field(ge=-2, le=2)]
@@ -22,9 +22,7 @@ def json_kind(value: Any) -> str | None:
 
 
 def string_or_array(array: str) -> Discriminator:
-    return Discriminator(
-        json_kind, custom_error_type="invalid_type", custom_error_message=f"should be a string or an array of {array}"
-    )
+    return Discriminator(json_kind, custom_error_type="invalid_type", custom_error_message=f"should be a string or an array of {array}")
 
 
 def invalid(param: str, message: str, code: str = "invalid_value") -> PydanticCustomError:
@@ -33,7 +31,9 @@ def invalid(param: str, message: str, code: str = "invalid_value") -> PydanticCu
 
 
 class StrictModel(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        strict=True, extra="forbid", allow_inf_nan=False, frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
 
 
 class StreamOptions(StrictModel):
@@ -67,7 +67,7 @@ class GenerationRequest(StrictModel):
     stop: (
         Annotated[
             Annotated[StopString, Tag("<string>")]
-            | Annotated[list[StopString], Field(min_length=1, max_length=4), Tag("<array>")],
+            | Annotated[list[StopString], Field(min_length=1, max_length=4), FailFast(), Tag("<array>")],
             string_or_array("1 to 4 strings"),
         ]
         | None

@@ -18,6 +18,7 @@ class ServiceHealth:
     phase: Phase
     progressing: bool
     detail: str
+    max_num_seqs: int | None = None  # sequences decoded in one step, once known: admission counts from it
 
 
 class ModelService(Protocol):

@@ -62,7 +62,9 @@ class Metrics:
         self.e2e = Histogram("llm_e2e_request_latency_seconds", "From arrival to the end.", buckets=END_TO_END, registry=registry)
         self.prompt_tokens = Counter("llm_prompt_tokens", "Prompt tokens of finished requests.", registry=registry)
         self.generation_tokens = Counter("llm_generation_tokens", "Tokens generated for finished requests.", registry=registry)
-        self.request_prompt_tokens = Histogram("llm_request_prompt_tokens", "Prompt tokens of a request.", buckets=TOKENS, registry=registry)
+        self.request_prompt_tokens = Histogram(
+            "llm_request_prompt_tokens", "Prompt tokens of a request.", buckets=TOKENS, registry=registry
+        )
         self.request_generation_tokens = Histogram(
             "llm_request_generation_tokens", "Tokens generated for a request.", buckets=TOKENS, registry=registry
         )
