@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Tag, model_validator
 
 from llm_api.protocol.sampling import GenerationRequest, StrictModel, invalid, string_or_array
 from llm_api.protocol.unsupported import Unsupported
@@ -17,7 +17,7 @@ class TextPart(StrictModel):
 
 
 Content = Annotated[
-    Annotated[str, Tag("<string>")] | Annotated[list[TextPart], Field(min_length=1), FailFast(), Tag("<array>")],
+    Annotated[str, Tag("<string>")] | Annotated[list[TextPart], Field(min_length=1, fail_fast=True), Tag("<array>")],
     string_or_array("text parts"),
 ]
 
@@ -38,12 +38,12 @@ class AssistantMessage(StrictModel):
     """An earlier answer. The fields that answers carry as null are accepted as null."""
 
     role: Literal["assistant"]
-    content: Content
-    name: str | None = None
-    refusal: Unsupported = None
-    audio: Unsupported = None
     tool_calls: Unsupported = None
     function_call: Unsupported = None
+    audio: Unsupported = None
+    refusal: Unsupported = None
+    content: Content
+    name: str | None = None
 
 
 class ToolMessage(StrictModel):
@@ -66,7 +66,7 @@ class ChatCompletionRequest(GenerationRequest):
         }
     )
 
-    messages: Annotated[list[Message], Field(min_length=1), FailFast()]
+    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
     max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     """Older name of max_completion_tokens, which wins."""
     max_completion_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
@@ -80,7 +80,7 @@ class ChatCompletionRequest(GenerationRequest):
     prompt_cache_retention: Literal["in-memory", "in_memory", "24h"] | None = None
     """Accepted, without effect."""
     response_format: TextFormat | None = None
-    modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1), FailFast()] | None = None
+    modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1, fail_fast=True)] | None = None
     tool_choice: Literal["none"] | None = None
     function_call: Literal["none"] | None = None
     tools: Unsupported = None

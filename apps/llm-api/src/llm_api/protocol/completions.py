@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from llm_api.protocol.sampling import GenerationRequest, invalid
 from llm_api.protocol.unsupported import Unsupported
@@ -11,7 +11,7 @@ from llm_api.protocol.usage import Usage
 DEFAULT_MAX_TOKENS = 16
 
 TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
-TokenIds = Annotated[list[TokenId], Field(min_length=1), FailFast()]
+TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
 
 
 def _prompt_kind(value: Any) -> str | None:
@@ -26,9 +26,9 @@ def _prompt_kind(value: Any) -> str | None:
 
 Prompt = Annotated[
     Annotated[str, Tag("<string>")]
-    | Annotated[list[str], Field(min_length=1), FailFast(), Tag("<strings>")]
+    | Annotated[list[str], Field(min_length=1, fail_fast=True), Tag("<strings>")]
     | Annotated[TokenIds, Tag("<tokens>")]
-    | Annotated[list[TokenIds], FailFast(), Tag("<arrays>")],
+    | Annotated[list[TokenIds], Field(fail_fast=True), Tag("<arrays>")],
     Discriminator(
         _prompt_kind,
         custom_error_type="invalid_type",

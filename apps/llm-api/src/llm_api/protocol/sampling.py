@@ -5,7 +5,7 @@ Every field may be null, which means absent. Ranges are OpenAI's where OpenAI ha
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 Penalty = Annotated[float, Field(ge=-2, le=2)]
@@ -67,7 +67,7 @@ class GenerationRequest(StrictModel):
     stop: (
         Annotated[
             Annotated[StopString, Tag("<string>")]
-            | Annotated[list[StopString], Field(min_length=1, max_length=4), FailFast(), Tag("<array>")],
+            | Annotated[list[StopString], Field(min_length=1, max_length=4, fail_fast=True), Tag("<array>")],
             string_or_array("1 to 4 strings"),
         ]
         | None
