@@ -1,0 +1,56 @@
+"""What can go wrong between a model's address and a folder that can be served. Each message is one line for the operator."""
+
+
+class WeightsError(Exception):
+    """`exit_code` follows sysexits.h, so that a script can tell a bad address from a full disk."""
+
+    exit_code = 65  # EX_DATAERR
+
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        super().__init__(" ".join(message.split()))
+        self.exit_code = exit_code or type(self).exit_code
+
+
+class BadModelUri(WeightsError):
+    exit_code = 78  # EX_CONFIG
+
+
+class RemoteCodeRefused(WeightsError):
+    exit_code = 78
+
+
+class ModelNotFound(WeightsError):
+    exit_code = 66  # EX_NOINPUT
+
+
+class UnreadableModel(WeightsError):
+    exit_code = 66
+
+
+class IncompleteModel(WeightsError):
+    """A file that serving needs is missing or cut short."""
+
+
+class UnsupportedModel(WeightsError):
+    """Pickled weights, an unknown architecture or an unknown quantization."""
+
+
+class WrongChecksum(WeightsError):
+    def __init__(self, name: str, expected: str, actual: str, remedy: str = "It was removed; try again.") -> None:
+        super().__init__(f"{name} has the wrong checksum: expected sha256 {expected}, got {actual}. {remedy}")
+
+
+class SourceUnreachable(WeightsError):
+    exit_code = 69  # EX_UNAVAILABLE
+
+
+class NotAuthorised(WeightsError):
+    exit_code = 77  # EX_NOPERM
+
+
+class DiskFull(WeightsError):
+    exit_code = 74  # EX_IOERR
+
+
+class CacheNotWritable(WeightsError):
+    exit_code = 73  # EX_CANTCREAT

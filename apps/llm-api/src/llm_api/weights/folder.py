@@ -1,0 +1,104 @@
+"""What a model folder must hold to be served, checked by name and by header: nothing is loaded."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from llm_api.weights.errors import IncompleteModel, ModelNotFound, UnreadableModel, UnsupportedModel
+
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+SLOW_TOKENIZERS = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json", "vocab.txt", "tekken.json")
+_INDEX = "model.safetensors.index.json"
+
+
+@dataclass(frozen=True, slots=True)
+class FolderFacts:
+    model_type: str
+    has_tokenizer: bool  # tokenizer.json; else it can be made from another tokenizer file
+    has_remote_code: bool
+
+
+def inspect(folder: Path) -> FolderFacts:
+    names = _listing(folder)
+    config = _config(folder, names)
+    _check_weights(folder, names)
+    has_tokenizer = "tokenizer.json" in names
+    if not has_tokenizer and not names.intersection(SLOW_TOKENIZERS):
+        others = ", ".join(SLOW_TOKENIZERS)
+        raise IncompleteModel(f"{folder} has no tokenizer.json, nor a tokenizer file that it could be made from ({others}).")
+    return FolderFacts(config["model_type"], has_tokenizer, _has_remote_code(folder, config))
+
+
+def _listing(folder: Path) -> set[str]:
+    if not folder.exists():
+        raise ModelNotFound(f"{folder} does not exist. MODEL_PATH (or file://) names a model folder or a .gguf file.")
+    if not folder.is_dir():
+        raise UnsupportedModel(f"{folder} is neither a folder nor a .gguf file.")
+    try:
+        return {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise UnreadableModel(f"cannot read {folder}: {error.strerror}.") from error
+
+
+def _config(folder: Path, names: set[str]) -> dict[str, Any]:
+    if "config.json" not in names:
+        if ggufs := sorted(name for name in names if name.endswith(".gguf")):
+            raise IncompleteModel(f"{folder} has no config.json. For its GGUF set MODEL_PATH={folder / ggufs[0]}.")
+        raise IncompleteModel(f"{folder} has no config.json.")
+    config = _json(folder / "config.json")
+    if not isinstance(config.get("model_type"), str):
+        raise IncompleteModel(f"{folder / 'config.json'} names no model_type.")
+    return config
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UnreadableModel(f"cannot read {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise IncompleteModel(f"{path} is not valid JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise IncompleteModel(f"{path} is not a JSON object.")
+    return content
+
+
+def _check_weights(folder: Path, names: set[str]) -> None:
+    weights = {name for name in names if name.endswith(".safetensors")}
+    if not weights:
+        raise no_safe_weights(str(folder), names)
+    if _INDEX in names:
+        missing = sorted(set(_json(folder / _INDEX).get("weight_map", {}).values()) - weights)
+        if missing:
+            raise IncompleteModel(f"{folder} has no {missing[0]}, which {_INDEX} names ({len(missing)} such).")
+    for name in sorted(weights):
+        _check_header(folder / name)
+
+
+def _check_header(path: Path) -> None:
+    """A truncated file shows here: its header tells how long it must be."""
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except SafetensorError as error:
+        raise IncompleteModel(f"{path} is truncated or not safetensors: {error}.") from error
+    except OSError as error:
+        raise UnreadableModel(f"cannot read {path}: {error.strerror or error}.") from error
+
+
+def no_safe_weights(where: str, names: set[str]) -> UnsupportedModel | IncompleteModel:
+    pickles = sorted(name for name in names if name.endswith(PICKLES))
+    if pickles:
+        return UnsupportedModel(
+            f"{where} has only pickled weights ({', '.join(pickles[:3])}), which can run code when loaded. "
+            "Use a safetensors or GGUF version of the model."
+        )
+    return IncompleteModel(f"{where} has no *.safetensors.")
+
+
+def _has_remote_code(folder: Path, config: dict[str, Any]) -> bool:
+    tokenizer_config = folder / "tokenizer_config.json"
+    return "auto_map" in config or (tokenizer_config.exists() and "auto_map" in _json(tokenizer_config))

