@@ -72,11 +72,14 @@ class MethodNotAllowed(ApiError):
 
 
 class RequestTimeout(ApiError):
-    """The client took too long to send its body."""
+    """The client took too long to send its body. The connection ends, so that the rest of it is not waited for."""
 
     status = 408
     type = "invalid_request_error"
     code = "request_timeout"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"connection": "close"})
 
 
 class BodyTooLarge(ApiError):

@@ -1,12 +1,14 @@
 """What is known of the request being served: written as it becomes known, read by the access log and the counters."""
 
+import time
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
 class RequestContext:
     request_id: str
+    arrived: float = field(default_factory=time.monotonic)
     key_name: str | None = None
     model: str | None = None
     prompt_tokens: int = 0

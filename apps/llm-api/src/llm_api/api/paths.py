@@ -1,0 +1,13 @@
+"""Which paths need no key, and which serve the model."""
+
+OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/docs", "/openapi.json"})
+DOCS_ASSETS = "/docs/assets"
+MODEL_PATHS = "/v1/"
+
+
+def is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(DOCS_ASSETS + "/")
+
+
+def serves_model(path: str) -> bool:
+    return path.startswith(MODEL_PATHS)

@@ -1,0 +1,99 @@
+"""An event stream: real status for early failures, an error event for late ones, comments in silence."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractContextManager, aclosing
+from typing import cast
+
+from pydantic import BaseModel
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from llm_api.api.alongside import alongside
+from llm_api.api.cutoff import ClientLeft, Cutoff
+from llm_api.api.errors import as_api_error
+from llm_api.settings import Settings
+
+DONE = b"data: [DONE]\n\n"
+COMMENT = b": keep-alive\n\n"
+
+
+class EventStream(Response):
+    """Sends each chunk as it comes. The status is held back until the first chunk, at most FIRST_TOKEN_TIMEOUT."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        chunks: AsyncIterator[BaseModel],
+        places: AbstractContextManager[None],
+        cutoff: Cutoff,
+        settings: Settings,
+        left_out: set[str] | None,
+    ) -> None:
+        """`places`: held for as long as the stream lasts. `left_out`: fields of the chunks that are not sent."""
+        self.status_code = 200
+        self.background = None
+        self.init_headers({"cache-control": "no-cache", "x-accel-buffering": "no"})
+        self._chunks = cast(AsyncGenerator[BaseModel, None], chunks)  # closed when the stream ends early
+        self._places = places
+        self._cutoff = cutoff
+        self._settings = settings
+        self._left_out = left_out
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        output = _Output(send, self.raw_headers)
+        try:
+            with self._places:
+                await self._send_chunks(output, receive)
+            await output.end(DONE)
+        except ClientLeft:
+            raise
+        except Exception as error:
+            if not output.started:
+                raise
+            await output.end(b"data: %b\n\n" % as_api_error(error).response().model_dump_json().encode())
+
+    async def _send_chunks(self, output: "_Output", receive: Receive) -> None:
+        async with aclosing(self._chunks) as chunks, self._cutoff.armed(receive), alongside(self._fill_silence(output)):
+            async for chunk in chunks:
+                await output.write(b"data: %b\n\n" % chunk.model_dump_json(exclude=self._left_out).encode())
+
+    async def _fill_silence(self, output: "_Output") -> None:
+        clock, interval = asyncio.get_running_loop().time, self._settings.sse_keepalive
+        first = clock() + self._settings.first_token_timeout
+        while True:
+            due = output.last_write + interval if output.started else first
+            if (delay := due - clock()) > 0:
+                await asyncio.sleep(min(delay, interval))
+            else:
+                await output.write(COMMENT if output.started else b"")
+
+
+class _Output:
+    """The response's writing side: the status goes out with the first write."""
+
+    def __init__(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+        self.started = False
+        self.last_write = 0.0
+        self._send = send
+        self._headers = headers
+        self._clock = asyncio.get_running_loop().time
+        self._opening = asyncio.Lock()
+
+    async def write(self, data: bytes) -> None:
+        if not self.started:
+            await self._open()
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        self.last_write = self._clock()
+
+    async def end(self, data: bytes) -> None:
+        if not self.started:
+            await self._open()
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+    async def _open(self) -> None:
+        async with self._opening:
+            if not self.started:
+                await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
+                self.started = True

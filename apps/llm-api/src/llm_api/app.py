@@ -1,0 +1,83 @@
+"""The applications: wiring, nothing else."""
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from llm_api import __version__
+from llm_api.api.access_log import AccessLogMiddleware
+from llm_api.api.admission import Admission, AdmissionMiddleware
+from llm_api.api.auth import AuthMiddleware
+from llm_api.api.body import BodyReader
+from llm_api.api.chat.router import chat_router
+from llm_api.api.completions.router import completions_router
+from llm_api.api.errors import ErrorMiddleware, pass_on
+from llm_api.api.gate import GateMiddleware
+from llm_api.api.generation import Generation
+from llm_api.api.health.router import health_router
+from llm_api.api.keys import ApiKeys
+from llm_api.api.models.router import models_router
+from llm_api.api.openapi import install_openapi
+from llm_api.api.paths import DOCS_ASSETS
+from llm_api.api.request_id import RequestIdMiddleware
+from llm_api.lifecycle import Lifecycle
+from llm_api.protocol.chat import ChatCompletionChunk, ChatCompletionRequest
+from llm_api.protocol.completions import CompletionRequest
+from llm_api.service.model_service import ModelService
+from llm_api.settings import Settings
+from llm_api.telemetry.metrics import Metrics
+from llm_api.web.docs import mount_docs
+
+DESCRIPTION = "An OpenAI-compatible API on a continuous-batching torch engine."
+HANDLERS = frozenset(
+    {"/v1/chat/completions", "/v1/completions", "/v1/models", "/healthz", "/livez", "/readyz", "/metrics", "/docs", "/openapi.json"}
+)
+
+
+def create_app(settings: Settings, service: ModelService, metrics: Metrics, lifecycle: Lifecycle) -> FastAPI:
+    """The API; with the probes and metrics too, unless MANAGEMENT_PORT serves them. Raises ApiKeysError."""
+    admission = Admission(settings, service, metrics)
+    generation = Generation(settings, service, lifecycle, admission, BodyReader(int(settings.max_body_size), settings.body_timeout))
+    app = _fastapi(
+        Middleware(RequestIdMiddleware),
+        Middleware(AccessLogMiddleware, metrics, HANDLERS),
+        Middleware(ErrorMiddleware),
+        Middleware(GateMiddleware, service, lifecycle, metrics),
+        Middleware(AuthMiddleware, ApiKeys(settings.api_keys, settings.api_keys_file)),
+        Middleware(AdmissionMiddleware, admission),
+    )
+    app.include_router(chat_router(generation))
+    app.include_router(completions_router(generation))
+    app.include_router(models_router(service))
+    if settings.management_port is None:
+        app.include_router(health_router(service, lifecycle, metrics))
+    mount_docs(app, page="/docs", assets=DOCS_ASSETS)
+    install_openapi(app, ChatCompletionRequest, ChatCompletionChunk, CompletionRequest)
+    return app
+
+
+def create_management_app(service: ModelService, metrics: Metrics, lifecycle: Lifecycle) -> FastAPI:
+    """The probes and metrics alone, without keys."""
+    app = _fastapi(Middleware(RequestIdMiddleware), Middleware(ErrorMiddleware))
+    app.include_router(health_router(service, lifecycle, metrics))
+    return app
+
+
+def _fastapi(*middleware: Middleware) -> FastAPI:
+    return FastAPI(
+        title="llm-api",
+        version=__version__,
+        description=DESCRIPTION,
+        middleware=middleware,
+        exception_handlers={HTTPException: pass_on},
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

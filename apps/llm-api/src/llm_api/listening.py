@@ -1,0 +1,54 @@
+"""The sockets: bound before anything is loaded, and only where the settings allow."""
+
+import errno
+import ipaddress
+import socket
+
+from llm_api.settings import Settings
+
+BACKLOG = 2048
+
+
+class StartError(Exception):
+    """Why the server does not start: one line that names the setting and the fix."""
+
+    exit_code = 2
+
+
+def check_startable(settings: Settings) -> None:
+    """Raises StartError."""
+    has_keys = settings.api_keys or settings.api_keys_file or settings.allow_anonymous
+    if not has_keys and not _is_loopback(settings.host):
+        raise StartError(
+            f"HOST {settings.host} is open to others and there are no API keys: set API_KEYS_FILE"
+            " (`llm-api keys new NAME` makes an entry), or ALLOW_ANONYMOUS=true to serve anyone."
+        )
+    if settings.drain_timeout < settings.request_timeout:
+        raise StartError(
+            f"DRAIN_TIMEOUT ({settings.drain_timeout:g}) is less than REQUEST_TIMEOUT ({settings.request_timeout:g}):"
+            " a shutdown would cut requests short. Raise the one or lower the other."
+        )
+
+
+def bind(host: str, port: int, setting: str = "PORT") -> socket.socket:
+    """A listening socket. Raises StartError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::")
+    except OSError as error:
+        fix = f"stop the process that uses it or set {setting}" if error.errno == errno.EADDRINUSE else f"check HOST and {setting}"
+        raise StartError(f"Cannot listen on {host} port {port}: {error.strerror or error}; {fix}.") from None
+
+
+def url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,120 @@
+"""Runs the API under uvicorn from the first bound socket to the exit code."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import structlog
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+
+from llm_api.api.keys import ApiKeysError
+from llm_api.app import create_app, create_management_app
+from llm_api.http_protocol import HttpProtocol
+from llm_api.lifecycle import Lifecycle
+from llm_api.listening import StartError, bind, check_startable, url_of
+from llm_api.service.model_service import ModelService
+from llm_api.settings import Settings
+from llm_api.shutdown import Shutdown
+from llm_api.telemetry.metrics import Metrics
+
+LAST_BYTES = 5  # seconds for connections to take what was written, once nothing is in flight
+SERVICE_STOP = 8.0  # seconds; the service itself gives its engine 5
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    url: str
+    management_url: str | None
+
+
+def run(settings: Settings, service: ModelService, metrics: Metrics, on_listening: Callable[[Addresses], None] | None = None) -> int:
+    """`serve` in an event loop of its own."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(serve(settings, service, metrics, on_listening))
+
+
+async def serve(
+    settings: Settings, service: ModelService, metrics: Metrics, on_listening: Callable[[Addresses], None] | None = None
+) -> int:
+    """Serves until a signal or the service's failure; returns the exit code. `on_listening` is told the real ports."""
+    log, lifecycle = structlog.stdlib.get_logger("llm_api.server"), Lifecycle()
+    try:
+        check_startable(settings)
+        servers, addresses = _listen(settings, service, metrics, lifecycle)
+    except (StartError, ApiKeysError) as error:
+        log.error("not started", reason=str(error))
+        return StartError.exit_code
+    log.info("listening", url=addresses.url, management_url=addresses.management_url)
+    if on_listening:
+        on_listening(addresses)
+    shutdown = Shutdown(settings, service, lifecycle)
+    with shutdown.taking_signals():
+        try:
+            return await _serve_until(shutdown, service, servers)
+        finally:
+            await _stop(service)
+            log.info("stopped")
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to Shutdown: uvicorn would close its listener on the first."""
+
+    def __init__(self, app: FastAPI, listener: socket.socket, settings: Settings) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=HttpProtocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=settings.keep_alive_timeout,
+                timeout_graceful_shutdown=LAST_BYTES,
+            )
+        )
+        self._listener = listener
+
+    async def run_until_exit(self) -> None:
+        await self.serve(sockets=[self._listener])
+
+    def leave(self, now: bool) -> None:
+        self.should_exit, self.force_exit = True, now
+        if now:
+            self.config.timeout_graceful_shutdown = 0
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _listen(settings: Settings, service: ModelService, metrics: Metrics, lifecycle: Lifecycle) -> tuple[list[_Server], Addresses]:
+    apps = [(create_app(settings, service, metrics, lifecycle), settings.port, "PORT")]
+    if settings.management_port is not None:
+        apps.append((create_management_app(service, metrics, lifecycle), settings.management_port, "MANAGEMENT_PORT"))
+    listeners = [bind(settings.host, port, setting) for _, port, setting in apps]
+    servers = [_Server(app, listener, settings) for (app, _, _), listener in zip(apps, listeners, strict=True)]
+    urls = [url_of(listener) for listener in listeners]
+    return servers, Addresses(urls[0], urls[1] if len(urls) > 1 else None)
+
+
+async def _serve_until(shutdown: Shutdown, service: ModelService, servers: list[_Server]) -> int:
+    serving = [asyncio.create_task(server.run_until_exit()) for server in servers]
+    try:
+        await service.start()
+        return await shutdown.wait()
+    finally:
+        for server in servers:
+            server.leave(shutdown.now)
+        await asyncio.gather(*serving)
+
+
+async def _stop(service: ModelService) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SERVICE_STOP):
+            await service.stop()

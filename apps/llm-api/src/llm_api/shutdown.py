@@ -1,0 +1,99 @@
+"""How the server leaves: on SIGTERM or SIGINT in good order, on a second signal now, on a failed model with an error."""
+
+import asyncio
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from llm_api.lifecycle import Lifecycle
+from llm_api.protocol.errors import EngineFailed, Unavailable
+from llm_api.service.model_service import ModelService
+from llm_api.settings import Settings
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+ERROR_DELIVERY = 2.0  # seconds for requests in flight to send their last error
+
+
+class Shutdown:
+    def __init__(self, settings: Settings, service: ModelService, lifecycle: Lifecycle) -> None:
+        self._settings = settings
+        self._service = service
+        self._lifecycle = lifecycle
+        self._requested = asyncio.Event()
+        self._repeated = asyncio.Event()
+        self._signal = signal.SIGTERM
+        self._log = structlog.stdlib.get_logger("llm_api.shutdown")
+
+    @property
+    def now(self) -> bool:
+        """A second signal came: nothing is waited for."""
+        return self._repeated.is_set()
+
+    @contextmanager
+    def taking_signals(self) -> Iterator[None]:
+        """Signals can be taken in the main thread alone; elsewhere the caller ends the server by cancelling it."""
+        loop = asyncio.get_running_loop()
+        signals = SIGNALS if threading.current_thread() is threading.main_thread() else ()
+        for number in signals:
+            loop.add_signal_handler(number, self.request, number)
+        try:
+            yield
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+    def request(self, number: signal.Signals) -> None:
+        (self._repeated if self._requested.is_set() else self._requested).set()
+        self._signal = number
+
+    async def wait(self) -> int:
+        """Returns the process's exit code once nothing more is to be served."""
+        failed = asyncio.ensure_future(self._service.wait_failed())
+        left, repeated = asyncio.ensure_future(self._leave()), asyncio.ensure_future(self._repeated.wait())
+        try:
+            await asyncio.wait({failed, left, repeated}, return_when=asyncio.FIRST_COMPLETED)
+            if failed.done():
+                return await self._fail(failed.result())
+            return left.result() if left.done() else 128 + self._signal
+        finally:
+            for task in (failed, left, repeated):
+                task.cancel()
+
+    async def _leave(self) -> int:
+        await self._requested.wait()
+        lame_duck = self._lame_duck_seconds()
+        self._lifecycle.begin_lame_duck()
+        self._log.info("leaving", signal=self._signal.name, lame_duck_seconds=lame_duck, in_flight=self._lifecycle.in_flight)
+        await asyncio.sleep(lame_duck)
+        self._lifecycle.begin_drain()
+        self._log.info("draining", in_flight=self._lifecycle.in_flight, drain_timeout=self._settings.drain_timeout)
+        if not await self._idle_within(self._settings.drain_timeout):
+            self._log.warning("DRAIN_TIMEOUT reached; ending what is in flight", in_flight=self._lifecycle.in_flight)
+            self._lifecycle.cut_all(Unavailable("The server shut down before the request ended; try again.", retry_after=1))
+            await self._idle_within(ERROR_DELIVERY)
+        return 0
+
+    async def _fail(self, reason: str) -> int:
+        self._log.error("the model cannot serve any more", reason=reason, in_flight=self._lifecycle.in_flight)
+        self._lifecycle.begin_drain()
+        if not await self._idle_within(ERROR_DELIVERY):
+            self._lifecycle.cut_all(EngineFailed("The engine failed while the request ran; try again."))
+            await self._idle_within(ERROR_DELIVERY / 2)
+        return 1
+
+    async def _idle_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._lifecycle.idle()
+        except TimeoutError:
+            return False
+        return True
+
+    def _lame_duck_seconds(self) -> float:
+        """None for a person who pressed Ctrl-C, nor while not ready: then nobody sends requests here."""
+        interactive = self._signal is signal.SIGINT and sys.stderr.isatty()
+        return 0 if interactive or self._service.health().phase != "ready" else self._settings.lame_duck_seconds

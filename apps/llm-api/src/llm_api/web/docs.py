@@ -1,0 +1,38 @@
+"""The API's documentation page, with assets from an installed package instead of a CDN."""
+
+from importlib.resources import files
+
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, Response
+
+from llm_api.protocol.errors import NotFound
+
+ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
+POLICY = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+
+
+def mount_docs(app: FastAPI, page: str, assets: str) -> None:
+    """Serves the page at `page` and what it loads under `assets`; the browser is told to load from here alone."""
+    folder = files("fastapi_offline") / "static"
+    html = get_swagger_ui_html(
+        openapi_url=str(app.openapi_url),
+        title=f"{app.title} docs",
+        swagger_js_url=f"{assets}/swagger-ui-bundle.js",
+        swagger_css_url=f"{assets}/swagger-ui.css",
+        swagger_favicon_url=f"{assets}/favicon.png",
+        swagger_ui_parameters={"validatorUrl": None, "persistAuthorization": True},
+    )
+
+    async def serve_page(_: Request) -> Response:
+        return HTMLResponse(html.body, headers={"content-security-policy": POLICY})
+
+    async def serve_asset(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in ASSETS:
+            raise NotFound("This path does not exist; /docs lists those that do.")
+        return FileResponse(str(folder / name), media_type=ASSETS[name], headers={"cache-control": "max-age=86400"})
+
+    app.add_route(page, serve_page, include_in_schema=False)
+    app.add_route(f"{assets}/{{name}}", serve_asset, include_in_schema=False)
