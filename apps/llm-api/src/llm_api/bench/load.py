@@ -1,0 +1,51 @@
+"""A closed loop: so many clients, each sending its next request as soon as the last one is answered."""
+
+import asyncio
+from dataclasses import dataclass
+
+from llm_api.bench.exchange import Exchange, exchange
+from llm_api.bench.probe import Server
+from llm_api.bench.prompts import Message, Prompts
+from llm_api.bench.sample import Sample, read_sample
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    server: str
+    round: int
+    concurrency: int
+    samples: list[Sample]
+
+    @property
+    def answered(self) -> list[Sample]:
+        return [sample for sample in self.samples if sample.failure is None]
+
+    @property
+    def tokens_per_second(self) -> float:
+        seconds = max(sample.ended for sample in self.samples) - min(sample.sent for sample in self.samples)
+        return sum(sample.completion_tokens for sample in self.answered) / seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    concurrency: int
+    requests_per_client: int
+    max_tokens: int
+    seconds_per_request: float = 300
+
+
+async def closed_loop(server: Server, load: Load, prompts: Prompts, round_number: int) -> Run:
+    waiting = [prompts.next() for _ in range(load.concurrency * load.requests_per_client)]
+    exchanges: list[Exchange] = []
+
+    async def client() -> None:
+        while waiting:
+            exchanges.append(await _ask(server, load, waiting.pop()))
+
+    await asyncio.gather(*(client() for _ in range(load.concurrency)))
+    return Run(server.name, round_number, load.concurrency, [read_sample(exchange) for exchange in exchanges])
+
+
+async def _ask(server: Server, load: Load, messages: list[Message]) -> Exchange:
+    body = server.body(messages, load.max_tokens)
+    return await exchange(server.target, "POST", "/v1/chat/completions", body, load.seconds_per_request)

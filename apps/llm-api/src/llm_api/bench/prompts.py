@@ -1,0 +1,29 @@
+"""Prompts of about 110 tokens that share nothing with one another from the first token on, so that no prefix cache helps."""
+
+import random
+from collections.abc import Iterator
+from importlib.resources import files
+from itertools import cycle
+
+PASSAGE_WORDS = 60
+INSTRUCTION = "Continue the following text in the same tone and at length."
+
+Message = dict[str, str]
+
+
+class Prompts:
+    """An endless supply. Each begins with its own word, until the 500 or so in the corpus are used up; then with its own three."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)  # noqa: S311
+        self._words = (files(__package__) / "corpus.txt").read_text(encoding="utf-8").split()
+        openings = sorted({word.strip(".,:;?").capitalize() for word in self._words})
+        self._random.shuffle(openings)
+        self._openings: Iterator[str] = cycle(openings)
+
+    def next(self) -> list[Message]:
+        start = self._random.randrange(len(self._words) - PASSAGE_WORDS)
+        opening = " ".join([next(self._openings), *self._random.choices(self._words, k=2)])
+        passage = " ".join(self._words[start : start + PASSAGE_WORDS])
+        # The opening stands in the system message, for a chat template would else put its own, equal one in front.
+        return [{"role": "system", "content": f"{opening}. {INSTRUCTION}"}, {"role": "user", "content": passage}]

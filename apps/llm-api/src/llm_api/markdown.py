@@ -1,0 +1,14 @@
+"""Generated sections of Markdown files, between `<!-- name:begin -->` and `<!-- name:end -->`."""
+
+
+def replace_section(text: str, name: str, body: str) -> str:
+    """A text without the markers gets the section at its end."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    section = f"{begin}\n{body.strip()}\n{end}"
+    before, found, rest = text.partition(begin)
+    if not found:
+        return f"{text.rstrip()}\n\n{section}\n".lstrip()
+    _, closed, after = rest.partition(end)
+    if not closed:
+        raise ValueError(f"{begin} has no {end} after it")
+    return f"{before}{section}{after}"
