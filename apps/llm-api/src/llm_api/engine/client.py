@@ -1,47 +1,206 @@
-"""The API process's end of the engine. (Interface; being written.)"""
+"""The API process's end of the engine."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable
 
-from llm_api.engine.messages import EngineConfig, EngineInfo, EngineState, EngineStats, SamplingParams, SequenceOutput
+import msgspec
+
+from llm_api.engine.messages import (
+    AddRequest,
+    CancelRequest,
+    EngineConfig,
+    EngineInfo,
+    EngineState,
+    EngineStats,
+    FromEngine,
+    Ping,
+    Pong,
+    SamplingParams,
+    SequenceOutput,
+    Shutdown,
+    StepOutput,
+    ToEngine,
+)
+from llm_api.engine.wire import LENGTH, frame
+
+PING_SECONDS = 1.0
+STOP_SECONDS = 5.0
 
 
 class EngineDied(Exception):
     """The engine process ended, or refused to load. Every request in flight gets this."""
 
 
+class RequestStream:
+    """The outputs of one request on their way to its handler, and which of its sequences still owe some."""
+
+    def __init__(self, n: int) -> None:
+        self.unfinished = set(range(n))
+        self._pending: list[SequenceOutput] = []
+        self._arrived = asyncio.Event()
+        self._died: EngineDied | None = None
+
+    def put(self, output: SequenceOutput) -> None:
+        if output.index in self.unfinished:
+            self._pending.append(output)
+            self._arrived.set()
+
+    def fail(self, error: EngineDied) -> None:
+        self._died = error
+        self._arrived.set()
+
+    async def get(self) -> list[SequenceOutput]:
+        """What has come: several steps' outputs together if nobody took them sooner."""
+        await self._arrived.wait()
+        outputs, self._pending = self._pending, []
+        if self._died is None:
+            self._arrived.clear()
+        elif not outputs:
+            raise self._died
+        self.unfinished -= {output.index for output in outputs if output.finish_reason is not None}
+        return outputs
+
+
 class EngineClient:
     """Starts the engine process and passes requests to it. One event loop, no torch."""
 
-    state: EngineState
-    stats: EngineStats | None  # of the last step
-    pid: int | None
+    def __init__(self, config: EngineConfig) -> None:
+        self.state = EngineState(phase="loading")
+        self.stats: EngineStats | None = None
+        self.on_step: Callable[[EngineStats], None] = lambda _stats: None
+        self._config = config
+        self._requests: dict[str, RequestStream] = {}
+        self._process: asyncio.subprocess.Process | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._settled = asyncio.Event()  # ready, or never going to be
+        self._ended = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+        self._last_sign = time.monotonic()
 
-    def __init__(self, config: EngineConfig) -> None: ...
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
 
     async def start(self) -> None:
         """Spawns the process and returns at once; `state` tells how loading goes."""
+        ours, theirs = socket.socketpair()
+        arguments = ("-m", "llm_api.engine", str(theirs.fileno()))
+        self._process = await asyncio.create_subprocess_exec(sys.executable, *arguments, pass_fds=[theirs.fileno()])
+        theirs.close()
+        reader, self._writer = await asyncio.open_connection(sock=ours)
+        self._last_sign = time.monotonic()
+        self._writer.write(frame(self._config))
+        self._tasks = [asyncio.create_task(self._read(reader)), asyncio.create_task(self._ping())]
 
     async def wait_ready(self) -> EngineInfo:
         """Returns once the engine is ready. Raises EngineDied with its one-line reason when it cannot load."""
-        raise NotImplementedError
+        await self._settled.wait()
+        if self.state.info is None:
+            raise EngineDied(self.state.error)
+        return self.state.info
 
     async def wait_died(self) -> str:
         """Returns the reason when the process has ended without `stop`; else waits forever."""
-        raise NotImplementedError
+        await self._ended.wait()
+        return self.state.error or ""
 
-    def generate(self, request_id: str, prompt_token_ids: list[int], sampling: SamplingParams, n: int = 1) -> AsyncIterator[list[SequenceOutput]]:
-        """Yields what each step made for this request (outputs of its sequences), until all n have a finish_reason.
+    async def generate(
+        self, request_id: str, prompt_token_ids: list[int], sampling: SamplingParams, n: int = 1
+    ) -> AsyncGenerator[list[SequenceOutput]]:
+        """Yields what each step made for this request, until all n sequences have a finish_reason.
 
         Closing the iterator early (aclose, task cancelled) cancels the request in the engine. Raises EngineDied.
         """
-        raise NotImplementedError
+        if self._ended.is_set():
+            raise EngineDied(self.state.error)
+        stream = self._requests[request_id] = RequestStream(n)
+        self._send(AddRequest(request_id=request_id, prompt_token_ids=prompt_token_ids, sampling=sampling, n=n))
+        try:
+            while stream.unfinished:
+                yield await stream.get()
+        finally:
+            del self._requests[request_id]
+            if stream.unfinished:
+                self._send(CancelRequest(request_id=request_id))
 
     def cancel(self, request_id: str, index: int) -> None:
-        """Ends one sequence (its stop string was seen); no more outputs come for it and `generate` counts it as finished."""
+        """Ends one sequence; no more outputs come for it and `generate` counts it as finished."""
+        if request_id in self._requests:
+            self._requests[request_id].unfinished.discard(index)
+            self._send(CancelRequest(request_id=request_id, index=index))
 
     def seconds_since_progress(self) -> float:
-        """0 while idle; else the age of the last sign of progress (a step, a state change, the first request after idling)."""
-        raise NotImplementedError
+        """The age of the engine's last sign: a step, a change of state, or its answer to a ping between two steps."""
+        return time.monotonic() - self._last_sign
 
     async def stop(self) -> None:
-        """Ends the process: asks, then after 5 s kills. No child is left."""
+        """Ends the process: asks, then after some seconds kills. No child is left."""
+        self._stopping = True
+        if self._process is None:
+            return
+        self._send(Shutdown())
+        try:
+            await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _send(self, message: ToEngine) -> None:
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(frame(message))
+
+    async def _ping(self) -> None:
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            self._send(Ping())
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        decoder = msgspec.msgpack.Decoder(FromEngine)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                header = await reader.readexactly(LENGTH)
+                body = await reader.readexactly(int.from_bytes(header, "big"))
+                self._last_sign = time.monotonic()
+                self._dispatch(decoder.decode(body))
+        await self._die()
+
+    def _dispatch(self, message: FromEngine) -> None:
+        match message:
+            case StepOutput(outputs=outputs, stats=stats):
+                self.stats = stats
+                for output in outputs:
+                    if stream := self._requests.get(output.request_id):
+                        stream.put(output)
+                self.on_step(stats)
+            case EngineState():
+                self.state = message
+                if message.info is not None:
+                    self._settled.set()
+            case Pong():
+                pass
+
+    async def _die(self) -> None:
+        if self._process is None or self._stopping:
+            return
+        status = await self._process.wait()
+        reason = self.state.error or _describe(status)
+        self.state = EngineState(phase="failed", error=reason)
+        self._settled.set()
+        self._ended.set()
+        for stream in self._requests.values():
+            stream.fail(EngineDied(reason))
+
+
+def _describe(status: int) -> str:
+    if status < 0:
+        return f"the engine process was killed by {signal.Signals(-status).name}"
+    return f"the engine process exited with status {status}"

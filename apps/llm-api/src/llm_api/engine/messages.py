@@ -49,7 +49,11 @@ class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
     """The engine process ends."""
 
 
-ToEngine = AddRequest | CancelRequest | Shutdown
+class Ping(msgspec.Struct, frozen=True, tag="ping"):
+    """Asks for a Pong between two steps: an engine that answers is not stuck, busy or idle."""
+
+
+ToEngine = AddRequest | CancelRequest | Ping | Shutdown
 
 
 class TokenLogprobs(msgspec.Struct, frozen=True, array_like=True):
@@ -113,7 +117,11 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True, tag="state"):
     error: str | None = None  # with "failed": one line
 
 
-FromEngine = StepOutput | EngineState
+class Pong(msgspec.Struct, frozen=True, tag="pong"):
+    pass
+
+
+FromEngine = StepOutput | EngineState | Pong
 
 
 class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,3 +139,5 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     enable_prefix_caching: bool = True
     num_threads: int | None = None
     allow_remote_code: bool = False
+    log_level: str = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"

@@ -1,0 +1,125 @@
+"""One step's work as tensors: a row per token, whether it prefills or decodes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llm_api.engine.scheduler import Chunk
+
+SHORT_CONTEXT = 128  # below this, padding is cheaper than another call
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeGroup:
+    """Rows `start` to `end`, one per sequence, whose contexts are of similar length."""
+
+    start: int
+    end: int
+    block_tables: Tensor  # [rows, blocks], padded with block 0
+    context_lens: Tensor  # [rows], the row's own token included
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillRun:
+    """Rows `start` to `end`: one sequence's tokens, the last `end - start` of its `context_len`."""
+
+    start: int
+    end: int
+    block_table: Tensor  # [blocks]
+    context_len: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The row format that every model and attention backend takes. Integer tensors are int64."""
+
+    token_ids: Tensor  # [rows]
+    positions: Tensor  # [rows]
+    slots: Tensor  # [rows], where a row's key and value go: block * block size + offset
+    decodes: list[DecodeGroup]
+    prefills: list[PrefillRun]
+    logits_rows: Tensor  # [outputs], the rows whose logits are wanted
+
+
+@dataclass(frozen=True, slots=True)
+class LogitsSpan:
+    """The part of a batch's logits, `start` to `end`, that belongs to a chunk: its last row's, or all rows'."""
+
+    chunk: Chunk
+    start: int
+    end: int
+
+
+def build_batch(chunks: list[Chunk], block_size: int, device: torch.device) -> tuple[Batch, list[LogitsSpan]]:
+    """Lays the chunks out as rows: single tokens first, by length of context, then the longer runs."""
+    decodes = sorted((c for c in chunks if c.length == 1), key=lambda c: c.end)
+    prefills = [c for c in chunks if c.length > 1]
+    ordered = decodes + prefills
+    logits_rows, spans = _logits_rows(ordered)
+
+    def tensor(values: list[int]) -> Tensor:
+        return torch.from_numpy(np.array(values, np.int64)).to(device, non_blocking=True)
+
+    batch = Batch(
+        token_ids=tensor([token for c in ordered for token in c.sequence.token_ids[c.start : c.end]]),
+        positions=tensor([position for c in ordered for position in range(c.start, c.end)]),
+        slots=tensor([slot for c in ordered for slot in _slots(c, block_size)]),
+        decodes=[_decode_group(group, first, block_size, device) for first, group in _similar(decodes)],
+        prefills=_prefill_runs(prefills, len(decodes), device),
+        logits_rows=tensor(logits_rows),
+    )
+    return batch, spans
+
+
+def _slots(chunk: Chunk, block_size: int) -> list[int]:
+    blocks = chunk.sequence.block_ids
+    return [blocks[p // block_size] * block_size + p % block_size for p in range(chunk.start, chunk.end)]
+
+
+def _logits_rows(ordered: list[Chunk]) -> tuple[list[int], list[LogitsSpan]]:
+    rows: list[int] = []
+    spans: list[LogitsSpan] = []
+    row = 0
+    for chunk in ordered:
+        row += chunk.length
+        wanted = chunk.length if chunk.sequence.wants_prompt_logprobs else int(chunk.completes)
+        if wanted:
+            spans.append(LogitsSpan(chunk, len(rows), len(rows) + wanted))
+            rows += range(row - wanted, row)
+    return rows, spans
+
+
+def _similar(decodes: list[Chunk]) -> Iterator[tuple[int, list[Chunk]]]:
+    """Groups whose longest context is at most twice the shortest: padding must not cost more than the work."""
+    first = 0
+    for position in range(1, len(decodes) + 1):
+        if position == len(decodes) or decodes[position].end > 2 * max(decodes[first].end, SHORT_CONTEXT):
+            yield first, decodes[first:position]
+            first = position
+
+
+def _decode_group(group: list[Chunk], first: int, block_size: int, device: torch.device) -> DecodeGroup:
+    width = -(-group[-1].end // block_size)
+    tables = np.zeros((len(group), width), np.int64)
+    for row, chunk in enumerate(group):
+        blocks = chunk.sequence.block_ids
+        tables[row, : len(blocks)] = blocks
+    lengths = np.array([chunk.end for chunk in group], np.int64)
+    return DecodeGroup(
+        start=first,
+        end=first + len(group),
+        block_tables=torch.from_numpy(tables).to(device, non_blocking=True),
+        context_lens=torch.from_numpy(lengths).to(device, non_blocking=True),
+    )
+
+
+def _prefill_runs(prefills: list[Chunk], row: int, device: torch.device) -> list[PrefillRun]:
+    runs = []
+    for chunk in prefills:
+        table = torch.from_numpy(np.array(chunk.sequence.block_ids, np.int64)).to(device, non_blocking=True)
+        runs.append(PrefillRun(row, row + chunk.length, table, chunk.end))
+        row += chunk.length
+    return runs

@@ -1,0 +1,47 @@
+"""The memory of the KV cache."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from llm_api.engine.batch import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class KVCacheShape:
+    """What one token needs in the cache."""
+
+    num_layers: int
+    num_kv_heads: int
+    head_dim: int
+    dtype: torch.dtype
+
+    @property
+    def bytes_per_token(self) -> int:
+        return 2 * self.num_layers * self.num_kv_heads * self.head_dim * self.dtype.itemsize
+
+
+class KVCache:
+    """Per layer a tensor [blocks, block size, 2, kv heads, head dim]: a token's key beside its value."""
+
+    def __init__(self, shape: KVCacheShape, num_blocks: int, block_size: int, device: torch.device) -> None:
+        # Zeros, not empty: masked positions get weight 0, and 0 times a stray NaN is NaN. On Linux the
+        # kernel hands zeroed pages out on first use, so that memory grows with what is cached.
+        size = (shape.num_layers, num_blocks, block_size, 2, shape.num_kv_heads, shape.head_dim)
+        self._layers = torch.zeros(size, dtype=shape.dtype, device=device).unbind(0)
+        self.shape = shape
+        self.num_blocks = num_blocks
+        self.block_size = block_size
+
+    def layer(self, layer: int) -> Tensor:
+        return self._layers[layer]
+
+    def write(self, layer: int, key_values: Tensor, batch: Batch) -> None:
+        """Stores `key_values` [rows, 2, kv heads, head dim] in the rows' slots."""
+        self._layers[layer].flatten(0, 1).index_copy_(0, batch.slots, key_values)
+
+    def clear(self, block_ids: list[int]) -> None:
+        """Zeroes blocks whose content must not leak into sequences that get them next."""
+        for layer in self._layers:
+            layer[block_ids] = 0

@@ -1,0 +1,88 @@
+"""Fits the settings that nobody made to the model and the machine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from llm_api.engine.errors import EngineError
+from llm_api.engine.kv_cache.storage import KVCacheShape
+from llm_api.engine.machine import available_memory
+from llm_api.engine.messages import EngineConfig
+from llm_api.engine.models.model_config import ModelConfig
+
+GIB = 1024**3
+CPU_CACHE_AT_MOST = 4 * GIB
+SHARE_OF_FREE_MEMORY = 0.4  # on a CPU, where other processes live too
+SHARE_OF_GPU_MEMORY = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    max_model_len: int  # before the KV cache's size is known
+
+
+def choose_device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise EngineError("DEVICE=cuda, but torch sees no GPU: check the driver, or set DEVICE=cpu")
+    return torch.device(name)
+
+
+def choose_dtype(name: str) -> torch.dtype:
+    chosen: torch.dtype = getattr(torch, "bfloat16" if name == "auto" else name)
+    return chosen
+
+
+def choose_limits(config: EngineConfig, model: ModelConfig, device: torch.device) -> Limits:
+    on_gpu = device.type == "cuda"
+    if config.max_model_len and config.max_model_len > model.max_position_embeddings:
+        raise EngineError(f"MAX_MODEL_LEN is {config.max_model_len}, but the model was made for {model.max_position_embeddings} tokens")
+    return Limits(
+        max_num_seqs=config.max_num_seqs or (256 if on_gpu else 16),
+        max_num_batched_tokens=config.max_num_batched_tokens or (8192 if on_gpu else 512),
+        max_model_len=config.max_model_len or model.max_position_embeddings,
+    )
+
+
+def check_weights_fit(model_path: Path, dtype: torch.dtype, device: torch.device) -> None:
+    """Raises EngineError before the machine starts to swap or the kernel kills us."""
+    if device.type != "cpu":
+        return
+    stored = sum(file.stat().st_size for file in model_path.glob("*.safetensors"))
+    needed = stored * dtype.itemsize // 2 if dtype is torch.float32 else stored
+    available = available_memory()
+    if needed > available:
+        raise EngineError(f"the weights need {_gib(needed)} of memory and {_gib(available)} are available")
+
+
+def count_blocks(config: EngineConfig, limits: Limits, shape: KVCacheShape, device: torch.device) -> int:
+    """Blocks of the KV cache: KV_CACHE_MEMORY's worth, or what is free up to what can be used.
+
+    Raises EngineError when not even one sequence of MAX_MODEL_LEN tokens, if that was asked for, would fit.
+    """
+    bytes_per_block = shape.bytes_per_token * config.block_size
+    useful = limits.max_num_seqs * -(-limits.max_model_len // config.block_size)
+    memory = config.kv_cache_memory if config.kv_cache_memory is not None else min(_free_memory(device), useful * bytes_per_block)
+    blocks = memory // bytes_per_block
+    needed = -(-(config.max_model_len or config.block_size) // config.block_size)
+    if blocks < needed:
+        raise EngineError(
+            f"the KV cache has {_gib(memory)}, {needed * config.block_size} tokens need"
+            f" {_gib(needed * bytes_per_block)}: raise KV_CACHE_MEMORY or lower MAX_MODEL_LEN"
+        )
+    return blocks
+
+
+def _free_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        return int(free - (1 - SHARE_OF_GPU_MEMORY) * total)
+    return min(int(available_memory() * SHARE_OF_FREE_MEMORY), CPU_CACHE_AT_MOST)
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:.2f} GiB"

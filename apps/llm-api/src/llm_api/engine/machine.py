@@ -1,0 +1,43 @@
+"""What this process may use of the machine: containers give less than /proc shows."""
+
+import os
+from pathlib import Path
+
+import psutil
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_cores() -> int:
+    """Cores by affinity and by the container's CPU limit, rounded up; at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _first_line("cpu.max").split()
+    if len(quota) == 2 and quota[0] != "max":
+        cores = min(cores, -(-int(quota[0]) // int(quota[1])))
+    return max(cores, 1)
+
+
+def available_memory() -> int:
+    """Bytes that can be taken without swapping, within the container's memory limit."""
+    available: int = psutil.virtual_memory().available
+    limit = _first_line("memory.max")
+    if limit.isdigit():
+        used = int(_first_line("memory.current") or 0) - _reclaimable()
+        available = min(available, int(limit) - used)
+    return max(available, 0)
+
+
+def _reclaimable() -> int:
+    """Page cache counts as used in a cgroup, but gives way."""
+    try:
+        lines = (CGROUP / "memory.stat").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+
+
+def _first_line(name: str) -> str:
+    try:
+        return (CGROUP / name).read_text().strip()
+    except OSError:
+        return ""

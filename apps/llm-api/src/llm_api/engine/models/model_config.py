@@ -1,0 +1,71 @@
+"""What config.json says of a model, as far as the engine needs it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm_api.engine.errors import EngineError
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """`raw` keeps the whole file for the parts that only one model family knows."""
+
+    raw: dict[str, Any]
+    model_type: str
+    vocab_size: int
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    max_position_embeddings: int
+    eos_token_ids: frozenset[int]
+
+    def sliding_window(self, layer: int) -> int | None:
+        """Tokens that a layer sees; None: all. As transformers' configurations have it."""
+        window: int | None = self.raw.get("sliding_window")
+        if window is None or self.raw.get("use_sliding_window") is False:
+            return None
+        layer_types = self.raw.get("layer_types")
+        return window if layer_types is None or layer_types[layer] == "sliding_attention" else None
+
+
+def read_model_config(model_path: Path) -> ModelConfig:
+    """Raises EngineError when config.json is missing, broken or of no text model."""
+    try:
+        raw = json.loads((model_path / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise EngineError(f"{model_path}/config.json cannot be read: {error}") from error
+    text = raw.get("text_config") or raw
+    try:
+        return _model_config(raw, text, model_path)
+    except KeyError as error:
+        raise EngineError(f"{model_path}/config.json lacks {error}: not a text generation model?") from error
+
+
+def _model_config(raw: dict[str, Any], text: dict[str, Any], model_path: Path) -> ModelConfig:
+    heads = text["num_attention_heads"]
+    return ModelConfig(
+        raw=text,
+        model_type=raw["model_type"],
+        vocab_size=text["vocab_size"],
+        hidden_size=text["hidden_size"],
+        num_layers=text["num_hidden_layers"],
+        num_heads=heads,
+        num_kv_heads=text.get("num_key_value_heads") or heads,
+        head_dim=text.get("head_dim") or text["hidden_size"] // heads,
+        max_position_embeddings=text.get("max_position_embeddings") or 2048,
+        eos_token_ids=_eos_token_ids(text, model_path),
+    )
+
+
+def _eos_token_ids(text: dict[str, Any], model_path: Path) -> frozenset[int]:
+    generation = model_path / "generation_config.json"
+    eos = json.loads(generation.read_text()).get("eos_token_id") if generation.exists() else None
+    if eos is None:
+        eos = text.get("eos_token_id")
+    if eos is None:
+        return frozenset()
+    return frozenset([eos] if isinstance(eos, int) else eos)

@@ -1,0 +1,53 @@
+"""Rotary position embeddings (https://arxiv.org/abs/2104.09864), as Hugging Face's checkpoints expect them."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def rope_parameters(raw: dict[str, Any]) -> dict[str, Any]:
+    """config.json's rope settings, in the form that transformers 5 writes; older files spread them over two keys."""
+    parameters = dict(raw.get("rope_parameters") or raw.get("rope_scaling") or {})
+    parameters.setdefault("rope_theta", raw.get("rope_theta", 10000.0))
+    parameters.setdefault("rope_type", parameters.get("type", "default"))
+    return parameters
+
+
+def inverse_frequencies(parameters: dict[str, Any], head_dim: int) -> Tensor:
+    """Float32 [head_dim / 2]. Knows rope types default, linear and llama3."""
+    exponents = torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim
+    frequencies = 1.0 / parameters["rope_theta"] ** exponents
+    if parameters["rope_type"] == "linear":
+        return frequencies / parameters["factor"]
+    if parameters["rope_type"] == "llama3":
+        return _llama3(frequencies, parameters)
+    return frequencies
+
+
+def _llama3(frequencies: Tensor, parameters: dict[str, Any]) -> Tensor:
+    """Long waves are stretched by `factor`, short ones kept, those between blended (Llama 3.1)."""
+    factor, low, high = parameters["factor"], parameters["low_freq_factor"], parameters["high_freq_factor"]
+    waves = parameters["original_max_position_embeddings"] * frequencies / (2 * math.pi)
+    blend = ((waves - low) / (high - low)).clamp(0, 1)
+    return (1 - blend) * frequencies / factor + blend * frequencies
+
+
+class RotaryEmbedding:
+    """cos and sin for every position, in float32; the sign of rotate_half is already in sin."""
+
+    def __init__(self, parameters: dict[str, Any], head_dim: int, max_positions: int, device: torch.device) -> None:
+        angles = torch.outer(torch.arange(max_positions, dtype=torch.float32), inverse_frequencies(parameters, head_dim))
+        self._cos = torch.cat((angles.cos(), angles.cos()), -1).to(device)
+        self._sin = torch.cat((-angles.sin(), angles.sin()), -1).to(device)
+        self._half = head_dim // 2
+
+    def at(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """[rows] to cos and sin, each [rows, 1, head dim]."""
+        return self._cos[positions].unsqueeze(1), self._sin[positions].unsqueeze(1)
+
+    def rotate(self, x: Tensor, cos_sin: tuple[Tensor, Tensor]) -> Tensor:
+        """[rows, heads, head dim], rotated in float32 and rounded back."""
+        cos, sin = cos_sin
+        return torch.addcmul(x * cos, x.roll(self._half, -1), sin).to(x.dtype)

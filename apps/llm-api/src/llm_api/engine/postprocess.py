@@ -1,0 +1,75 @@
+"""Turns a step's logits into tokens and tells what became of each sequence."""
+
+from torch import Tensor
+
+from llm_api.engine.batch import LogitsSpan
+from llm_api.engine.messages import FinishReason, SequenceOutput, TokenLogprobs
+from llm_api.engine.sampler.logprobs import token_logprobs
+from llm_api.engine.sampler.sampler import sample
+from llm_api.engine.sequence import Sequence
+
+
+def collect_prompt_logprobs(logits: Tensor, spans: list[LogitsSpan]) -> None:
+    """Each row of a prompt tells the logprob of the token after it; the first token has none."""
+    for span in spans:
+        sequence = span.chunk.sequence
+        if not sequence.wants_prompt_logprobs or sequence.sampling.prompt_logprobs is None:
+            continue
+        if span.chunk.start == 0:
+            sequence.prompt_logprobs = [None]
+        following = sequence.token_ids[span.chunk.start + 1 : span.chunk.end + 1]
+        rows = logits[span.start : span.start + len(following)]
+        sequence.prompt_logprobs += token_logprobs(rows, following, sequence.sampling.prompt_logprobs)
+
+
+def sample_spans(logits: Tensor, spans: list[LogitsSpan]) -> list[tuple[int, TokenLogprobs | None]]:
+    """One token per span, from its last row, and its logprobs where they are wanted. `logits` are changed."""
+    sequences = [span.chunk.sequence for span in spans]
+    last_rows = logits if len(spans) == len(logits) else logits[[span.end - 1 for span in spans]]
+    wanted = [row for row, sequence in enumerate(sequences) if sequence.sampling.logprobs is not None]
+    raw = last_rows[wanted] if wanted else None  # a copy: penalties come next
+    token_ids = sample(last_rows, sequences)
+    logprobs: list[TokenLogprobs | None] = [None] * len(sequences)
+    if raw is not None:
+        for row, raw_row in zip(wanted, raw.split(1), strict=True):
+            num_top = sequences[row].sampling.logprobs or 0
+            logprobs[row] = token_logprobs(raw_row, [token_ids[row]], num_top)[0]
+    return list(zip(token_ids, logprobs, strict=True))
+
+
+def advance(
+    sequence: Sequence, token_id: int, logprobs: TokenLogprobs | None, eos_token_ids: frozenset[int], max_model_len: int
+) -> SequenceOutput:
+    """Appends the token and decides whether it is the last one. With max_tokens 0 only the prompt was wanted."""
+    prompt_logprobs = sequence.prompt_logprobs or None if sequence.num_completion == 0 else None
+    wanted = sequence.sampling.max_tokens > 0
+    if wanted:
+        sequence.token_ids.append(token_id)
+    return SequenceOutput(
+        request_id=sequence.request_id,
+        index=sequence.index,
+        token_ids=[token_id] if wanted else [],
+        logprobs=[logprobs] if wanted and logprobs is not None else None,
+        prompt_logprobs=prompt_logprobs,
+        cached_tokens=sequence.cached_tokens or 0,
+        finish_reason=_finish_reason(sequence, eos_token_ids, max_model_len),
+    )
+
+
+def _finish_reason(sequence: Sequence, eos_token_ids: frozenset[int], max_model_len: int) -> FinishReason | None:
+    ended = sequence.num_completion > 0 and sequence.token_ids[-1] in eos_token_ids
+    if ended and not sequence.sampling.ignore_eos:
+        return "stop"
+    if sequence.num_completion >= sequence.sampling.max_tokens or len(sequence.token_ids) >= max_model_len:
+        return "length"
+    return None
+
+
+def failed(request_id: str, index: int, error: str) -> SequenceOutput:
+    return SequenceOutput(request_id=request_id, index=index, token_ids=[], finish_reason="error", error=error)
+
+
+def not_finite(logits: Tensor, spans: list[LogitsSpan]) -> list[LogitsSpan]:
+    """The spans whose next token cannot be chosen: their logits hold NaN or infinity."""
+    finite = logits.amax(-1).isfinite().tolist()
+    return [span for span in spans if not finite[span.end - 1]]

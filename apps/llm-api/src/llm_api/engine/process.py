@@ -1,0 +1,93 @@
+"""The engine process: loads the model, then steps until its parent is done with it."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import BinaryIO
+
+import msgspec
+import structlog
+
+from llm_api.engine.errors import EngineError
+from llm_api.engine.loop import EngineLoop
+from llm_api.engine.messages import EngineConfig, EngineInfo, EngineState, FromEngine, ToEngine
+from llm_api.engine.runner import Runner
+from llm_api.engine.warm_up import warm_up
+from llm_api.engine.wire import LENGTH, frame
+from llm_api.telemetry.logs import configure_logs
+
+log = structlog.get_logger()
+
+
+def run(fd: int) -> int:
+    """Serves the parent at the other end of the socket `fd`. Returns the exit status."""
+    # The parent decides when to stop: a signal to the whole group must not cut off what it still drains.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    connection = socket.socket(fileno=fd)
+    stream = connection.makefile("rb")
+    config = msgspec.msgpack.decode(_read(stream), type=EngineConfig)
+    configure_logs(config.log_level, config.log_format)
+    inbox: SimpleQueue[ToEngine] = SimpleQueue()
+    threading.Thread(target=_receive, args=(stream, inbox), daemon=True).start()
+
+    def send(message: FromEngine) -> None:
+        connection.sendall(frame(message))
+
+    try:
+        loop = _load(config, inbox, send)
+    except (EngineError, MemoryError) as error:
+        send(EngineState(phase="failed", error=str(error) or "out of memory"))
+        return 1
+    except Exception as error:
+        log.exception("the engine could not load")
+        send(EngineState(phase="failed", error=f"unexpected {type(error).__name__}: {error}"))
+        return 1
+    loop.run()
+    return 0
+
+
+def _load(config: EngineConfig, inbox: SimpleQueue[ToEngine], send: Callable[[FromEngine], None]) -> EngineLoop:
+    started = time.perf_counter()
+    send(EngineState(phase="loading"))
+    runner = Runner(config)
+    send(EngineState(phase="warming"))
+    warm_up(runner)
+    send(EngineState(phase="ready", info=_info(runner, time.perf_counter() - started)))
+    return EngineLoop(runner, inbox, send, config.enable_prefix_caching)
+
+
+def _info(runner: Runner, seconds: float) -> EngineInfo:
+    return EngineInfo(
+        max_model_len=runner.max_model_len,
+        max_num_seqs=runner.max_num_seqs,
+        vocab_size=runner.model_config.vocab_size,
+        device=str(runner.device),
+        dtype=str(runner.dtype).removeprefix("torch."),
+        runner=runner.model.name,
+        kv_cache_tokens=runner.cache.num_blocks * runner.cache.block_size,
+        load_seconds=round(seconds, 2),
+    )
+
+
+def _receive(stream: BinaryIO, inbox: SimpleQueue[ToEngine]) -> None:
+    decoder = msgspec.msgpack.Decoder(ToEngine)
+    while True:
+        try:
+            body = _read(stream)
+        except (EOFError, OSError):
+            # The parent is gone. Even a step that never ends must not outlive it.
+            os._exit(1)
+        inbox.put(decoder.decode(body))
+
+
+def _read(stream: BinaryIO) -> bytes:
+    header = stream.read(LENGTH)
+    body = stream.read(int.from_bytes(header, "big"))
+    if len(header) < LENGTH or len(body) < int.from_bytes(header, "big"):
+        raise EOFError
+    return body

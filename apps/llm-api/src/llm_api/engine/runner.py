@@ -1,0 +1,50 @@
+"""Owns the model, the KV cache and the device; turns chunks into logits."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from llm_api.engine.attention.sdpa import SdpaAttention
+from llm_api.engine.batch import LogitsSpan, build_batch
+from llm_api.engine.kv_cache.storage import KVCache
+from llm_api.engine.limits import check_weights_fit, choose_device, choose_dtype, choose_limits, count_blocks
+from llm_api.engine.machine import available_cores
+from llm_api.engine.messages import EngineConfig
+from llm_api.engine.models.model_config import read_model_config
+from llm_api.engine.models.registry import load_model
+from llm_api.engine.scheduler import Chunk
+
+
+class Runner:
+    """Loads on construction. Raises EngineError when the model cannot be served here."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        torch.set_num_threads(config.num_threads or available_cores())
+        model_path = Path(config.model_path)
+        self.model_config = read_model_config(model_path)
+        self.device = choose_device(config.device)
+        self.dtype = choose_dtype(config.dtype)
+        limits = choose_limits(config, self.model_config, self.device)
+        check_weights_fit(model_path, self.dtype, self.device)
+        self.model = load_model(
+            model_path,
+            self.model_config,
+            config.runner,
+            limits.max_model_len,
+            self.dtype,
+            self.device,
+            config.allow_remote_code,
+        )
+        num_blocks = count_blocks(config, limits, self.model.cache_shape, self.device)
+        self.cache = KVCache(self.model.cache_shape, num_blocks, config.block_size, self.device)
+        self.max_num_seqs = limits.max_num_seqs
+        self.max_num_batched_tokens = max(limits.max_num_batched_tokens, limits.max_num_seqs)
+        self.max_model_len = min(limits.max_model_len, num_blocks * config.block_size)
+        self._attention = SdpaAttention(self.cache)
+
+    @torch.inference_mode()
+    def run(self, chunks: list[Chunk]) -> tuple[Tensor, list[LogitsSpan]]:
+        """Computes the chunks' tokens into the cache. Float32 logits [outputs, vocabulary], and whose they are."""
+        batch, spans = build_batch(chunks, self.cache.block_size, self.device)
+        return self.model.logits(batch, self._attention), spans

@@ -1,0 +1,27 @@
+"""Logprobs of the model's own distribution, before temperature, penalties and truncation."""
+
+from torch import Tensor
+
+from llm_api.engine.messages import TokenLogprobs
+
+ROWS_AT_ONCE = 64  # a prompt's rows are taken in parts: a row of the vocabulary is large
+
+
+def token_logprobs(logits: Tensor, token_ids: list[int], num_top: int) -> list[TokenLogprobs]:
+    """For raw float32 `logits` [rows, vocabulary] and one token per row: its logprob and the `num_top` most likely ones'."""
+    result: list[TokenLogprobs] = []
+    for start in range(0, len(token_ids), ROWS_AT_ONCE):
+        tokens = token_ids[start : start + ROWS_AT_ONCE]
+        result += _logprobs(logits[start : start + len(tokens)], tokens, num_top)
+    return result
+
+
+def _logprobs(logits: Tensor, token_ids: list[int], num_top: int) -> list[TokenLogprobs]:
+    logprobs = logits.log_softmax(-1)
+    tokens = logits.new_tensor(token_ids).long().unsqueeze(1)
+    chosen = logprobs.gather(1, tokens).squeeze(1).tolist()
+    if not num_top:
+        return [TokenLogprobs(logprob, []) for logprob in chosen]
+    values, indices = logprobs.topk(num_top)
+    tops = zip(indices.tolist(), values.tolist(), strict=True)
+    return [TokenLogprobs(one, list(zip(*top, strict=True))) for one, top in zip(chosen, tops, strict=True)]

@@ -1,0 +1,23 @@
+"""First steps that nobody waits for: they size buffers and compile what compiles at first use."""
+
+from queue import SimpleQueue
+
+from llm_api.engine.loop import EngineLoop
+from llm_api.engine.messages import AddRequest, FromEngine, SamplingParams
+from llm_api.engine.runner import Runner
+
+
+def warm_up(runner: Runner) -> None:
+    """A full prefill step, then decode steps at the smallest and the largest batch. Raises what a first request would."""
+    for num_seqs in (1, runner.max_num_seqs):
+        loop = EngineLoop(runner, SimpleQueue(), _ignore, prefix_caching=False)
+        prompt = [0] * min(runner.max_num_batched_tokens // num_seqs, runner.max_model_len - 4)
+        for number in range(num_seqs):
+            sampling = SamplingParams(max_tokens=3, temperature=0, ignore_eos=True)
+            loop.scheduler.add(AddRequest(request_id=str(number), prompt_token_ids=prompt, sampling=sampling))
+        while loop.scheduler.has_work:
+            loop.step()
+
+
+def _ignore(_message: FromEngine) -> None:
+    pass
