@@ -1,5 +1,6 @@
 """A model's tokenizer.json: text to token ids and back."""
 
+import codecs
 import json
 from collections.abc import Sequence
 from functools import cached_property
@@ -43,6 +44,19 @@ class Tokenizer:
         """
         whole = [_without_lone_surrogates(text) for text in texts]
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(whole, add_special_tokens=add_special_tokens)]
+
+    def encode_with_offsets(self, text: str, add_special_tokens: bool) -> tuple[list[int], list[int]]:
+        """The ids, and where in the text each one begins."""
+        encoding = self._tokenizer.encode_batch([_without_lone_surrogates(text)], add_special_tokens=add_special_tokens)[0]
+        return encoding.ids, [start for start, _ in encoding.offsets]
+
+    def text_with_offsets(self, ids: Sequence[int]) -> tuple[str, list[int]]:
+        """The text with its special tokens, and where in it each id begins."""
+        decoder, text, offsets = codecs.getincrementaldecoder("utf-8")("replace"), "", []
+        for token_id in ids:
+            offsets.append(len(text))
+            text += decoder.decode(self.token_bytes(token_id))
+        return text + decoder.decode(b"", final=True), offsets
 
     def least_tokens(self, text: str) -> int:
         """A lower bound of the text's length in tokens, known without encoding it; 0 where there is none."""

@@ -1,0 +1,60 @@
+"""What a request leaves in the metrics and in the context that the access log reads."""
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Self
+
+from llm_api.engine.messages import SequenceOutput
+from llm_api.protocol.usage import Usage
+from llm_api.telemetry.context import current_request
+from llm_api.telemetry.metrics import Metrics
+
+
+class RequestRecord:
+    """Counts as it happens; leaving the `with` block closes the record if the request had not finished by itself."""
+
+    def __init__(self, metrics: Metrics, prompt_tokens: int, sequences: int) -> None:
+        self._metrics = metrics
+        self._context = current_request()
+        self._context.prompt_tokens = prompt_tokens
+        self._unfinished = sequences
+        self._reason: str | None = None
+        self._last_output: dict[int, float] = {}
+
+    def output(self, choice_index: int, output: SequenceOutput) -> None:
+        now = time.monotonic()
+        if not self._last_output:
+            self._metrics.first_token(now - self._context.arrived)
+        if choice_index in self._last_output:
+            self._metrics.inter_token(now - self._last_output[choice_index])
+        elif output.index == 0:
+            self._context.cached_tokens += output.cached_tokens
+        self._last_output[choice_index] = now
+        self._context.completion_tokens += len(output.token_ids)
+
+    def choice_finished(self, reason: str) -> None:
+        """With several choices, one that reached its length makes the request's reason `length`."""
+        self._reason = "length" if "length" in (reason, self._reason) else reason
+        self._unfinished -= 1
+        if not self._unfinished:
+            self._close(self._reason)
+
+    @property
+    def usage(self) -> Usage:
+        context = self._context
+        return Usage.of(context.prompt_tokens, context.completion_tokens, context.cached_tokens)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+        if self._unfinished:
+            left = kind is not None and issubclass(kind, asyncio.CancelledError | GeneratorExit)
+            self._close("abort" if left else "error")
+
+    def _close(self, reason: str) -> None:
+        context = self._context
+        self._unfinished = 0
+        context.finish_reason = reason
+        self._metrics.request_finished(reason, time.monotonic() - context.arrived, context.prompt_tokens, context.completion_tokens)

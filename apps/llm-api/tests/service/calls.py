@@ -1,0 +1,26 @@
+"""Requests as clients send them, and what comes back put together."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from llm_api.protocol.chat import ChatCompletionChunk, ChatCompletionRequest
+from llm_api.protocol.completions import Completion, CompletionRequest
+
+
+def chat(content: Any = "What is Kubernetes?", **fields: Any) -> ChatCompletionRequest:
+    return ChatCompletionRequest.model_validate_json(
+        json.dumps({"model": "smollm2", "messages": [{"role": "user", "content": content}]} | fields)
+    )
+
+
+def completion(prompt: Any = "Kubernetes is", **fields: Any) -> CompletionRequest:
+    return CompletionRequest.model_validate_json(json.dumps({"model": "smollm2", "prompt": prompt} | fields))
+
+
+def chat_text(chunks: Sequence[ChatCompletionChunk], index: int = 0) -> str:
+    return "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices if choice.index == index)
+
+
+def completion_text(chunks: Sequence[Completion], index: int = 0) -> str:
+    return "".join(choice.text for chunk in chunks for choice in chunk.choices if choice.index == index)

@@ -1,0 +1,41 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from service.scripted_engine import ScriptedEngine
+
+from llm_api.chat.template import ChatTemplate
+from llm_api.service.local import LocalService, LocalServiceConfig
+from llm_api.telemetry.metrics import Metrics
+from llm_api.tokenization.tokenizer import Tokenizer
+
+Say = Callable[..., ScriptedEngine]
+Serve = Callable[[ScriptedEngine], LocalService]
+
+
+@pytest.fixture(scope="session")
+def tokenizer(model_path: Path) -> Tokenizer:
+    return Tokenizer(model_path)
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def serve(tokenizer: Tokenizer, model_path: Path, metrics: Metrics) -> Serve:
+    config = LocalServiceConfig(model_name="smollm2", engine_load_timeout=600, engine_stall_timeout=60)
+    template = ChatTemplate(model_path)
+    return lambda engine: LocalService(config, tokenizer, template, engine, metrics)
+
+
+@pytest.fixture
+def say(tokenizer: Tokenizer) -> Say:
+    """An engine that says a text in each sequence."""
+
+    def engine(*texts: str, **options: Any) -> ScriptedEngine:
+        return ScriptedEngine([tokenizer.encode(text, add_special_tokens=False) for text in texts], **options)
+
+    return engine

@@ -1,0 +1,104 @@
+import pytest
+from service.calls import chat, chat_text
+from service.conftest import Say, Serve
+
+from llm_api.protocol.chat import ChatCompletionChunk
+from llm_api.protocol.usage import Usage
+from llm_api.tokenization.tokenizer import Tokenizer
+
+TEXT = "Kubernetes runs containers 🎉, well."
+
+
+async def test_an_answer_has_the_text_the_reason_and_the_counts(serve: Serve, say: Say, tokenizer: Tokenizer) -> None:
+    engine = say(TEXT, cached_tokens=7)
+    answer = await serve(engine).infer(chat())
+    (choice,) = answer.choices
+    assert (choice.message.content, choice.finish_reason, choice.logprobs) == (TEXT, "stop", None)
+    assert answer.usage == Usage.of(len(engine.requests[0][0]), len(engine.scripts[0]) + 1, cached_tokens=7)
+    assert answer.id.startswith("chatcmpl-")
+    assert answer.model == "smollm2"
+    assert answer.system_fingerprint is not None
+
+
+async def test_a_stream_sends_role_text_finish_and_usage(serve: Serve, say: Say) -> None:
+    request = chat(stream=True, stream_options={"include_usage": True})
+    role, *texts, finish, usage = [chunk async for chunk in serve(say(TEXT, cached_tokens=7)).stream_infer(request)]
+    assert role.choices[0].delta.model_dump() == {"role": "assistant", "content": ""}
+    assert chat_text(texts) == TEXT
+    assert all(chunk.choices[0].delta.role is None and chunk.choices[0].finish_reason is None for chunk in texts)
+    assert (finish.choices[0].delta.model_dump(), finish.choices[0].finish_reason) == ({}, "stop")
+    assert usage.choices == []
+    assert usage.usage == (await serve(say(TEXT, cached_tokens=7)).infer(chat())).usage
+    chunks = [role, *texts, finish, usage]
+    assert len({(chunk.id, chunk.created, chunk.model, chunk.system_fingerprint) for chunk in chunks}) == 1
+    assert all(chunk.usage is None for chunk in chunks[:-1])
+
+
+async def test_a_stream_without_include_usage_ends_with_the_finish(serve: Serve, say: Say) -> None:
+    chunks = [chunk async for chunk in serve(say(TEXT)).stream_infer(chat(stream=True))]
+    assert chunks[-1].choices[0].finish_reason == "stop"
+
+
+async def test_characters_split_over_tokens_arrive_whole(serve: Serve, say: Say) -> None:
+    text = "日本 👩‍👩‍👧 é 🎉"
+    chunks = [chunk async for chunk in serve(say(text)).stream_infer(chat(stream=True))]
+    assert chat_text(chunks) == text
+    assert not any("\ufffd" in chunk.choices[0].delta.model_dump_json() for chunk in chunks)
+
+
+async def test_a_character_cut_by_max_tokens_is_replaced_at_the_end(serve: Serve, say: Say) -> None:
+    answer = await serve(say("🎉")).infer(chat(max_completion_tokens=1))
+    assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == ("\ufffd", "length")
+
+
+async def test_choices_stream_side_by_side_each_with_its_role_and_finish(serve: Serve, say: Say) -> None:
+    engine = say("One", "Two and more", "Three")
+    chunks = [chunk async for chunk in serve(engine).stream_infer(chat(stream=True, n=3))]
+    assert [chat_text(chunks, index) for index in range(3)] == ["One", "Two and more", "Three"]
+    assert engine.requests[0][2] == 3
+    for index in range(3):
+        own = [chunk.choices[0] for chunk in chunks if chunk.choices[0].index == index]
+        assert [choice.delta.role for choice in own] == ["assistant", *[None] * (len(own) - 1)]
+        assert [choice.finish_reason for choice in own] == [*[None] * (len(own) - 1), "stop"]
+
+
+async def test_a_handler_that_is_late_gets_one_text_chunk_for_several_steps(serve: Serve, say: Say) -> None:
+    chunks = [chunk async for chunk in serve(say("a b c d e f", together=3)).stream_infer(chat(stream=True))]
+    texts = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices[0].delta.content]
+    assert texts == ["a b c", " d e f"]
+
+
+@pytest.mark.parametrize("role", ["system", "developer"])
+async def test_a_developer_speaks_as_the_system(serve: Serve, say: Say, tokenizer: Tokenizer, role: str) -> None:
+    engine = say("ok")
+    messages = [{"role": role, "content": [{"type": "text", "text": "Be"}, {"type": "text", "text": "brief."}]}]
+    await serve(engine).infer(chat(messages=[*messages, {"role": "user", "content": "Hi"}]))
+    expected = "<|im_start|>system\nBe\nbrief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    assert engine.requests[0][0] == tokenizer.encode(expected, add_special_tokens=False)
+
+
+def chunk_logprobs(chunk: ChatCompletionChunk) -> list[tuple[str, float]]:
+    logprobs = chunk.choices[0].logprobs
+    return [(token.token, token.logprob) for token in logprobs.content or []] if logprobs else []
+
+
+@pytest.mark.parametrize("text", ["Plain words here", "é 🎉 日本"])
+async def test_logprobs_cover_exactly_the_text(serve: Serve, say: Say, text: str) -> None:
+    answer = await serve(say(text)).infer(chat(logprobs=True, top_logprobs=2))
+    logprobs = answer.choices[0].logprobs
+    assert logprobs is not None
+    tokens = logprobs.content or []
+    assert bytes(byte for token in tokens for byte in token.bytes or []).decode() == text
+    assert all([top.logprob for top in token.top_logprobs] == [0, -0.1] for token in tokens)
+    streamed = [chunk async for chunk in serve(say(text)).stream_infer(chat(stream=True, logprobs=True, top_logprobs=2))]
+    assert [pair for chunk in streamed for pair in chunk_logprobs(chunk)] == [(token.token, token.logprob) for token in tokens]
+
+
+async def test_a_tokens_logprobs_come_with_its_text(serve: Serve, say: Say) -> None:
+    chunks = [chunk async for chunk in serve(say("one two\n🎉 three")).stream_infer(chat(stream=True, logprobs=True))]
+    for chunk in chunks:
+        if chunk.choices[0].delta.content:
+            logprobs = chunk.choices[0].logprobs
+            assert logprobs is not None
+            carried = bytes(byte for token in logprobs.content or [] for byte in token.bytes or [])
+            assert carried.decode() == chunk.choices[0].delta.content

@@ -1,0 +1,65 @@
+"""How answers end early: the client leaves, the engine fails, one sequence fails."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from service.calls import chat, chat_text, completion
+from service.conftest import Say, Serve
+
+from llm_api.protocol.errors import ApiError, EngineFailed
+
+REQUESTS = [chat(), chat(n=3), completion(["a", "b", "c"], n=2)]
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+async def test_a_cancelled_call_ends_all_its_sequences_at_once(serve: Serve, say: Say, request_: Any) -> None:
+    engine = say("a b c d", holds_at=2)
+    call = asyncio.create_task(serve(engine).infer(request_))
+    await engine.holding.wait()
+    assert engine.running
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert not engine.running
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+async def test_a_closed_stream_ends_all_its_sequences_at_once(serve: Serve, say: Say, request_: Any) -> None:
+    engine = say("a b c d")
+    stream = serve(engine).stream_infer(request_)
+    await anext(stream)
+    assert engine.running
+    await stream.aclose()
+    assert not engine.running
+
+
+async def test_a_stream_that_nobody_reads_starts_nothing(serve: Serve, say: Say) -> None:
+    engine = say("a")
+    await serve(engine).stream_infer(chat(stream=True)).aclose()
+    assert engine.requests == []
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+async def test_an_engine_that_dies_fails_the_call(serve: Serve, say: Say, request_: Any) -> None:
+    engine = say("a b c d", dies_at=2)
+    with pytest.raises(EngineFailed, match="engine stopped"):
+        await serve(engine).infer(request_)
+    assert not engine.running
+
+
+async def test_a_stream_gives_what_came_before_the_engine_died(serve: Serve, say: Say) -> None:
+    stream = serve(say("a b c d", dies_at=2)).stream_infer(chat(stream=True))
+    chunks = [await anext(stream) for _ in range(3)]
+    with pytest.raises(EngineFailed):
+        await anext(stream)
+    assert chat_text(chunks) == "a b"
+
+
+@pytest.mark.parametrize("request_", [chat(n=2), completion(["a", "b"], n=2)])
+async def test_a_sequence_that_fails_fails_its_request_with_the_engines_words(serve: Serve, say: Say, request_: Any) -> None:
+    engine = say("a b c d", fails=(1, 2))
+    with pytest.raises(ApiError, match="logits are not finite") as failed:
+        await serve(engine).infer(request_)
+    assert failed.value.status == 500
+    assert not engine.running

@@ -1,0 +1,99 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chat.model_folders import model_folder
+from service.calls import chat, completion
+from service.conftest import Say, Serve
+from service.scripted_engine import INFO, ScriptedEngine
+
+from llm_api.chat.template import ChatTemplate
+from llm_api.engine.messages import EngineState
+from llm_api.protocol.errors import ApiError
+from llm_api.service.local import LocalService, LocalServiceConfig
+from llm_api.telemetry.metrics import Metrics
+from llm_api.tokenization.tokenizer import Tokenizer
+
+LONG = "word " * 300
+
+
+@pytest.mark.parametrize(
+    ("request_", "param", "code", "message"),
+    [
+        (
+            chat(LONG), "messages", "context_length_exceeded",
+            r"length is 256 tokens. However, your messages resulted in 3\d\d tokens. Please reduce the length of the messages.",
+        ),
+        (
+            chat("hi", max_completion_tokens=250), "messages", "context_length_exceeded",
+            r"you requested 28\d tokens \(3\d in the messages, 250 in the completion\)",
+        ),
+        (completion(LONG), "prompt", "context_length_exceeded", "your prompt resulted in 301 tokens"),
+        (completion(["hi", LONG]), r"prompt[1]", "context_length_exceeded", "your prompt resulted in"),
+        (completion("hi", max_tokens=256), "prompt", "context_length_exceeded", r"257 tokens \(1 in the prompt, 256 in the completion\)"),
+        (completion([1] * 256, max_tokens=0), "prompt", "context_length_exceeded", "resulted in 256 tokens"),
+        (completion("x" * 100_000), "prompt", "context_length_exceeded", "resulted in at least 1"),
+        (completion([5, 49152]), "prompt[1]", None, "Token id 49152 .* at most 49151"),
+        (completion([[5], [6, 7, 10**9]]), "prompt[1][2]", None, "Token id 1000000000"),
+        (completion([[49152]]), "prompt[0][0]", None, "Token id 49152"),
+        (completion(""), "prompt", None, "'prompt' is empty"),
+        (completion(["a", ""]), "prompt[1]", None, r"'prompt\[1\]' is empty"),
+        (chat(logit_bias={"49152": 1}), "logit_bias.49152", None, "at most 49151"),
+    ],
+)  # fmt: skip
+async def test_what_the_model_cannot_take_is_named(
+    serve: Serve, say: Say, request_: Any, param: str, code: str | None, message: str
+) -> None:
+    engine = say("ok")
+    for run in (serve(engine).infer, lambda request: anext(serve(engine).stream_infer(request))):
+        with pytest.raises(ApiError, match=message) as refused:
+            await run(request_)
+        assert (refused.value.status, refused.value.param, refused.value.code) == (400, param, code)
+    assert engine.requests == []
+
+
+async def test_the_longest_prompt_that_fits_is_served(serve: Serve, say: Say) -> None:
+    engine = say("ok")
+    await serve(engine).infer(completion([1] * 255, max_tokens=1))
+    await serve(engine).infer(chat("hi"))
+    (_, sampling, _), (prompt, chat_sampling, _) = engine.requests
+    assert sampling.max_tokens == 1
+    assert chat_sampling.max_tokens == 256 - len(prompt)
+
+
+async def test_a_template_that_refuses_the_messages_is_quoted(say: Say, tokenizer: Tokenizer, metrics: Metrics, tmp_path: Path) -> None:
+    template = ChatTemplate(model_folder(tmp_path, "turns"))
+    service = LocalService(LocalServiceConfig("m", 600, 60), tokenizer, template, say("ok"), metrics)
+    request = chat().model_copy(update={"messages": [*chat("a").messages, *chat("b").messages]})
+    with pytest.raises(ApiError, match="roles must alternate") as refused:
+        await service.infer(request)
+    assert (refused.value.status, refused.value.param) == (400, "messages")
+
+
+async def test_a_model_without_a_template_points_to_completions(say: Say, tokenizer: Tokenizer, metrics: Metrics, tmp_path: Path) -> None:
+    service = LocalService(LocalServiceConfig("m", 600, 60), tokenizer, ChatTemplate(model_folder(tmp_path)), say("ok"), metrics)
+    with pytest.raises(ApiError, match="/v1/completions") as refused:
+        await service.infer(chat())
+    assert refused.value.status == 400
+    assert (await service.infer(completion())).choices[0].text == "ok"
+
+
+@pytest.mark.parametrize("phase", ["loading", "warming", "failed"])
+async def test_an_engine_that_is_not_ready_is_a_503(serve: Serve, phase: Any) -> None:
+    service = serve(ScriptedEngine([[5]], state=EngineState(phase=phase)))
+    with pytest.raises(ApiError) as refused:
+        await service.infer(chat())
+    assert refused.value.status == 503
+    assert refused.value.headers["retry-after"]
+
+
+async def test_sampling_reaches_the_engine_and_null_means_absent(serve: Serve, say: Say) -> None:
+    engine = say("ok")
+    given: dict[str, Any] = {"temperature": 0.0, "top_p": 0.5, "top_k": 3, "min_p": 0.1, "frequency_penalty": 1.0, "presence_penalty": -1.0}
+    given |= {"repetition_penalty": 1.2, "logit_bias": {5: 2.0}, "seed": -1, "ignore_eos": True, "max_tokens": 3}
+    await serve(engine).infer(chat(**given, logprobs=True, top_logprobs=4))
+    await serve(engine).infer(chat(**dict.fromkeys(given)))
+    (_, set_, _), (prompt, unset, _) = engine.requests
+    assert {field: getattr(set_, field) for field in given} == given
+    assert set_.logprobs == 4
+    assert unset == type(unset)(max_tokens=INFO.max_model_len - len(prompt))
