@@ -6,7 +6,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := requirements
-# cpu: torch without CUDA, for machines that will never have a GPU. Untested: see requirements/README.md.
+# cpu: torch without CUDA, for machines that will never have a GPU. Untested: docs/development.md says why.
 TORCH_BACKEND ?=
 VARIANT := $(if $(filter cpu,$(TORCH_BACKEND)),cpu)
 SERVE_LOCK := $(LOCKS)/$(or $(VARIANT),serve).txt
@@ -16,7 +16,9 @@ DEV_READY := $(VENV)/.dev$(VARIANT)
 
 UV := $(BIN)/uv --quiet
 INSTALL := $(UV) pip install --python $(BIN)/python --no-deps
-COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' $(LOCK_ARGS)
+COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url $(LOCK_ARGS)
+COMPILE_CPU := UV_CUSTOM_COMPILE_COMMAND='make lock (untested: for TORCH_BACKEND=cpu, which adds torch itself, without CUDA and without a hash)' \
+  $(COMPILE) pyproject.toml --excludes build/cuda.txt --no-emit-package torch
 TORCH_CPU = $(if $(VARIANT),$(INSTALL) --torch-backend cpu --reinstall-package torch "$$(grep -oE '"torch==[^"]+' pyproject.toml | tr -d '"')")
 
 # Commands separated by `;` (bash -e ignores a failure left of &&); prints how long they took: $(call suite,name,commands)
@@ -57,14 +59,15 @@ bench: $(SERVE_READY) ## Measure the service, beside PEERS="name=URL ..." (BENCH
 docs: $(DEV_READY) ## Write what is generated in README.md
 	@$(BIN)/python tools/settings_table.py README.md
 
+lock: export UV_CUSTOM_COMPILE_COMMAND := make lock
 lock: $(BIN)/uv ## Pin what pyproject.toml asks for, with hashes (LOCK_ARGS=--upgrade for the newest)
 	@mkdir -p build
 	@$(COMPILE) --group bootstrap --output-file $(LOCKS)/bootstrap.txt
 	@$(COMPILE) pyproject.toml --output-file $(LOCKS)/serve.txt
 	@$(COMPILE) pyproject.toml --output-file $(LOCKS)/dev.txt --group dev --constraints $(LOCKS)/serve.txt
 	@grep -oE '^(triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)' $(LOCKS)/serve.txt > build/cuda.txt
-	@$(COMPILE) pyproject.toml --output-file $(LOCKS)/cpu.txt --excludes build/cuda.txt --no-emit-package torch --constraints $(LOCKS)/serve.txt
-	@$(COMPILE) pyproject.toml --output-file $(LOCKS)/cpu-dev.txt --excludes build/cuda.txt --no-emit-package torch --constraints $(LOCKS)/dev.txt --group dev
+	@$(COMPILE_CPU) --output-file $(LOCKS)/cpu.txt --constraints $(LOCKS)/serve.txt
+	@$(COMPILE_CPU) --output-file $(LOCKS)/cpu-dev.txt --constraints $(LOCKS)/dev.txt --group dev
 
 clean: ## Remove the environment, caches and build output
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,64 @@
+"""The locks: complete, hashed, from no particular registry, and what pyproject.toml asks for."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOCKS = ROOT / "requirements"
+NAMES = ["bootstrap", "serve", "dev", "cpu", "cpu-dev"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+CUDA = re.compile(r"^(triton|nvidia-|cuda-)")
+
+
+def pins(name: str) -> dict[str, str]:
+    return dict(re.findall(r"^([\w.-]+)==([^ ]+)", (LOCKS / f"{name}.txt").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def asked_for(requirements: list[str]) -> dict[str, str]:
+    parsed = [re.fullmatch(r"([\w.-]+)(?:\[[\w,-]+\])?==([\w.]+)(?: *;.*)?", requirement) for requirement in requirements]
+    assert all(parsed), f"not pinned exactly: {requirements}"
+    return {match[1].replace("_", "-"): match[2] for match in parsed if match}
+
+
+RUNTIME = asked_for(PROJECT["project"]["dependencies"])
+DEV = RUNTIME | asked_for(PROJECT["dependency-groups"]["dev"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_pin_has_its_hashes_and_nothing_else_is_there(name: str) -> None:
+    text = re.sub(r"^ *(#.*)?\n", "", (LOCKS / f"{name}.txt").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    entry = r"[\w.-]+==[^ \n]+(?: ; [^\n\\]+)? \\\n(?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+"
+    assert re.fullmatch(f"(?:{entry})+", text), f"make lock would not write this {name}.txt"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_registry_is_named(name: str) -> None:
+    assert "://" not in (LOCKS / f"{name}.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("serve", RUNTIME), ("dev", DEV), ("cpu", RUNTIME), ("cpu-dev", DEV)])
+def test_a_lock_is_what_pyproject_asks_for(name: str, wanted: dict[str, str]) -> None:
+    locked = pins(name) | ({"torch": RUNTIME["torch"]} if name.startswith("cpu") else {})
+    stale = {package: version for package, version in wanted.items() if locked.get(package) != version}
+    assert not stale, "run `make lock`"
+
+
+def test_all_locks_agree_on_every_version() -> None:
+    dev = pins("dev")
+    for name in ("serve", "cpu", "cpu-dev"):
+        assert pins(name).items() <= dev.items()
+
+
+def test_the_cpu_locks_lack_torch_and_cuda_alone() -> None:
+    for full, cpu in (("serve", "cpu"), ("dev", "cpu-dev")):
+        left_out = pins(full).keys() - pins(cpu).keys()
+        assert "torch" in left_out
+        assert left_out == {"torch"} | {package for package in pins(full) if CUDA.match(package)}
+
+
+def test_the_package_is_built_by_the_uv_that_installs_it() -> None:
+    [backend] = PROJECT["build-system"]["requires"]
+    assert pins("bootstrap") == {"uv": backend.removeprefix("uv_build==")}
