@@ -59,7 +59,7 @@ class EngineLoop:
             case AddRequest():
                 self._add(message)
             case CancelRequest():
-                self.scheduler.cancel(message.request_id, message.index)
+                self._cancel(message)
             case Ping():
                 self._send(Pong())
             case Shutdown():
@@ -79,6 +79,11 @@ class EngineLoop:
             return
         outputs = [failed(request.request_id, index, problem) for index in range(request.n)]
         self._send(StepOutput(outputs=outputs, stats=self._stats([], 0)))
+
+    def _cancel(self, request: CancelRequest) -> None:
+        self.scheduler.cancel(request.request_id, request.index)
+        if not self.scheduler.has_work:  # else the next step tells
+            self._send(StepOutput(outputs=[], stats=self._stats([], 0)))
 
     def _compute_or_isolate(self, chunks: list[Chunk]) -> list[SequenceOutput]:
         """A step that fails is tried again sequence by sequence, so that only the one that causes it fails."""

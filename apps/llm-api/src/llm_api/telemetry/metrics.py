@@ -84,7 +84,8 @@ class Metrics:
         self.running.set(stats.running)
         self.waiting.set(stats.waiting)
         self.kv_cache_usage.set(stats.kv_cache_usage)
-        self.step_tokens.observe(stats.step_tokens)
+        if stats.step_tokens:  # else a report between steps
+            self.step_tokens.observe(stats.step_tokens)
         self._advance(self.preemptions, stats.preemptions)
         self._advance(self.prefix_queries, stats.prefix_cache_queries)
         self._advance(self.prefix_hits, stats.prefix_cache_hits)
