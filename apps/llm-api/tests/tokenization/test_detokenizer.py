@@ -77,6 +77,7 @@ def test_a_leading_space_goes_only_at_the_start_of_a_text(fallback_path: Path, t
         world = [token for token in range(300) if tokenizer.token_text(token).strip() == "world"]
         assert "".join(pushes(tokenizer, world, [])) == "world"
         assert "".join(pushes(tokenizer, world, [], after=tuple(hello))) == " world"
+        assert "".join(pushes(tokenizer, world, [], after=(1,))) == "world"
 
 
 @given(ids=st.lists(st.integers(0, 14), max_size=20), cuts=CUTS)

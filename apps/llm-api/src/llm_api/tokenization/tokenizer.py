@@ -70,7 +70,8 @@ class Tokenizer:
         """For the text of ids that continue `after`; at a text's start some vocabularies drop a space."""
         if self._reads is None:
             return StreamDetokenizer(self._tokenizer, after)
-        return ByteDetokenizer(self._bytes_of_text, 0 if after else self._reads.strip_start)
+        continues = any(map(self._bytes_of_text, after))
+        return ByteDetokenizer(self._bytes_of_text, 0 if continues else self._reads.strip_start)
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes of one token, also a special one; none for an id outside the vocabulary."""
