@@ -2,6 +2,7 @@
 
 import errno
 import ipaddress
+import os
 import socket
 
 from llm_api.settings import Settings
@@ -12,7 +13,9 @@ BACKLOG = 2048
 class StartError(Exception):
     """Why the server does not start: one line that names the setting and the fix."""
 
-    exit_code = 2
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def check_startable(settings: Settings) -> None:
@@ -21,12 +24,14 @@ def check_startable(settings: Settings) -> None:
     if not has_keys and not _is_loopback(settings.host):
         raise StartError(
             f"HOST {settings.host} is open to others and there are no API keys: set API_KEYS_FILE"
-            " (`llm-api keys new NAME` makes an entry), or ALLOW_ANONYMOUS=true to serve anyone."
+            " (`llm-api keys new NAME` makes an entry), or ALLOW_ANONYMOUS=true to serve anyone.",
+            os.EX_CONFIG,
         )
     if settings.drain_timeout < settings.request_timeout:
         raise StartError(
             f"DRAIN_TIMEOUT ({settings.drain_timeout:g}) is less than REQUEST_TIMEOUT ({settings.request_timeout:g}):"
-            " a shutdown would cut requests short. Raise the one or lower the other."
+            " a shutdown would cut requests short. Raise the one or lower the other.",
+            os.EX_CONFIG,
         )
 
 
@@ -37,7 +42,7 @@ def bind(host: str, port: int, setting: str = "PORT") -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::")
     except OSError as error:
         fix = f"stop the process that uses it or set {setting}" if error.errno == errno.EADDRINUSE else f"check HOST and {setting}"
-        raise StartError(f"Cannot listen on {host} port {port}: {error.strerror or error}; {fix}.") from None
+        raise StartError(f"Cannot listen on {host} port {port}: {error.strerror or error}; {fix}.", os.EX_OSERR) from None
 
 
 def url_of(listener: socket.socket) -> str:

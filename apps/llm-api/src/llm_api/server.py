@@ -1,6 +1,7 @@
 """Runs the API under uvicorn from the first bound socket to the exit code."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -45,9 +46,9 @@ async def serve(
     try:
         check_startable(settings)
         servers, addresses = _listen(settings, service, metrics, lifecycle)
-    except (StartError, ApiKeysError) as error:
+    except StartError as error:
         log.error("not started", reason=str(error))
-        return StartError.exit_code
+        return error.exit_code
     log.info("listening", url=addresses.url, management_url=addresses.management_url)
     if on_listening:
         on_listening(addresses)
@@ -94,7 +95,10 @@ class _Server(uvicorn.Server):
 
 
 def _listen(settings: Settings, service: ModelService, metrics: Metrics, lifecycle: Lifecycle) -> tuple[list[_Server], Addresses]:
-    apps = [(create_app(settings, service, metrics, lifecycle), settings.port, "PORT")]
+    try:
+        apps = [(create_app(settings, service, metrics, lifecycle), settings.port, "PORT")]
+    except ApiKeysError as error:
+        raise StartError(str(error), os.EX_CONFIG) from None
     if settings.management_port is not None:
         apps.append((create_management_app(service, metrics, lifecycle), settings.management_port, "MANAGEMENT_PORT"))
     listeners = [bind(settings.host, port, setting) for _, port, setting in apps]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import structlog
 
 from llm_api.lifecycle import Lifecycle
-from llm_api.protocol.errors import EngineFailed, Unavailable
+from llm_api.protocol.errors import EngineFailed
 from llm_api.service.model_service import ModelService
 from llm_api.settings import Settings
 
@@ -19,7 +19,10 @@ ERROR_DELIVERY = 2.0  # seconds for requests in flight to send their last error
 
 
 class Shutdown:
+    """`now`: nothing more is waited for, after a second signal or the whole DRAIN_TIMEOUT."""
+
     def __init__(self, settings: Settings, service: ModelService, lifecycle: Lifecycle) -> None:
+        self.now = False
         self._settings = settings
         self._service = service
         self._lifecycle = lifecycle
@@ -27,11 +30,6 @@ class Shutdown:
         self._repeated = asyncio.Event()
         self._signal = signal.SIGTERM
         self._log = structlog.stdlib.get_logger("llm_api.shutdown")
-
-    @property
-    def now(self) -> bool:
-        """A second signal came: nothing is waited for."""
-        return self._repeated.is_set()
 
     @contextmanager
     def taking_signals(self) -> Iterator[None]:
@@ -58,7 +56,10 @@ class Shutdown:
             await asyncio.wait({failed, left, repeated}, return_when=asyncio.FIRST_COMPLETED)
             if failed.done():
                 return await self._fail(failed.result())
-            return left.result() if left.done() else 128 + self._signal
+            if left.done():
+                return left.result()
+            self.now = True
+            return 128 + self._signal
         finally:
             for task in (failed, left, repeated):
                 task.cancel()
@@ -72,9 +73,8 @@ class Shutdown:
         self._lifecycle.begin_drain()
         self._log.info("draining", in_flight=self._lifecycle.in_flight, drain_timeout=self._settings.drain_timeout)
         if not await self._idle_within(self._settings.drain_timeout):
-            self._log.warning("DRAIN_TIMEOUT reached; ending what is in flight", in_flight=self._lifecycle.in_flight)
-            self._lifecycle.cut_all(Unavailable("The server shut down before the request ended; try again.", retry_after=1))
-            await self._idle_within(ERROR_DELIVERY)
+            self._log.warning("DRAIN_TIMEOUT reached", in_flight=self._lifecycle.in_flight)
+            self.now = True
         return 0
 
     async def _fail(self, reason: str) -> int:

@@ -5,7 +5,9 @@ import sys
 from typing import Literal
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from llm_api.telemetry.context import current_request
 
 LogFormat = Literal["auto", "json", "console"]
 
@@ -13,7 +15,7 @@ LogFormat = Literal["auto", "json", "console"]
 def configure_logs(level: str = "info", log_format: LogFormat = "auto") -> None:
     """Once at the start of the process. Logs go to standard error."""
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _add_request_id,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -28,6 +30,12 @@ def configure_logs(level: str = "info", log_format: LogFormat = "auto") -> None:
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(log_format)))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))  # its start and stop are said by server.py
+
+
+def _add_request_id(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    if request_id := current_request().request_id:
+        event["request_id"] = request_id
+    return event
 
 
 def _rendering(log_format: LogFormat) -> list[Processor]:

@@ -1,0 +1,152 @@
+"""A ModelService that answers as scripted. It stands for the engine so that timing and failures can be chosen;
+the real model is tested elsewhere."""
+
+import asyncio
+import queue
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+from llm_api.protocol.chat import AnswerMessage, ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, Choice, ChunkChoice, Delta
+from llm_api.protocol.completions import Completion, CompletionChoice, CompletionRequest
+from llm_api.protocol.models import Model
+from llm_api.protocol.usage import Usage
+from llm_api.service.model_service import Phase, ServiceHealth
+from llm_api.telemetry.context import current_request
+
+MODEL = "org/tiny-model"
+WORDS = ("Kubernetes", " is", " a", " platform")
+
+
+@dataclass(frozen=True)
+class Script:
+    words: tuple[str, ...] = WORDS
+    pause: float = 0.0  # seconds before each word
+    hold_after: int | None = None  # words after which it waits for `release`
+    fail_after: int | None = None  # words after which it raises `error`
+    error: Exception = field(default_factory=lambda: RuntimeError("secret prompt text"))
+
+
+class ScriptedService:
+    """Requests choose their script by their last message or prompt: a key of `scripts`, else the default one."""
+
+    def __init__(self, phase: Phase = "ready", max_num_seqs: int = 4) -> None:
+        self.scripts: dict[str, Script] = {}
+        self.phase: Phase = phase
+        self.progressing = True
+        self.begun: queue.Queue[str] = queue.Queue()  # the texts of requests, as they begin
+        self.ended: queue.Queue[str] = queue.Queue()  # finished, cancelled or failed, as they end
+        self._max_num_seqs = max_num_seqs
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._released = asyncio.Event()
+        self._failed: asyncio.Future[str] | None = None
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._failed = self._loop.create_future()
+
+    async def stop(self) -> None:
+        self.phase = "failed"
+
+    def release(self) -> None:
+        """Ends every hold, from any thread."""
+        assert self._loop
+        self._loop.call_soon_threadsafe(self._released.set)
+
+    def fail(self, reason: str) -> None:
+        """As when the engine process dies, from any thread."""
+        assert self._loop
+        assert self._failed
+        self.phase = "failed"
+        self._loop.call_soon_threadsafe(self._failed.set_result, reason)
+
+    async def wait_failed(self) -> str:
+        assert self._failed
+        return await asyncio.shield(self._failed)
+
+    def models(self) -> list[Model]:
+        return [Model(id=MODEL, created=1700000000, owned_by="llm-api")]
+
+    def health(self) -> ServiceHealth:
+        return ServiceHealth(self.phase, self.progressing, f"the model is {self.phase}", self._max_num_seqs)
+
+    @overload
+    async def infer(self, request: ChatCompletionRequest) -> ChatCompletion: ...
+    @overload
+    async def infer(self, request: CompletionRequest) -> Completion: ...
+    async def infer(self, request: ChatCompletionRequest | CompletionRequest) -> ChatCompletion | Completion:
+        text = "".join([word async for word in self._words(request)])
+        usage = Usage.of(7, len(WORDS), cached_tokens=2)
+        if isinstance(request, CompletionRequest):
+            completions = [CompletionChoice(index=i, text=text, finish_reason="stop") for i in range(request.sequences)]
+            return Completion(choices=completions, usage=usage, **_envelope("cmpl-1"))
+        choices = [Choice(index=i, message=AnswerMessage(content=text), finish_reason="stop") for i in range(request.sequences)]
+        return ChatCompletion(choices=choices, usage=usage, **_envelope("chatcmpl-1"))
+
+    @overload
+    def stream_infer(self, request: ChatCompletionRequest) -> AsyncIterator[ChatCompletionChunk]: ...
+    @overload
+    def stream_infer(self, request: CompletionRequest) -> AsyncIterator[Completion]: ...
+    def stream_infer(
+        self, request: ChatCompletionRequest | CompletionRequest
+    ) -> AsyncIterator[ChatCompletionChunk] | AsyncIterator[Completion]:
+        return self._stream_text(request) if isinstance(request, CompletionRequest) else self._stream_chat(request)
+
+    async def _stream_chat(self, request: ChatCompletionRequest) -> AsyncIterator[ChatCompletionChunk]:
+        delta = Delta(role="assistant", content="")
+        async for word in self._words(request):
+            if delta.role:
+                yield _chunk(ChunkChoice(index=0, delta=delta))
+            delta = Delta(content=word)
+            yield _chunk(ChunkChoice(index=0, delta=delta))
+        yield _chunk(ChunkChoice(index=0, delta=Delta(), finish_reason="stop"))
+        if request.include_usage:
+            yield ChatCompletionChunk(choices=[], usage=Usage.of(7, len(WORDS)), **_envelope("chatcmpl-1"))
+
+    async def _stream_text(self, request: CompletionRequest) -> AsyncIterator[Completion]:
+        async for word in self._words(request):
+            yield Completion(choices=[CompletionChoice(index=0, text=word, finish_reason=None)], **_envelope("cmpl-1"))
+        yield Completion(choices=[CompletionChoice(index=0, text="", finish_reason="stop")], **_envelope("cmpl-1"))
+
+    async def _words(self, request: ChatCompletionRequest | CompletionRequest) -> AsyncIterator[str]:
+        text = _text_of(request)
+        script = self.scripts.get(text, Script())
+        with self._recorded(text):
+            for count, word in enumerate((*script.words, None)):
+                if script.fail_after == count:
+                    raise script.error
+                if script.hold_after == count:
+                    await self._released.wait()
+                await asyncio.sleep(script.pause)
+                if word is not None:
+                    yield word
+
+    @contextmanager
+    def _recorded(self, text: str) -> Iterator[None]:
+        context, outcome = current_request(), "finished"
+        context.prompt_tokens, context.completion_tokens, context.finish_reason = 7, len(WORDS), "stop"
+        self.begun.put(text)
+        try:
+            yield
+        except (asyncio.CancelledError, GeneratorExit):
+            outcome = "cancelled"
+            raise
+        except Exception:
+            outcome = "failed"
+            raise
+        finally:
+            self.ended.put(outcome)
+
+
+def _text_of(request: ChatCompletionRequest | CompletionRequest) -> str:
+    content = request.prompt if isinstance(request, CompletionRequest) else request.messages[-1].content
+    return content if isinstance(content, str) else repr(content)
+
+
+def _envelope(answer_id: str) -> dict[str, Any]:
+    return {"id": answer_id, "created": 1700000000, "model": MODEL}
+
+
+def _chunk(choice: ChunkChoice) -> ChatCompletionChunk:
+    return ChatCompletionChunk(choices=[choice], **_envelope("chatcmpl-1"))

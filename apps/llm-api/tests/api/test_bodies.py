@@ -1,0 +1,106 @@
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+from api.running_server import CHAT, RunningServer, chat_body, running_server
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    with running_server(max_body_size=1000, body_timeout=0.3) as running:
+        yield running
+
+
+def head(server: RunningServer, *headers: str) -> bytes:
+    host, port = server.address
+    lines = [f"POST {CHAT} HTTP/1.1", f"Host: {host}:{port}", "Content-Type: application/json", *headers]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def answer(connection: socket.socket) -> bytes:
+    connection.settimeout(5)
+    data = b""
+    while b'"code"' not in data and (received := connection.recv(65536)):
+        data += received
+    return data
+
+
+def test_a_large_body_is_refused_before_it_is_read(server: RunningServer) -> None:
+    with socket.create_connection(server.address) as connection:
+        connection.sendall(head(server, "Content-Length: 999999999"))
+        received = answer(connection)
+    assert received.startswith(b"HTTP/1.1 413")
+    assert b"request_too_large" in received
+
+
+def test_a_large_chunked_body_is_refused(server: RunningServer) -> None:
+    pieces = (b" " * 400 for _ in range(5))
+    with server.client() as http:
+        response = http.post(CHAT, content=pieces, headers={"content-type": "application/json"})
+    assert response.status_code == 413
+    assert "1000 bytes" in response.json()["error"]["message"]
+
+
+def test_a_chunked_body_within_the_limit_is_taken(server: RunningServer) -> None:
+    body = json.dumps(chat_body()).encode()
+    with server.client() as http:
+        response = http.post(CHAT, content=iter([body[:10], body[10:]]), headers={"content-type": "application/json"})
+    assert response.status_code == 200
+
+
+def test_a_slow_body_is_given_up(server: RunningServer) -> None:
+    with socket.create_connection(server.address) as connection:
+        connection.sendall(head(server, "Content-Length: 100") + b'{"model"')
+        started = time.monotonic()
+        received = answer(connection)
+        assert received.startswith(b"HTTP/1.1 408")
+        assert b"connection: close" in received
+        assert time.monotonic() - started < 3
+        assert connection.recv(1) == b""
+
+
+def test_a_body_that_ends_early_disturbs_nobody(server: RunningServer) -> None:
+    with socket.create_connection(server.address) as connection:
+        connection.sendall(head(server, "Content-Length: 100") + b'{"model"')
+    with server.client() as http:
+        assert http.post(CHAT, json=chat_body()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers", [{"content-type": "text/plain"}, {"content-type": ""}, {"content-type": "application/json", "content-encoding": "gzip"}]
+)
+def test_what_is_not_plain_json_is_an_unsupported_media_type(server: RunningServer, headers: dict[str, str]) -> None:
+    with server.client() as http:
+        response = http.post(CHAT, content=json.dumps(chat_body()), headers=headers)
+    assert response.status_code == 415
+    assert response.json()["error"]["code"] == "unsupported_media_type"
+
+
+def test_a_charset_may_follow_the_media_type(server: RunningServer) -> None:
+    with server.client() as http:
+        response = http.post(CHAT, content=json.dumps(chat_body()), headers={"content-type": "Application/JSON; charset=utf-8"})
+    assert response.status_code == 200
+
+
+def test_what_is_not_http_gets_the_error_object(server: RunningServer) -> None:
+    with socket.create_connection(server.address) as connection:
+        connection.sendall(b"nonsense\r\n\r\n")
+        received = answer(connection)
+    assert received.startswith(b"HTTP/1.1 400")
+    assert json.loads(received.partition(b"\r\n\r\n")[2])["error"]["type"] == "invalid_request_error"
+
+
+def test_refused_bodies_leave_the_connection_usable(server: RunningServer) -> None:
+    with server.client() as http:
+        for _ in range(3):
+            assert http.post(CHAT, content=b" " * 5000, headers={"content-type": "application/json"}).status_code == 413
+            assert http.post(CHAT, json=chat_body()).status_code == 200
+
+
+def test_unread_bodies_of_any_size_still_get_their_answer(server: RunningServer) -> None:
+    with httpx2.Client(base_url=server.url, timeout=10) as http:
+        response = http.post(CHAT, content=b" " * 20_000_000, headers={"content-type": "application/json"})
+    assert response.status_code == 413

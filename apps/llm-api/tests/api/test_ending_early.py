@@ -1,0 +1,78 @@
+"""What ends a generation before it is done: its client leaving, and REQUEST_TIMEOUT."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from api.running_server import CHAT, RunningServer, chat_body, running_server
+from api.scripted_service import MODEL, Script, ScriptedService
+from openai import InternalServerError
+
+
+@pytest.fixture
+def server() -> Iterator[RunningServer]:
+    service = ScriptedService(max_num_seqs=1)
+    service.scripts |= {"hold": Script(hold_after=2), "hold at first": Script(hold_after=0)}
+    with running_server(service, max_queued_requests=0) as running:
+        yield running
+
+
+def send(server: RunningServer, connection: socket.socket, text: str, stream: bool) -> None:
+    body = json.dumps(chat_body(text, stream=stream)).encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    connection.sendall(head.encode() + body)
+    assert server.service.begun.get(timeout=5) == text
+
+
+@pytest.mark.parametrize(("text", "stream"), [("hold", False), ("hold", True), ("hold at first", True)])
+def test_a_client_that_leaves_ends_its_generation(server: RunningServer, text: str, stream: bool) -> None:
+    with socket.create_connection(server.address) as connection:
+        send(server, connection, text, stream)
+    left = time.monotonic()
+    assert server.service.ended.get(timeout=5) == "cancelled"
+    assert time.monotonic() - left < 0.5
+    with server.client() as http:  # its place is free again: there is only one
+        assert http.post(CHAT, json=chat_body()).status_code == 200
+
+
+def test_a_client_that_leaves_is_counted_and_is_no_failure(server: RunningServer) -> None:
+    with socket.create_connection(server.address) as connection:
+        send(server, connection, "hold", stream=False)
+    assert server.service.ended.get(timeout=5) == "cancelled"
+    with server.client() as http:
+        metrics = http.get("/metrics").text
+    assert 'http_requests_total{handler="/v1/chat/completions",method="POST",status="499"} 1.0' in metrics
+    assert 'status="500"' not in metrics
+
+
+def test_a_request_ends_at_its_timeout() -> None:
+    service = ScriptedService()
+    service.scripts["hold"] = Script(hold_after=1)
+    with running_server(service, request_timeout=0.4) as server:
+        with pytest.raises(InternalServerError) as raised:
+            server.openai().chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "hold"}])
+        assert raised.value.status_code == 504
+        assert raised.value.code == "timeout"
+        assert "0.4 seconds" in raised.value.message
+        assert service.ended.get(timeout=5) == "cancelled"
+
+
+def test_a_stream_without_a_token_ends_at_its_timeout_with_a_real_status() -> None:
+    service = ScriptedService()
+    service.scripts["hold"] = Script(hold_after=0)
+    with running_server(service, request_timeout=0.4) as server, server.client() as http:
+        assert http.post(CHAT, json=chat_body("hold", stream=True)).status_code == 504
+
+
+def test_pipelined_and_kept_alive_requests_are_answered_in_order(server: RunningServer) -> None:
+    body = json.dumps(chat_body()).encode()
+    request = f"POST {CHAT} HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    with socket.create_connection(server.address) as connection:
+        connection.sendall(request * 3)
+        connection.settimeout(5)
+        data = b""
+        while data.count(b"HTTP/1.1 200") < 3:
+            data += connection.recv(65536)
+    assert [server.service.ended.get(timeout=5) for _ in range(3)] == ["finished"] * 3

@@ -1,0 +1,108 @@
+"""SIGTERM and SIGINT, the second signal, a drain that takes too long, and a service that fails."""
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from subprocess import Popen
+
+import httpx2
+import pytest
+from api.running_server import CHAT, chat_body
+from api.scripted_service import MODEL
+from api.server_process import server_process
+from openai import APIError, AsyncOpenAI
+
+Server = tuple["Popen[str]", str]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with server_process(LAME_DUCK_SECONDS="0.4") as running:
+        yield running
+
+
+class Stream:
+    """A streaming client that counts the words it gets."""
+
+    def __init__(self, url: str, text: str) -> None:
+        self.words = 0
+        self.begun = asyncio.Event()
+        self.done = asyncio.create_task(self._read(AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0), text))
+
+    async def _read(self, client: AsyncOpenAI, text: str) -> int:
+        async with client:
+            chunks = await client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": text}], stream=True)
+            async for chunk in chunks:
+                self.words += bool(chunk.choices[0].delta.content)
+                self.begun.set()
+        return self.words
+
+
+async def test_ten_streams_finish_under_sigterm_and_new_requests_are_served_then_refused(server: Server) -> None:
+    process, url = server
+    streams = [Stream(url, "slow") for _ in range(10)]
+    async with httpx2.AsyncClient(base_url=url) as http:
+        await asyncio.gather(*(stream.begun.wait() for stream in streams))
+        assert (await http.get("/readyz")).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.1)
+        assert (await http.get("/readyz")).status_code == 503
+        assert (await http.get("/livez")).status_code == 200
+        assert (await http.post(CHAT, json=chat_body())).status_code == 200
+        await asyncio.sleep(0.4)
+        refused = await http.post(CHAT, json=chat_body())
+        assert refused.status_code == 503
+        assert refused.headers["connection"] == "close"
+        assert int(refused.headers["retry-after"]) >= 1
+        assert refused.json()["error"]["code"] == "service_unavailable"
+    assert await asyncio.gather(*(stream.done for stream in streams)) == [20] * 10
+    assert process.wait(3) == 0
+
+
+def test_an_idle_server_leaves_after_its_lame_duck(server: Server) -> None:
+    process, url = server
+    with httpx2.Client(base_url=url) as kept_alive:
+        kept_alive.get("/v1/models")
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 0
+        assert 0.4 < time.monotonic() - started < 2
+
+
+async def test_a_second_signal_exits_now(server: Server) -> None:
+    process, url = server
+    stream = Stream(url, "forever")
+    await stream.begun.wait()
+    process.send_signal(signal.SIGTERM)
+    await asyncio.sleep(0.1)
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert await asyncio.to_thread(process.wait, 5) == 128 + signal.SIGINT
+    assert time.monotonic() - started < 1.5
+    with pytest.raises((APIError, httpx2.HTTPError)):
+        await stream.done
+
+
+async def test_what_runs_past_its_time_does_not_hold_up_the_drain() -> None:
+    with server_process(LAME_DUCK_SECONDS="0", DRAIN_TIMEOUT="1", REQUEST_TIMEOUT="1") as (process, url):
+        stream = Stream(url, "forever")
+        await stream.begun.wait()
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(APIError, match="longer than 1 seconds"):
+            await stream.done
+        assert await asyncio.to_thread(process.wait, 3) == 0
+
+
+def test_a_drain_does_not_wait_for_a_body_longer_than_its_timeout() -> None:
+    with server_process(LAME_DUCK_SECONDS="0", DRAIN_TIMEOUT="0.5", REQUEST_TIMEOUT="0.5") as (process, url):
+        address = httpx2.URL(url)
+        with socket.create_connection((address.host, address.port or 0)) as connection:
+            head = f"POST {CHAT} HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+            connection.sendall(head.encode())
+            assert connection.recv(100).startswith(b"HTTP/1.1 100")
+            started = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(5) == 0
+            assert 0.5 <= time.monotonic() - started < 2
