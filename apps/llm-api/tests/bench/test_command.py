@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -10,9 +11,13 @@ from bench.scripted_server import ScriptedServer, serving
 SHORT = ["--rounds", "2", "--concurrency", "1,2", "--requests-per-client", "1", "--max-tokens", "4"]
 
 
-async def bench(*arguments: str) -> tuple[int | None, str, str]:
+async def bench(*arguments: str, cwd: Path | None = None, **environment: str) -> tuple[int | None, str, str]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "llm_api", "bench", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "llm_api", "bench", *arguments),
+        cwd=cwd,
+        env=os.environ | environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     out, err = await process.communicate()
     return process.returncode, out.decode(), err.decode()
@@ -39,3 +44,10 @@ async def test_a_mistake_is_one_line() -> None:
     assert code == 1
     assert err.startswith("llm-api bench: 'llm-api=nonsense' does not name a server")
     assert err.count("\n") == 1
+
+
+async def test_a_service_that_does_not_start_is_told_with_its_log(tmp_path: Path) -> None:
+    code, _, err = await bench(cwd=tmp_path, MODEL_PATH=str(tmp_path / "nowhere"))
+    assert code == 1
+    assert err == "llm-api bench: the service ended with exit code 66: see build/bench-server.log\n"
+    assert "nowhere" in (tmp_path / "build" / "bench-server.log").read_text()

@@ -36,14 +36,14 @@ class Load:
 
 async def closed_loop(server: Server, load: Load, prompts: Prompts, round_number: int) -> Run:
     waiting = [prompts.next() for _ in range(load.concurrency * load.requests_per_client)]
-    exchanges: list[Exchange] = []
+    answers: list[Exchange] = []
 
     async def client() -> None:
         while waiting:
-            exchanges.append(await _ask(server, load, waiting.pop()))
+            answers.append(await _ask(server, load, waiting.pop()))
 
     await asyncio.gather(*(client() for _ in range(load.concurrency)))
-    return Run(server.name, round_number, load.concurrency, [read_sample(exchange) for exchange in exchanges])
+    return Run(server.name, round_number, load.concurrency, [read_sample(answer) for answer in answers])
 
 
 async def _ask(server: Server, load: Load, messages: list[Message]) -> Exchange:
