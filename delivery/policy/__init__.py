@@ -1,0 +1,1 @@
+"""The invariants of every rendered overlay, as code: invariants.py lists them."""

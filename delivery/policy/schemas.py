@@ -1,0 +1,43 @@
+"""Invariant 15: every field is one that Kubernetes, or the kind's owner, knows. Nothing is skipped."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from delivery.kustomize import Rendered
+from delivery.policy.finding import Problem
+
+KUBERNETES = ("1.35", "1.36", "1.37")
+FILE = "{{.ResourceKind}}{{.KindSuffix}}.json"
+FIX = "look the field up; for a new kind add its schema to tools/schemas/sources.yaml and run `make schemas`"
+
+
+@dataclass(frozen=True)
+class Schemas:
+    kubeconform: Path
+    folder: Path
+
+    def problems(self, rendered: Rendered) -> Iterator[Problem]:
+        for version in KUBERNETES:
+            yield from self._against(version, rendered)
+
+    def _against(self, version: str, rendered: Rendered) -> Iterator[Problem]:
+        locations = [f"{self.folder / name}/{FILE}" for name in (f"v{version}", "crds", "nginx")]
+        command = [self.kubeconform, "-strict", "-output", "json", "-kubernetes-version", f"{version}.0"]
+        for location in locations:
+            command += ["-schema-location", location]
+        result = subprocess.run(command, check=False, capture_output=True, text=True, input=rendered.text())  # noqa: S603
+        if result.returncode not in {0, 1} or not result.stdout:
+            raise RuntimeError(f"kubeconform: {result.stderr or result.stdout}")
+        for found in json.loads(result.stdout).get("resources") or []:
+            yield from self._problem(found, rendered, version)
+
+    def _problem(self, found: dict[str, str], rendered: Rendered, version: str) -> Iterator[Problem]:
+        file = rendered.files.get((found["kind"], found["name"]), rendered.folder)
+        subject = f"{found['kind']}/{found['name']}"
+        details = found.get("validationErrors") or [{"path": "", "msg": found["msg"]}]
+        for detail in details:
+            path = detail["path"].replace("/", ".").strip(".")  # type: ignore[index]
+            yield Problem(file, f"{subject} {path}".strip(), found["status"], f"Kubernetes {version}: {detail['msg']}", FIX)  # type: ignore[index]
