@@ -24,7 +24,7 @@ TORCH_CPU = $(if $(VARIANT),$(INSTALL) --torch-backend cpu --reinstall-package t
 # Commands separated by `;` (bash -e ignores a failure left of &&); prints how long they took: $(call suite,name,commands)
 suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%-8s ok, %.1f min\n", "$(1)", s / 60 }'
 
-.PHONY: help serve test lint format types imports unit smoke bench docs lock clean
+.PHONY: help serve test lint format types imports unit manifests schemas smoke bench docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -32,7 +32,7 @@ help: ## List the targets
 serve: $(SERVE_READY) ## Install what is missing, get the model, serve it on PORT (8000)
 	@exec $(BIN)/llm-api serve
 
-test: lint types imports unit ## Everything that must pass: lint, types, imports, unit
+test: lint types imports unit manifests ## Everything that must pass: lint, types, imports, unit, manifests
 
 lint: $(DEV_READY) ## Check style and formatting
 	@$(call suite,lint,$(BIN)/ruff check --quiet .; $(BIN)/ruff format --quiet --check .)
@@ -49,6 +49,12 @@ imports: $(DEV_READY) ## Check that imports point one way and the API never load
 
 unit: $(DEV_READY) ## Run the tests (PYTEST_ARGS for pytest)
 	@$(call suite,unit,$(BIN)/pytest $(PYTEST_ARGS))
+
+manifests: $(DEV_READY) ## Render every overlay, platform and cluster folder, and check them (offline)
+	@$(call suite,manifests,tools=$$(PYTHON=$(abspath $(BIN)/python) tools/build); $(BIN)/python -m delivery.manifests --tools "$$tools"; $(BIN)/pytest tests/manifests $(PYTEST_ARGS))
+
+schemas: $(DEV_READY) ## Write tools/schemas anew, from the Go modules that it pins (GO names Go)
+	@cd tools/schemas && GOTOOLCHAIN=local $(abspath $(BIN)/python) make_schemas.py --go $(or $(GO),go)
 
 smoke: $(DEV_READY) ## `make serve` in a fresh clone of HEAD, twice, asked by the openai client
 	@$(call suite,smoke,$(BIN)/pytest -s tests/fresh_start)

@@ -1,5 +1,6 @@
 """What kustomize renders, each object with the files it comes from."""
 
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -23,8 +24,22 @@ class RenderError(Exception):
 class Rendered:
     folder: str
     objects: list[Object]
-    files: dict[tuple[str, str], str]
-    """By kind and name: the file an object comes from, and the kustomizations that changed it."""
+    root: Path
+    origins: dict[tuple[str, str], tuple[str, ...]]
+    """By kind and name: the file an object comes from, then the folders whose kustomization touched it, in order."""
+
+    def file(self, kind: str, name: str, key: str) -> str:
+        """Where `key` of an object is written: the last folder that has it wins, as in the rendering."""
+        origin, *folders = self.origins.get((kind, name), (f"{self.folder}/kustomization.yaml",))
+        written = re.compile(rf"(?m)^[^#\n]*(?<![\w.-]){re.escape(key)}(?![\w-])")
+        for folder in reversed(folders):
+            for file in sorted((self.root / folder).glob("*.yaml"), key=lambda file: file.name == "kustomization.yaml"):
+                if written.search(file.read_text(encoding="utf-8")) and self._concerns(file, kind):
+                    return str(file.relative_to(self.root))
+        return origin
+
+    def _concerns(self, file: Path, kind: str) -> bool:
+        return file.name == "kustomization.yaml" or any(f"kind: {kind}" in line for line in file.read_text(encoding="utf-8").splitlines())
 
     def text(self) -> str:
         return yaml.safe_dump_all(self.objects, sort_keys=False)
@@ -37,8 +52,8 @@ def render(root: Path, folder: str, kustomize: Path) -> Rendered:
         if result.returncode:
             raise RenderError(f"{folder}: {result.stderr.strip().replace(str(root) + '/', '')}")
         objects = [found for found in yaml.safe_load_all(result.stdout) if found]
-        files = {(found["kind"], found["metadata"]["name"]): _files(found, wrapper, root) for found in objects}
-    return Rendered(folder, objects, files)
+        origins = {(found["kind"], found["metadata"]["name"]): _origins(found, wrapper, root) for found in objects}
+    return Rendered(folder, objects, root, origins)
 
 
 @contextmanager
@@ -51,16 +66,15 @@ def _wrapper(root: Path, folder: str) -> Iterator[Path]:
         yield Path(name)
 
 
-def _files(found: Object, wrapper: Path, root: Path) -> str:
+def _origins(found: Object, wrapper: Path, root: Path) -> tuple[str, ...]:
     annotations = found["metadata"].get("annotations", {})
     origin = yaml.safe_load(annotations.pop(ORIGIN, "")) or {}
     changes = yaml.safe_load(annotations.pop(CHANGES, "")) or []
     if not annotations:
         found["metadata"].pop("annotations", None)
     source = _relative(origin.get("path") or origin.get("configuredIn", "."), wrapper, root)
-    changed = dict.fromkeys(_relative(change["configuredIn"], wrapper, root).removesuffix("/kustomization.yaml") for change in changes)
-    others = [folder for folder in changed if folder != source.rpartition("/")[0]]
-    return f"{source} (changed in {', '.join(others)})" if others else source
+    folders = dict.fromkeys(_relative(change["configuredIn"], wrapper, root).rpartition("/")[0] for change in changes)
+    return source, *(folder for folder in folders if folder != source.rpartition("/")[0])
 
 
 def _relative(path: str, wrapper: Path, root: Path) -> str:

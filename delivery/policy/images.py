@@ -20,7 +20,7 @@ def digests(overlay: Overlay) -> Iterator[Problem]:
         if not PINNED.fullmatch(container["image"]):
             because = "a tag can move between two pods of one rollout"
             fix = "tag and digest: images: [{name, newName, newTag, digest}] in the overlay"
-            yield overlay.problem(workload, f"{path}.image", container["image"], because, fix)
+            yield overlay.problem(workload, f"{path}.image", container["image"], because, fix, key="images")
 
 
 def settings(overlay: Overlay) -> Iterator[Problem]:
@@ -47,5 +47,5 @@ def secrets(overlay: Overlay) -> Iterator[Problem]:
     for workload, container, path in overlay.containers():
         for name, value in environment(container).items():
             if value is not None and (SECRET_NAME.search(name) or SECRET_VALUE.search(value)):
-                because = "a value in a manifest is a secret no more"
-                yield overlay.problem(workload, f"{path}.env {name}.value", "(not shown)", because, "valueFrom.secretKeyRef, or a mounted file")
+                because, fix = "a value in a manifest is a secret no more", "valueFrom.secretKeyRef, or a mounted file"
+                yield overlay.problem(workload, f"{path}.env {name}", "(not shown)", because, fix)

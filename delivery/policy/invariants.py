@@ -17,6 +17,9 @@ class Invariant:
 
 
 def invariants(schemas: Schemas) -> list[Invariant]:
+    def known(overlay: Overlay) -> Iterator[Problem]:
+        return schemas.problems(overlay.rendered)
+
     return [
         Invariant(1, "no replicas where an autoscaler owns them; prod never under 2", rollout.replicas),
         Invariant(2, "REQUEST_TIMEOUT <= DRAIN_TIMEOUT; preStop + drain + margin <= grace period < 600", rollout.grace),
@@ -32,7 +35,7 @@ def invariants(schemas: Schemas) -> list[Invariant]:
         Invariant(12, "settings are env entries; a mounted ConfigMap has no hashed name", state.configuration),
         Invariant(13, "selectors as last promoted; labels app.kubernetes.io/*; ports by name", state.selectors),
         Invariant(14, "a shared model cache is ReadWriteMany; volumes and namespaces are never pruned", state.storage),
-        Invariant(15, "every field is known, in Kubernetes 1.35 to 1.37 and in every CRD", lambda overlay: schemas.problems(overlay.rendered)),
+        Invariant(15, "every field is known, in Kubernetes 1.35 to 1.37 and in every CRD", known),
         Invariant(16, "secrets are references, never values", images.secrets),
     ]
 

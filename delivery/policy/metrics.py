@@ -9,7 +9,7 @@ from delivery.policy.overlay import Overlay
 
 KEYWORDS = {"and", "or", "unless", "bool", "by", "without", "on", "ignoring", "group_left", "group_right", "offset", "inf", "nan"}
 NOT_METRICS = re.compile(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)')
-NAME = re.compile(r"(?<![\w:.])[a-zA-Z_:][\w:]*(?!\s*\()")
+NAME = re.compile(r"(?<![\w:.])[a-zA-Z_:][\w:]*+(?!\s*\()")  # no function
 
 
 def emitted(overlay: Overlay) -> Iterator[Problem]:
@@ -22,11 +22,7 @@ def emitted(overlay: Overlay) -> Iterator[Problem]:
 
 def metric_names(query: str) -> set[str]:
     plain = NOT_METRICS.sub(" ", query)
-    return {name for name in NAME.findall(plain) if name.lower() not in KEYWORDS and not _function(name, plain)}
-
-
-def _function(name: str, query: str) -> bool:
-    return re.search(rf"\b{re.escape(name)}\s*\(", query) is not None
+    return {name for name in NAME.findall(plain) if name.lower() not in KEYWORDS}
 
 
 def _queries(overlay: Overlay) -> Iterator[tuple[Object, str, str]]:

@@ -1,5 +1,6 @@
 """A rendered overlay, and what the checks ask of it."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,7 @@ from delivery.kustomize import Object, Rendered
 from delivery.policy.finding import Problem
 
 SERVICE = "llm-api"
+LAST = re.compile(r"[\w/-]+")
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,10 @@ class Overlay:
         variables = environment(main_container(deployment)) if deployment else {}
         return variables.get(name, self.facts.settings.get(name))
 
-    def problem(self, found: Object, path: str, value: Any, because: str, fix: str) -> Problem:
+    def problem(self, found: Object, path: str, value: Any, because: str, fix: str, *, key: str | None = None) -> Problem:
+        """`key` is how the field is written in a source file, where that is not the last part of `path`."""
         name = found["metadata"]["name"]
-        file = self.rendered.files.get((found["kind"], name), self.rendered.folder)
+        file = self.rendered.file(found["kind"], name, key or LAST.findall(path.removesuffix(".value").removesuffix("]"))[-1])
         return Problem(file, f"{found['kind']}/{name} {path}", value, because, fix)
 
     def missing(self, what: str, because: str, fix: str) -> Problem:

@@ -11,6 +11,7 @@ from delivery.policy.overlay import Overlay, at
 IDLE = 3600
 ANNOTATION = "nginx.ingress.kubernetes.io"
 STREAM = "a buffered stream reaches the client all at once, at its end"
+PLAIN = "API keys would travel in the clear"
 BODY = "the service answers a body that is too large as the API does, the proxy would not"
 
 
@@ -25,7 +26,7 @@ def streaming(overlay: Overlay) -> Iterator[Problem]:
 
 def _ingress(overlay: Overlay, ingress: Object) -> Iterator[Problem]:
     annotations = at(ingress, "metadata", "annotations") or {}
-    wanted = {"proxy-buffering": ("off", STREAM), "proxy-body-size": ("100m", BODY), "ssl-redirect": ("true", "keys would travel in the clear")}
+    wanted = {"proxy-buffering": ("off", STREAM), "proxy-body-size": ("100m", BODY), "ssl-redirect": ("true", PLAIN)}
     for name, (value, because) in wanted.items():
         given = annotations.get(f"{ANNOTATION}/{name}")
         if given != value:

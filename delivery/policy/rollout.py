@@ -22,7 +22,8 @@ def replicas(overlay: Overlay) -> Iterator[Problem]:
             owner, path = (scaler, "spec.minReplicaCount") if scaler else (deployment, "spec.replicas")
             least = owner["spec"].get(path.removeprefix("spec."), 0 if scaler else 1)
             if least < 2:
-                yield overlay.problem(owner, path, least, "one replica is an outage at every node drain", "at least 2")
+                because, key = "one replica is an outage at every node drain", "minReplicas" if scaler else "replicas"
+                yield overlay.problem(owner, path, least, because, "at least 2", key=key)
 
 
 def grace(overlay: Overlay) -> Iterator[Problem]:
@@ -56,8 +57,8 @@ def progress(overlay: Overlay) -> Iterator[Problem]:
         load = float(overlay.setting("ENGINE_LOAD_TIMEOUT")) + MARGIN
         if deployment["metadata"]["name"] == SERVICE and budget < load:
             because = f"the kubelet kills a pod that may load for ENGINE_LOAD_TIMEOUT + {MARGIN} = {load:g} s"
-            path = "containers[0].startupProbe (failureThreshold x periodSeconds)"
-            yield overlay.problem(deployment, path, f"{budget:g}", because, f"at least {load:g} s")
+            path = "containers[0].startupProbe.failureThreshold"
+            yield overlay.problem(deployment, path, f"{budget:g} s", because, f"at least {load:g} s, with periodSeconds")
         yield from _deadline(overlay, deployment, budget)
 
 

@@ -1,10 +1,12 @@
 """Invariant 15: every field is one that Kubernetes, or the kind's owner, knows. Nothing is skipped."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from delivery.kustomize import Rendered
 from delivery.policy.finding import Problem
@@ -34,10 +36,16 @@ class Schemas:
         for found in json.loads(result.stdout).get("resources") or []:
             yield from self._problem(found, rendered, version)
 
-    def _problem(self, found: dict[str, str], rendered: Rendered, version: str) -> Iterator[Problem]:
-        file = rendered.files.get((found["kind"], found["name"]), rendered.folder)
+    def _problem(self, found: dict[str, Any], rendered: Rendered, version: str) -> Iterator[Problem]:
         subject = f"{found['kind']}/{found['name']}"
         details = found.get("validationErrors") or [{"path": "", "msg": found["msg"]}]
         for detail in details:
-            path = detail["path"].replace("/", ".").strip(".")  # type: ignore[index]
-            yield Problem(file, f"{subject} {path}".strip(), found["status"], f"Kubernetes {version}: {detail['msg']}", FIX)  # type: ignore[index]
+            path = detail["path"].replace("/", ".").strip(".")
+            file = rendered.file(found["kind"], found["name"], _key(detail))
+            yield Problem(file, f"{subject} {path}".strip(), found["status"], f"Kubernetes {version}: {detail['msg']}", FIX)
+
+
+def _key(detail: dict[str, str]) -> str:
+    """The unknown field that the message names, else the last part of its path."""
+    named = re.search(r"additional propert(?:y|ies) '([^']+)'", detail["msg"])
+    return named[1] if named else detail["path"].rpartition("/")[2]

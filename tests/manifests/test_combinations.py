@@ -1,0 +1,126 @@
+"""Components go together as one needs them; an overlay is a screen long; the way in is one line."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from delivery.facts import read_facts
+from delivery.kustomize import Rendered, render
+from delivery.policy.invariants import findings
+from delivery.policy.overlay import Overlay
+from delivery.policy.schemas import Schemas
+
+COMBINATIONS = (
+    [],
+    ["gpu"],
+    ["tls", "ingress"],
+    ["tls", "gateway"],
+    ["ingress"],
+    ["model-cache"],
+    ["gpu", "model-cache"],
+    ["api-keys"],
+    ["monitoring", "autoscaling"],
+    ["gpu", "model-cache", "tls", "ingress", "api-keys", "monitoring", "autoscaling"],
+    ["gpu", "model-cache", "tls", "gateway", "api-keys", "monitoring", "autoscaling"],
+)
+STAGING = """\
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: llm-api
+resources: [../../base, environment.yaml]
+components:
+  - ../../components/gpu
+  - ../../components/tls
+  - ../../components/ingress
+  - ../../components/api-keys
+replicas: [{name: llm-api, count: 2}]
+images:
+  - {name: llm-api, newName: ghcr.io/example/llm-api, newTag: dev}
+"""
+ENVIRONMENT = """\
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: environment
+  annotations: {config.kubernetes.io/local-config: "true"}
+data: {host: staging.example.com, proxyTimeout: "3600", issuer: letsencrypt, secretStore: platform, gpus: "1"}
+"""
+
+
+@pytest.fixture
+def told(clone: Path, tools: Path, schemas: Schemas) -> Callable[[str], Iterator[str]]:
+    def told(name: str) -> Iterator[str]:
+        facts = read_facts(clone, tools / "kustomize")
+        overlay = Overlay(name, render(clone, f"overlays/{name}", tools / "kustomize"), facts)
+        return (str(found) for found in findings(overlay, schemas))
+
+    return told
+
+
+def _overlay(clone: Path, components: list[str], **more: str) -> None:
+    """overlays/trial, with prod's environment."""
+    folder = clone / "overlays/trial"
+    folder.mkdir()
+    environment = yaml.safe_load((clone / "overlays/prod/environment.yaml").read_text(encoding="utf-8"))
+    environment["data"] |= more
+    (folder / "environment.yaml").write_text(yaml.safe_dump(environment), encoding="utf-8")
+    kustomization = {
+        "namespace": "llm-api",
+        "resources": ["../../base", "environment.yaml"],
+        "components": [f"../../components/{name}" for name in components],
+        "images": [{"name": "llm-api", "newName": "ghcr.io/example/llm-api", "newTag": "dev"}],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
+
+
+@pytest.mark.parametrize("components", COMBINATIONS, ids="+".join)
+def test_components_go_together(components: list[str], clone: Path, told: Callable[[str], Iterator[str]]) -> None:
+    _overlay(clone, components)
+    assert list(told("trial")) == []
+
+
+def test_a_third_environment_takes_under_40_lines(clone: Path, told: Callable[[str], Iterator[str]]) -> None:
+    (clone / "overlays/staging").mkdir()
+    (clone / "overlays/staging/kustomization.yaml").write_text(STAGING, encoding="utf-8")
+    (clone / "overlays/staging/environment.yaml").write_text(ENVIRONMENT, encoding="utf-8")
+    assert list(told("staging")) == []
+    assert (STAGING + ENVIRONMENT).count("\n") < 40
+
+
+def test_one_line_switches_from_ingress_to_gateway(
+    clone: Path, edit: Callable[[str, str, str], None], tools: Path, told: Callable[[str], Iterator[str]]
+) -> None:
+    edit("overlays/prod/kustomization.yaml", "../../components/ingress ", "../../components/gateway ")
+    rendered = render(clone, "overlays/prod", tools / "kustomize")
+    assert not _kinds(rendered) & {"Ingress"}
+    assert _kinds(rendered) >= {"Gateway", "HTTPRoute", "ProxySettingsPolicy", "ClientSettingsPolicy", "UpstreamSettingsPolicy"}
+    certificate = next(found for found in rendered.objects if found["kind"] == "Certificate")
+    assert certificate["metadata"]["labels"] == {"llm-api/http01": "gateway"}
+    assert list(told("prod")) == []
+
+
+def test_a_gateway_that_buffers_is_found(
+    clone: Path, edit: Callable[[str, str, str], None], told: Callable[[str], Iterator[str]]
+) -> None:
+    edit("overlays/prod/kustomization.yaml", "../../components/ingress ", "../../components/gateway ")
+    edit("components/gateway/proxysettingspolicy.yaml", "disable: true", "disable: false")
+    assert any("components/gateway/proxysettingspolicy.yaml" in text and "invariant 8" in text for text in told("prod"))
+
+
+def test_vllm_renders_and_waits_for_upstream_mode(clone: Path, told: Callable[[str], Iterator[str]]) -> None:
+    _overlay(clone, ["vllm", "tls", "ingress"], vllmModel="org/name", vllmRevision="0" * 40, vllmReplicas="2")
+    problems = list(told("trial"))
+    assert len(problems) == 1, problems
+    assert "invariant 10" in problems[0]
+    assert "UPSTREAM_URL" in problems[0]
+
+
+def test_the_environment_is_no_part_of_what_is_applied(prod: Overlay) -> None:
+    assert "ConfigMap" not in _kinds(prod.rendered)
+    assert "set-by-environment" not in prod.rendered.text()
+
+
+def _kinds(rendered: Rendered) -> set[str]:
+    return {found["kind"] for found in rendered.objects}
