@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from llm_api.settings import Settings
-from llm_api.telemetry.metrics import Metrics
 
 from delivery.kustomize import render
 from delivery.policy.duration import seconds
 from delivery.policy.overlay import Facts, at
+from llm_api.settings import Settings
+from llm_api.telemetry.metrics import Metrics
 
 SUFFIXES = {"counter": ("_total", "_created"), "histogram": ("_bucket", "_sum", "_count", "_created"), "summary": ("", "_sum", "_count")}
 

@@ -31,7 +31,7 @@ class Rendered:
     def file(self, kind: str, name: str, key: str) -> str:
         """Where `key` of an object is written: the last folder that has it wins, as in the rendering."""
         origin, *folders = self.origins.get((kind, name), (f"{self.folder}/kustomization.yaml",))
-        written = re.compile(rf"(?m)^[^#\n]*(?<![\w.-]){re.escape(key)}(?![\w-])")
+        written = re.compile(rf"(?m)^[^#\n]*(?<![\w.-]){re.escape(key)}(?![\w.-])")
         for folder in reversed(folders):
             for file in sorted((self.root / folder).glob("*.yaml"), key=lambda file: file.name == "kustomization.yaml"):
                 if written.search(file.read_text(encoding="utf-8")) and self._concerns(file, kind):

@@ -43,7 +43,8 @@ def settings(overlay: Overlay) -> Iterator[Problem]:
 def secrets(overlay: Overlay) -> Iterator[Problem]:
     for secret in overlay.of("Secret"):
         because = "whoever reads the repository reads it"
-        yield overlay.problem(secret, "data", "(not shown)", because, "an ExternalSecret: components/api-keys shows one")
+        fix = "an ExternalSecret: components/api-keys shows one"
+        yield overlay.problem(secret, "data", "(not shown)", because, fix, key="kind: Secret")
     for workload, container, path in overlay.containers():
         for name, value in environment(container).items():
             if value is not None and (SECRET_NAME.search(name) or SECRET_VALUE.search(value)):

@@ -43,8 +43,11 @@ def grace(overlay: Overlay) -> Iterator[Problem]:
             path = "spec.template.spec.terminationGracePeriodSeconds"
             yield overlay.problem(deployment, path, given, because, f"at least {needed:g}, or a shorter drain")
         if stop + (duck if ours else 0) < 5:
-            because = "the endpoint needs about 5 s to be taken out everywhere, while the pod still serves"
-            yield overlay.problem(deployment, "containers[0].lifecycle.preStop.sleep.seconds", stop, because, "sleep 10 s, or LAME_DUCK_SECONDS 5")
+            because, path = (
+                "until the endpoint is out everywhere, about 5 s, a pod must serve",
+                "containers[0].lifecycle.preStop.sleep.seconds",
+            )
+            yield overlay.problem(deployment, path, stop, because, "sleep 10 s, or LAME_DUCK_SECONDS 5")
 
 
 def pre_stop(deployment: Object) -> float:
@@ -101,7 +104,8 @@ def gpu_rollout(overlay: Overlay) -> Iterator[Problem]:
         if asked is None and limit is None:
             continue
         if asked != limit:
-            yield overlay.problem(deployment, f"containers[0].resources.requests[{GPU}]", asked, f"the limit is {limit}", "requests = limits")
+            path = f"containers[0].resources.requests[{GPU}]"
+            yield overlay.problem(deployment, path, asked, f"the limit is {limit}", "requests = limits")
         strategy = at(deployment, "spec", "strategy", "rollingUpdate") or {}
         for key, wanted in (("maxSurge", 0), ("maxUnavailable", 1)):
             if strategy.get(key) != wanted:

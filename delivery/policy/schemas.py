@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,13 @@ class Schemas:
     folder: Path
 
     def problems(self, rendered: Rendered) -> Iterator[Problem]:
+        """Each once, with the versions of Kubernetes that refuse it."""
+        refused: dict[Problem, list[str]] = {}
         for version in KUBERNETES:
-            yield from self._against(version, rendered)
+            for problem in self._against(version, rendered):
+                refused.setdefault(problem, []).append(version)
+        for problem, versions in refused.items():
+            yield replace(problem, because=f"Kubernetes {', '.join(versions)}: {problem.because}")
 
     def _against(self, version: str, rendered: Rendered) -> Iterator[Problem]:
         locations = [f"{self.folder / name}/{FILE}" for name in (f"v{version}", "crds", "nginx")]
@@ -34,15 +39,15 @@ class Schemas:
         if result.returncode not in {0, 1} or not result.stdout:
             raise RuntimeError(f"kubeconform: {result.stderr or result.stdout}")
         for found in json.loads(result.stdout).get("resources") or []:
-            yield from self._problem(found, rendered, version)
+            yield from self._problem(found, rendered)
 
-    def _problem(self, found: dict[str, Any], rendered: Rendered, version: str) -> Iterator[Problem]:
+    def _problem(self, found: dict[str, Any], rendered: Rendered) -> Iterator[Problem]:
         subject = f"{found['kind']}/{found['name']}"
         details = found.get("validationErrors") or [{"path": "", "msg": found["msg"]}]
         for detail in details:
             path = detail["path"].replace("/", ".").strip(".")
             file = rendered.file(found["kind"], found["name"], _key(detail))
-            yield Problem(file, f"{subject} {path}".strip(), found["status"], f"Kubernetes {version}: {detail['msg']}", FIX)
+            yield Problem(file, f"{subject} {path}".strip(), found["status"], detail["msg"], FIX)
 
 
 def _key(detail: dict[str, str]) -> str:

@@ -43,7 +43,8 @@ def _namespaces(overlay: Overlay) -> Iterator[Problem]:
     for namespace in overlay.of("Namespace"):
         level = at(namespace, "metadata", "labels", label)
         if level != "restricted":
-            yield overlay.problem(namespace, f"metadata.labels[{label}]", level, "the API server refuses what is not restricted", "restricted")
+            because = "else the API server lets in what is not restricted"
+            yield overlay.problem(namespace, f"metadata.labels[{label}]", level, because, "restricted")
 
 
 def _network(overlay: Overlay) -> Iterator[Problem]:

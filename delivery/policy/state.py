@@ -19,7 +19,8 @@ def configuration(overlay: Overlay) -> Iterator[Problem]:
             yield overlay.problem(workload, f"{path}.envFrom", container["envFrom"], "a reader must see every setting here", "env entries")
         for variable in container.get("env", []):
             if at(variable, "valueFrom", "configMapKeyRef"):
-                yield overlay.problem(workload, f"{path}.env {variable['name']}", variable["valueFrom"], because, "value: in the Deployment")
+                where = f"{path}.env {variable['name']}"
+                yield overlay.problem(workload, where, variable["valueFrom"], because, "value: in the Deployment")
     for workload, pod in overlay.templates():
         for volume in pod.get("volumes", []):
             name = at(volume, "configMap", "name")
@@ -35,7 +36,7 @@ def selectors(overlay: Overlay) -> Iterator[Problem]:
         path = "spec.selector.matchLabels" if found["kind"] == "Deployment" else "spec.selector"
         promoted = overlay.facts.selectors.get(f"{found['kind']}/{found['metadata']['name']}", labels)
         if labels != promoted:
-            because = f"the last promoted render has {promoted}; a Deployment's selector is immutable, a Service's would miss the running pods"
+            because = f"the last promoted render has {promoted}; a Deployment's is immutable, a Service's would miss running pods"
             yield overlay.problem(found, path, labels, because, "leave it; labels that may change go on metadata alone")
         foreign = [label for label in labels if not label.startswith("app.kubernetes.io/")]
         if foreign:
@@ -46,7 +47,8 @@ def selectors(overlay: Overlay) -> Iterator[Problem]:
 def _ports(overlay: Overlay) -> Iterator[Problem]:
     for service in overlay.of("Service"):
         for port in service["spec"]["ports"]:
-            yield from _port(overlay, service, f"spec.ports[{port.get('name')}].targetPort", port.get("targetPort"), _named(overlay, service))
+            path = f"spec.ports[{port.get('name')}].targetPort"
+            yield from _port(overlay, service, path, port.get("targetPort"), _named(overlay, service))
     for deployment, container, path in overlay.containers():
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             names = [port["name"] for port in container.get("ports", [])]
@@ -60,8 +62,8 @@ def _ports(overlay: Overlay) -> Iterator[Problem]:
             for route in rule["http"]["paths"]:
                 backend = route["backend"]["service"]
                 service_ports = at(overlay.named("Service", backend["name"]), "spec", "ports") or []
-                names = [port["name"] for port in service_ports]
-                yield from _port(overlay, ingress, "spec.rules[].http.paths[].backend.service.port.name", backend["port"].get("name"), names)
+                path, names = "spec.rules[].http.paths[].backend.service.port.name", [port["name"] for port in service_ports]
+                yield from _port(overlay, ingress, path, backend["port"].get("name"), names)
 
 
 def _named(overlay: Overlay, service: Object) -> list[str]:
@@ -83,8 +85,9 @@ def storage(overlay: Overlay) -> Iterator[Problem]:
         for volume in deployment["spec"]["template"]["spec"].get("volumes", []):
             claim = overlay.named("PersistentVolumeClaim", at(volume, "persistentVolumeClaim", "claimName") or "")
             if claim and claim["spec"]["accessModes"] != ["ReadWriteMany"]:
-                because = f"up to {overlay.maximum(deployment)} pods of Deployment/{deployment['metadata']['name']} mount it, on several nodes"
-                yield overlay.problem(claim, "spec.accessModes", claim["spec"]["accessModes"], because, "[ReadWriteMany], or a volume per pod")
+                modes, pods = claim["spec"]["accessModes"], overlay.maximum(deployment)
+                because = f"up to {pods} pods of Deployment/{deployment['metadata']['name']} mount it, on several nodes"
+                yield overlay.problem(claim, "spec.accessModes", modes, because, "[ReadWriteMany], or a volume per pod")
     for kept in overlay.of("PersistentVolumeClaim", "Namespace"):
         for name, wanted in KEEP.items():
             given = at(kept, "metadata", "annotations", name)

@@ -10,10 +10,11 @@ from delivery.manifests import check
 Edit = Callable[[str, str, str], None]
 DIGEST = "    digest: sha256:0000000000000000000000000000000000000000000000000000000000000000\n"
 BASE, CACHE = "base/deployment.yaml", "components/model-cache/persistentvolumeclaim.yaml"
+MISTYPED = "          env: [{name: DRAIN_TIMEOUTS, value: '60'}]\n          resources:"
 SECRET = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: keys\nstringData:\n  keys: alice\n---\n"
 
 EDITS = {
-    "unknown env var": ("overlays/prod/deployment.yaml", "          resources:", "          env: [{name: DRAIN_TIMEOUTS, value: '60'}]\n          resources:",
+    "unknown env var": ("overlays/prod/deployment.yaml", "          resources:", MISTYPED,
                         ("overlays/prod/deployment.yaml", "DRAIN_TIMEOUTS", "invariant 10", "did you mean DRAIN_TIMEOUT?")),
     "missing digest": ("overlays/prod/kustomization.yaml", DIGEST, "",
                        ("overlays/prod/kustomization.yaml", "ghcr.io/example/llm-api:not-promoted", "invariant 7", "tag and digest")),

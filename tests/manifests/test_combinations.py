@@ -101,9 +101,7 @@ def test_one_line_switches_from_ingress_to_gateway(
     assert list(told("prod")) == []
 
 
-def test_a_gateway_that_buffers_is_found(
-    clone: Path, edit: Callable[[str, str, str], None], told: Callable[[str], Iterator[str]]
-) -> None:
+def test_a_gateway_that_buffers_is_found(clone: Path, edit: Callable[[str, str, str], None], told: Callable[[str], Iterator[str]]) -> None:
     edit("overlays/prod/kustomization.yaml", "../../components/ingress ", "../../components/gateway ")
     edit("components/gateway/proxysettingspolicy.yaml", "disable: true", "disable: false")
     assert any("components/gateway/proxysettingspolicy.yaml" in text and "invariant 8" in text for text in told("prod"))

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 Schema = dict[str, Any]
-KEPT = {"type", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "required", "minProperties", "maxProperties", "uniqueItems"}
+LIMITS = {"enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"}
+KEPT = {"type", "required", "uniqueItems", *LIMITS}
 TEXT_OR_NUMBER: Schema = {"anyOf": [{"type": "string"}, {"type": "integer"}]}
 QUANTITY: Schema = {"anyOf": [{"type": "string"}, {"type": "number"}]}
 ANYTHING: Schema = {}
@@ -45,13 +46,14 @@ METADATA: Schema = {
 
 def _name(kind: str, group: str, version: str) -> str:
     """As kubeconform asks for it: ResourceKind and KindSuffix, of the group only what stands before its first dot."""
-    return "-".join(part for part in (kind.lower(), group.split(".")[0], version) if part)
+    return "-".join(part for part in (kind.lower(), group.partition(".")[0], version) if part)
 
 
 def _top(schema: Schema) -> Schema:
     """Nobody applies a status."""
     schema["properties"].pop("status", None)
-    return {**schema, "$schema": "http://json-schema.org/draft-07/schema#", "required": sorted({"apiVersion", "kind", "metadata", *schema.get("required", [])} - {"status"})}
+    required = {"apiVersion", "kind", "metadata", *schema.get("required", [])} - {"status"}
+    return {**schema, "$schema": "http://json-schema.org/draft-07/schema#", "required": sorted(required)}
 
 
 def _strict(schema: Schema, definitions: Schema) -> Schema:
