@@ -27,7 +27,7 @@ suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%
 .PHONY: help serve test lint format types imports unit manifests schemas smoke bench docs lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 serve: $(SERVE_READY) ## Install what is missing, get the model, serve it on PORT (8000)
 	@exec $(BIN)/llm-api serve
@@ -77,7 +77,7 @@ lock: $(BIN)/uv ## Pin what pyproject.toml asks for, with hashes (LOCK_ARGS=--up
 
 clean: ## Remove the environment, caches and build output
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	@find apps tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find apps delivery tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(SERVE_READY): $(SERVE_LOCK) pyproject.toml | $(BIN)/uv
 	@echo "Installing $(SERVE_LOCK)"

@@ -32,7 +32,7 @@ class Schemas:
 
     def _against(self, version: str, rendered: Rendered) -> Iterator[Problem]:
         locations = [f"{self.folder / name}/{FILE}" for name in (f"v{version}", "crds", "nginx")]
-        command = [self.kubeconform, "-strict", "-output", "json", "-kubernetes-version", f"{version}.0"]
+        command = [str(self.kubeconform), "-strict", "-output", "json", "-kubernetes-version", f"{version}.0"]
         for location in locations:
             command += ["-schema-location", location]
         result = subprocess.run(command, check=False, capture_output=True, text=True, input=rendered.text())  # noqa: S603

@@ -12,12 +12,13 @@ from delivery.policy.invariants import findings
 from delivery.policy.overlay import Overlay
 from delivery.policy.schemas import Schemas
 
-COMBINATIONS = (
+COMBINATIONS: tuple[list[str], ...] = (
     [],
     ["gpu"],
     ["tls", "ingress"],
     ["tls", "gateway"],
     ["ingress"],
+    ["tls", "ingress", "gateway"],
     ["model-cache"],
     ["gpu", "model-cache"],
     ["api-keys"],
