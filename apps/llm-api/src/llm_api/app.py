@@ -53,7 +53,7 @@ def create_app(settings: Settings, service: ModelService, metrics: Metrics, life
     if settings.management_port is None:
         app.include_router(health_router(service, lifecycle, metrics))
     mount_docs(app, page="/docs", assets=DOCS_ASSETS)
-    install_openapi(app, ChatCompletionRequest, ChatCompletionChunk, CompletionRequest)
+    install_openapi(app, service, ChatCompletionRequest, ChatCompletionChunk, CompletionRequest)
     return app
 
 

@@ -4,8 +4,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, Tag, model_validator
 
-from llm_api.protocol.sampling import GenerationRequest, StrictModel, invalid, string_or_array
-from llm_api.protocol.unsupported import Unsupported
+from llm_api.protocol.sampling import (
+    STREAM_OPTIONS_NEED_STREAM,
+    WHOLE,
+    GenerationRequest,
+    StrictModel,
+    invalid,
+    only_with,
+    string_or_array,
+)
+from llm_api.protocol.unsupported import OnlyFalse, Unsupported
 from llm_api.protocol.usage import Usage
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -62,18 +70,19 @@ class TextFormat(StrictModel):
 class ChatCompletionRequest(GenerationRequest):
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"model": "smollm2-135m-instruct", "messages": [{"role": "user", "content": "What is Kubernetes?"}]}]
+            "examples": [{"model": "smollm2-135m-instruct", "messages": [{"role": "user", "content": "What is Kubernetes?"}]}],
+            "allOf": [STREAM_OPTIONS_NEED_STREAM, only_with("top_logprobs", "integer", "logprobs")],
         }
     )
 
     messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
-    max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE] | None = None
     """Older name of max_completion_tokens, which wins."""
-    max_completion_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE] | None = None
     logprobs: bool | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20), WHOLE] | None = None
     """Needs logprobs."""
-    store: Literal[False] | None = None
+    store: OnlyFalse | None = None
     """Accepted, without effect."""
     parallel_tool_calls: bool | None = None
     """Accepted, without effect."""

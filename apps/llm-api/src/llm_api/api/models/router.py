@@ -3,11 +3,14 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
+from pydantic import JsonValue
 
 from llm_api.api.openapi import NEEDS_KEY, error_responses
 from llm_api.protocol.errors import ModelNotFound
 from llm_api.protocol.models import Model, ModelList
 from llm_api.service.model_service import ModelService
+
+MODEL_ID: dict[str, JsonValue] = {"minLength": 1, "pattern": "^[A-Za-z0-9][A-Za-z0-9._/-]*$"}
 
 
 def models_router(service: ModelService) -> APIRouter:
@@ -26,7 +29,9 @@ def models_router(service: ModelService) -> APIRouter:
         openapi_extra=NEEDS_KEY,
         summary="Describe a model",
     )
-    async def retrieve_model(model: Annotated[str, Path(description="Model id; it may hold slashes.")]) -> Response:
+    async def retrieve_model(
+        model: Annotated[str, Path(description="Model id; it may hold slashes.", json_schema_extra=MODEL_ID)],
+    ) -> Response:
         for known in service.models():
             if known.id == model:
                 return Response(known.model_dump_json(), media_type="application/json")
