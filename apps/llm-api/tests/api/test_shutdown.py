@@ -1,6 +1,7 @@
 """SIGTERM and SIGINT, the second signal, a drain that takes too long, and a service that fails."""
 
 import asyncio
+import os
 import signal
 import socket
 import time
@@ -10,9 +11,14 @@ from subprocess import Popen
 import httpx2
 import pytest
 from api.running_server import CHAT, chat_body
-from api.scripted_service import MODEL
-from api.server_process import server_process
+from api.scripted_service import MODEL, ScriptedService
+from api.server_process import server_process, start_process
 from openai import APIError, AsyncOpenAI
+
+from llm_api.lifecycle import Lifecycle
+from llm_api.service.model_service import Phase
+from llm_api.settings import Settings
+from llm_api.shutdown import Shutdown
 
 Server = tuple["Popen[str]", str]
 
@@ -106,3 +112,26 @@ def test_a_drain_does_not_wait_for_a_body_longer_than_its_timeout() -> None:
             process.send_signal(signal.SIGTERM)
             assert process.wait(5) == 0
             assert 0.5 <= time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(("phase", "lame_duck"), [("ready", 0.2), ("loading", 0.0)])
+async def test_only_a_ready_server_has_a_lame_duck(phase: Phase, lame_duck: float) -> None:
+    service, lifecycle = ScriptedService(phase), Lifecycle()
+    await service.start()
+    shutdown = Shutdown(Settings(lame_duck_seconds=0.2), service, lifecycle)
+    shutdown.request(signal.SIGTERM)
+    started = time.monotonic()
+    assert await shutdown.wait() == 0
+    assert lame_duck <= time.monotonic() - started < lame_duck + 0.15
+    assert lifecycle.draining
+
+
+def test_ctrl_c_in_a_terminal_has_no_lame_duck() -> None:
+    terminal, stderr = os.openpty()
+    process = start_process({"LAME_DUCK_SECONDS": "30"}, stderr)
+    assert process.stdout
+    assert process.stdout.readline().startswith("http://127.0.0.1:")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+    for descriptor in (terminal, stderr):
+        os.close(descriptor)
