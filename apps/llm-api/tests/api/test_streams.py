@@ -13,7 +13,7 @@ from openai import APIError, InternalServerError
 from llm_api.protocol.errors import EngineFailed, InvalidRequest
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
     service = ScriptedService()
     service.scripts |= {

@@ -43,7 +43,7 @@ class AccessLogMiddleware:
         self._metrics.http_request(method if method in METHODS else "other", handler, status, seconds)
         if context.prompt_tokens or context.completion_tokens:
             self._metrics.key_used(context.key_name or "anonymous", context.prompt_tokens, context.completion_tokens)
-        log = self._log.debug if is_open(path) and status < 500 else self._log.info
+        log = self._log.debug if is_open(path) else self._log.info
         log(
             "request",
             method=method,
