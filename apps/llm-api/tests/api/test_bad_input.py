@@ -168,7 +168,7 @@ def test_many_errors_are_answered_at_once_and_briefly(http: httpx2.Client) -> No
     response = http.post(CHAT, json=chat_body() | {f"field{i}": 0 for i in range(200_000)})
     assert response.status_code == 400
     assert len(response.content) < 1000
-    assert response.elapsed.total_seconds() < 2
+    assert response.elapsed.total_seconds() < 3
 
 
 def test_official_client_reads_the_error(shared_server: RunningServer) -> None:
