@@ -164,11 +164,10 @@ def test_a_megabyte_of_text_is_taken(http: httpx2.Client) -> None:
     assert http.post(CHAT, json=chat_body("é" * 500_000)).status_code == 200
 
 
-def test_many_errors_are_answered_at_once_and_briefly(http: httpx2.Client) -> None:
+def test_many_errors_are_answered_briefly_and_without_listing_them(http: httpx2.Client) -> None:
     response = http.post(CHAT, json=chat_body() | {f"field{i}": 0 for i in range(200_000)})
     assert response.status_code == 400
-    assert len(response.content) < 1000
-    assert response.elapsed.total_seconds() < 3
+    assert response.json()["error"]["message"] == "The body has 200000 invalid or unknown fields."
 
 
 def test_official_client_reads_the_error(shared_server: RunningServer) -> None:
