@@ -54,6 +54,7 @@ def pulled(tiny_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Ou
 
 @pytest.fixture(scope="session")
 def folder(pulled: list[Outcome]) -> Path:
+    assert pulled[0].exit_code == 0, pulled[0].stderr
     return Path(pulled[0].stdout.strip())
 
 

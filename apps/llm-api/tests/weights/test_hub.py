@@ -56,12 +56,13 @@ def _unknown_architecture(converter: object, folder: Path) -> None:
 class TestARepositoryOfSafetensors:
     def test_only_what_is_served_comes(self, repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
         unwanted = ("pytorch_model.bin", "code.py", "README.md", "consolidated.safetensors", "original/params.json")
+        published = set(repo.files)
         repo.files |= dict.fromkeys(unwanted, b"x")
         repo.publish()
         source = pull(tmp_path, notes)
         assert source.name == "org/tiny"
         assert not source.remote_code
-        assert {path.name for path in source.path.iterdir()} == {"config.json", "model.safetensors", "tokenizer.json", "manifest.json"}
+        assert {path.name for path in source.path.iterdir()} == {*published, "manifest.json"}
         assert not any(repo.asked_for(name) for name in unwanted)
 
     def test_a_second_start_asks_nothing(self, repo: HubRepo, notes: Notes, tmp_path: Path) -> None:

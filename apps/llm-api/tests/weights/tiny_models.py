@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from gguf import GGUFWriter, TokenType
 from safetensors.numpy import save_file
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 HIDDEN, HEADS, KV_HEADS, HEAD_DIM, INNER = 32, 2, 1, 16, 64
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -73,12 +73,52 @@ def _tensors(vocabulary_size: int) -> dict[str, np.ndarray[Any, np.dtype[np.floa
 
 
 def write_folder(folder: Path, **config: Any) -> Path:
-    """Enough to be found servable: a config, weights and a tokenizer."""
+    """The same model as transformers would have saved it."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps({"model_type": "llama", "architectures": ["LlamaForCausalLM"], **config}))
-    save_file({"weight": np.zeros((16, 16), dtype=np.float32)}, folder / "model.safetensors")
-    Tokenizer(models.BPE({token: index for index, token in enumerate(vocabulary())}, [])).save(str(folder / "tokenizer.json"))
+    (folder / "config.json").write_text(json.dumps(_config() | config))
+    save_file({_SAVED_NAMES[name]: tensor for name, tensor in _tensors(len(vocabulary())).items()}, folder / "model.safetensors")
+    tokenizer = Tokenizer(models.BPE({token: index for index, token in enumerate(vocabulary())}, [("Ġ", "Ġ")]))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    tokenizer.add_special_tokens(list(SPECIAL))
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
     return folder
+
+
+def _config() -> dict[str, Any]:
+    return {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "hidden_size": HIDDEN,
+        "intermediate_size": INNER,
+        "num_hidden_layers": 1,
+        "num_attention_heads": HEADS,
+        "num_key_value_heads": KV_HEADS,
+        "head_dim": HEAD_DIM,
+        "max_position_embeddings": 64,
+        "vocab_size": len(vocabulary()),
+        "rms_norm_eps": 1e-5,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+        "tie_word_embeddings": True,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+    }
+
+
+_LAYER = "model.layers.0"
+_SAVED_NAMES = {
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output_norm.weight": "model.norm.weight",
+    "blk.0.attn_norm.weight": f"{_LAYER}.input_layernorm.weight",
+    "blk.0.attn_q.weight": f"{_LAYER}.self_attn.q_proj.weight",
+    "blk.0.attn_k.weight": f"{_LAYER}.self_attn.k_proj.weight",
+    "blk.0.attn_v.weight": f"{_LAYER}.self_attn.v_proj.weight",
+    "blk.0.attn_output.weight": f"{_LAYER}.self_attn.o_proj.weight",
+    "blk.0.ffn_norm.weight": f"{_LAYER}.post_attention_layernorm.weight",
+    "blk.0.ffn_gate.weight": f"{_LAYER}.mlp.gate_proj.weight",
+    "blk.0.ffn_up.weight": f"{_LAYER}.mlp.up_proj.weight",
+    "blk.0.ffn_down.weight": f"{_LAYER}.mlp.down_proj.weight",
+}
 
 
 def write_slow_tokenizer(folder: Path) -> None:

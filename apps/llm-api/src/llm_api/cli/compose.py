@@ -19,11 +19,13 @@ def engine_config(settings: Settings, source: ModelSource) -> EngineConfig:
         max_num_seqs=settings.max_num_seqs,
         max_num_batched_tokens=settings.max_num_batched_tokens,
         max_model_len=settings.max_model_len,
-        kv_cache_memory=settings.kv_cache_memory,
+        kv_cache_memory=settings.kv_cache_memory and int(settings.kv_cache_memory),
         block_size=settings.block_size,
         enable_prefix_caching=settings.enable_prefix_caching,
         num_threads=settings.num_threads,
         allow_remote_code=source.remote_code,
+        log_level=settings.log_level,
+        log_format=settings.log_format,
     )
 
 
