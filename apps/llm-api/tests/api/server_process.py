@@ -21,7 +21,7 @@ def start_process(environment: dict[str, str], stderr: int = subprocess.PIPE) ->
 
 @contextmanager
 def server_process(**environment: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """The process and its URL."""
+    """The process and its URL. Its logs are a pipe that nobody reads before its end: keep them few."""
     process = start_process(environment)
     assert process.stdout
     try:

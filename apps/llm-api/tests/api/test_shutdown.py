@@ -25,7 +25,7 @@ Server = tuple["Popen[str]", str]
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with server_process(LAME_DUCK_SECONDS="1") as running:
+    with server_process(LAME_DUCK_SECONDS="1", LOG_LEVEL="warning") as running:
         yield running
 
 
