@@ -38,8 +38,8 @@ class KVCache:
         return self._layers[layer]
 
     def write(self, layer: int, key_values: Tensor, batch: Batch) -> None:
-        """Stores `key_values` [rows, 2, kv heads, head dim] in the rows' slots."""
-        self._layers[layer].flatten(0, 1).index_copy_(0, batch.slots, key_values)
+        """Stores `key_values` [rows, 2, kv heads, head dim] in the rows' slots; not those of padding rows."""
+        self._layers[layer].flatten(0, 1).index_copy_(0, batch.slots, key_values[: batch.num_rows])
 
     def clear(self, block_ids: list[int]) -> None:
         """Zeroes blocks whose content must not leak into sequences that get them next."""
