@@ -2,7 +2,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from serving.server_process import ServerProcess
 
 StartServer = Callable[..., ServerProcess]

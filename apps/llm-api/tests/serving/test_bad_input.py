@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx2
 import pytest
-
 from serving.server_process import ServerProcess
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
@@ -68,9 +67,7 @@ def undisturbed(server: ServerProcess) -> str:
     return server.post(CHAT, json=NEIGHBOUR).json()["choices"][0]["message"]["content"]  # type: ignore[no-any-return]
 
 
-async def test_each_bad_request_gets_its_own_error_and_the_neighbours_text_stays(
-    server: ServerProcess, undisturbed: str
-) -> None:
+async def test_each_bad_request_gets_its_own_error_and_the_neighbours_text_stays(server: ServerProcess, undisturbed: str) -> None:
     async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
         neighbours = [asyncio.create_task(client.post(CHAT, json=NEIGHBOUR)) for _ in range(3)]
         refused = await asyncio.gather(*(refuse(client, *bad) for bad in bad_requests()))
@@ -82,9 +79,7 @@ async def test_each_bad_request_gets_its_own_error_and_the_neighbours_text_stays
     assert answers[0].json()["choices"][0]["message"]["content"][:60] == undisturbed[:60]
 
 
-async def refuse(
-    client: httpx2.AsyncClient, name: str, path: str, content: str | bytes, status: int, param: str | None
-) -> str | None:
+async def refuse(client: httpx2.AsyncClient, name: str, path: str, content: str | bytes, status: int, param: str | None) -> str | None:
     """What is wrong with the refusal, or None."""
     response = await client.post(path, content=content, headers={"content-type": "application/json"})
     if response.status_code != status:

@@ -4,7 +4,6 @@ import asyncio
 
 import httpx2
 from openai.types.chat import ChatCompletionUserMessageParam
-
 from serving.server_process import ServerProcess
 
 ENDLESS: ChatCompletionUserMessageParam = {"role": "user", "content": "Count to a million."}

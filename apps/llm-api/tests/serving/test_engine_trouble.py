@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from openai import APIError, InternalServerError
 from openai.types.chat import ChatCompletionUserMessageParam
-
 from serving.conftest import StartServer
 from serving.server_process import ServerProcess
 
@@ -23,9 +22,7 @@ def stream_to_its_end(server: ServerProcess) -> str:
 
 
 def ask(server: ServerProcess) -> object:
-    return server.client().chat.completions.create(
-        model="smol", messages=[ENDLESS], max_tokens=4000, extra_body={"ignore_eos": True}
-    )
+    return server.client().chat.completions.create(model="smol", messages=[ENDLESS], max_tokens=4000, extra_body={"ignore_eos": True})
 
 
 def wait_running(server: ServerProcess, count: int) -> None:

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import httpx2
 import psutil
-
 from serving.server_process import ServerProcess
 
 REQUESTS = 200

@@ -3,7 +3,6 @@
 import pytest
 from openai import BadRequestError, NotFoundError
 from openai.types.chat import ChatCompletionUserMessageParam
-
 from serving.server_process import ServerProcess
 
 QUESTION: ChatCompletionUserMessageParam = {"role": "user", "content": "What is Kubernetes?"}
@@ -50,9 +49,7 @@ def test_an_answer_ends_by_itself(server: ServerProcess) -> None:
 
 def test_a_seed_repeats_its_text_and_choices_differ(server: ServerProcess) -> None:
     def ask(seed: int) -> list[str | None]:
-        answer = server.client().chat.completions.create(
-            model="smol", messages=[QUESTION], temperature=1.2, seed=seed, n=3, max_tokens=16
-        )
+        answer = server.client().chat.completions.create(model="smol", messages=[QUESTION], temperature=1.2, seed=seed, n=3, max_tokens=16)
         return [choice.message.content for choice in answer.choices]
 
     first = ask(7)
@@ -66,9 +63,7 @@ def test_stop_strings_end_the_text_and_are_not_in_it(server: ServerProcess) -> N
     whole = client.chat.completions.create(model="smol", messages=[QUESTION], temperature=0, max_tokens=40)
     text = whole.choices[0].message.content or ""
     stop = text[20:27]
-    stopped = client.chat.completions.create(
-        model="smol", messages=[QUESTION], temperature=0, max_tokens=40, stop=[stop, "never said"]
-    )
+    stopped = client.chat.completions.create(model="smol", messages=[QUESTION], temperature=0, max_tokens=40, stop=[stop, "never said"])
     assert stopped.choices[0].message.content == text[: text.index(stop)]
     assert stopped.choices[0].finish_reason == "stop"
 
@@ -90,9 +85,7 @@ def test_completions_continue_prompts_and_echo_them(server: ServerProcess) -> No
     client = server.client()
     prompts = ["The capital of France is", "One, two, three,"]
     plain = client.completions.create(model="smol", prompt=prompts, temperature=0, max_tokens=6)
-    echoed = client.completions.create(
-        model="smol", prompt=prompts, temperature=0, max_tokens=6, echo=True, logprobs=1
-    )
+    echoed = client.completions.create(model="smol", prompt=prompts, temperature=0, max_tokens=6, echo=True, logprobs=1)
     assert [prompt + choice.text for prompt, choice in zip(prompts, plain.choices, strict=True)] == [
         choice.text for choice in echoed.choices
     ]
@@ -124,7 +117,5 @@ def test_models_are_listed_and_unknown_ones_refused(server: ServerProcess) -> No
 
 def test_a_prompt_beyond_the_context_is_refused_with_the_numbers(server: ServerProcess) -> None:
     with pytest.raises(BadRequestError, match="maximum context length") as refused:
-        server.client().chat.completions.create(
-            model="smol", messages=[{"role": "user", "content": "word " * 12_000}]
-        )
+        server.client().chat.completions.create(model="smol", messages=[{"role": "user", "content": "word " * 12_000}])
     assert refused.value.code == "context_length_exceeded"

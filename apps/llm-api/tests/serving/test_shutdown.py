@@ -6,7 +6,6 @@ import time
 
 import httpx2
 import psutil
-
 from serving.conftest import StartServer
 from serving.server_process import ServerProcess
 

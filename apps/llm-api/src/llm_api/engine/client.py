@@ -33,8 +33,8 @@ PING_SECONDS = 1.0
 STOP_SECONDS = 5.0
 # OpenMP's threads meet several hundred times in a step. By default whoever waits spins for milliseconds, and where
 # the cores are shared, if only with this process, it spins in the place of the thread that it waits for: steps were
-# 10 times slower beside one busy process.
-PATIENT_THREADS = {"GOMP_SPINCOUNT": "1000"}
+# 10 times slower beside busy ones. Half a millisecond still covers the gaps between parallel parts.
+PATIENT_THREADS = {"GOMP_SPINCOUNT": "10000"}
 
 
 class EngineDied(Exception):
