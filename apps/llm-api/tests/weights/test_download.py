@@ -11,7 +11,7 @@ from weights.file_server import FileServer
 from llm_api.weights.download import AccessRefused, Downloader
 from llm_api.weights.errors import DiskFull, ModelNotFound, SourceUnreachable, WrongChecksum
 
-CONTENT = random.Random(0).randbytes(3_000_000)  # noqa: S311
+CONTENT = random.Random(0).randbytes(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 

