@@ -48,6 +48,7 @@ imports: $(DEV_READY) ## Check that imports point one way and the API never load
 	@$(call suite,imports,$(BIN)/lint-imports --no-logo)
 
 unit: $(DEV_READY) ## Run the tests (PYTEST_ARGS for pytest)
+	@$(call suite,model,$(BIN)/llm-api pull > /dev/null)
 	@$(call suite,unit,$(BIN)/pytest $(PYTEST_ARGS))
 
 smoke: $(DEV_READY) ## `make serve` in a fresh clone of HEAD, twice, asked by the openai client

@@ -31,6 +31,7 @@ SHAPE: dict[str, Any] = {
     "eos_token_id": 2,
     "pad_token_id": 0,
 }
+PARTIAL_ROPE: dict[str, Any] = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
 LLAMA3_ROPE: dict[str, Any] = {
     "rope_type": "llama3",
     "rope_theta": 10000.0,
@@ -53,7 +54,7 @@ def configurations() -> dict[str, PretrainedConfig]:
         "qwen3": Qwen3Config(**SHAPE, head_dim=12),
         "phi3": Phi3Config(**SHAPE),
         "olmo": OlmoConfig(**SHAPE),
-        "stablelm": StableLmConfig(**SHAPE, partial_rotary_factor=0.5),
+        "stablelm": StableLmConfig(**SHAPE, rope_parameters=PARTIAL_ROPE),
         "gemma2-softcapped": Gemma2Config(**SHAPE, head_dim=12, attn_logit_softcapping=50.0),
         "lfm2-hybrid": Lfm2Config(**SHAPE, layer_types=["conv", "full_attention", "conv"]),
         "gpt2": GPT2Config(vocab_size=300, n_positions=256, n_embd=48, n_layer=3, n_head=4, bos_token_id=1, eos_token_id=2),
