@@ -47,5 +47,5 @@ class OutputHead:
     def __call__(self, x: Tensor) -> Tensor:
         if self._product is not None:
             return self._product(x)
-        # Only CUDA has a product of narrow factors with a wide result.
+        # Only CUDA has a product of narrow factors with a wide result. No GPU has run this line yet.
         return torch.mm(x.to(self._weight.dtype), self._weight.t(), out_dtype=torch.float32)
