@@ -48,6 +48,7 @@ imports: $(DEV_READY) ## Check that imports point one way and the API never load
 	@$(call suite,imports,$(BIN)/lint-imports --no-logo)
 
 unit: $(DEV_READY) ## Run the tests (PYTEST_ARGS for pytest)
+	@$(call suite,model,$(BIN)/llm-api pull > /dev/null)
 	@$(call suite,unit,$(BIN)/pytest $(PYTEST_ARGS))
 
 manifests: $(DEV_READY) ## Render every overlay, platform and cluster folder, and check them (offline)

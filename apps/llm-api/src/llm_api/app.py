@@ -15,9 +15,10 @@ from llm_api.api.completions.router import completions_router
 from llm_api.api.errors import ErrorMiddleware, pass_on
 from llm_api.api.gate import GateMiddleware
 from llm_api.api.generation import Generation
-from llm_api.api.health.router import health_router
+from llm_api.api.health.metrics import metrics_router
+from llm_api.api.health.router import Probes
 from llm_api.api.keys import ApiKeys
-from llm_api.api.models.router import models_router
+from llm_api.api.models.router import Models
 from llm_api.api.openapi import install_openapi
 from llm_api.api.paths import DOCS_ASSETS
 from llm_api.api.request_id import RequestIdMiddleware
@@ -49,19 +50,24 @@ def create_app(settings: Settings, service: ModelService, metrics: Metrics, life
     )
     app.include_router(chat_router(generation))
     app.include_router(completions_router(generation))
-    app.include_router(models_router(service))
+    app.include_router(Models(service).router())
     if settings.management_port is None:
-        app.include_router(health_router(service, lifecycle, metrics))
+        _include_management(app, service, metrics, lifecycle)
     mount_docs(app, page="/docs", assets=DOCS_ASSETS)
-    install_openapi(app, ChatCompletionRequest, ChatCompletionChunk, CompletionRequest)
+    install_openapi(app, service, ChatCompletionRequest, ChatCompletionChunk, CompletionRequest)
     return app
 
 
 def create_management_app(service: ModelService, metrics: Metrics, lifecycle: Lifecycle) -> FastAPI:
     """The probes and metrics alone, without keys."""
     app = _fastapi(Middleware(RequestIdMiddleware), Middleware(ErrorMiddleware))
-    app.include_router(health_router(service, lifecycle, metrics))
+    _include_management(app, service, metrics, lifecycle)
     return app
+
+
+def _include_management(app: FastAPI, service: ModelService, metrics: Metrics, lifecycle: Lifecycle) -> None:
+    app.include_router(Probes(service, lifecycle).router())
+    app.include_router(metrics_router(metrics))
 
 
 def _fastapi(*middleware: Middleware) -> FastAPI:

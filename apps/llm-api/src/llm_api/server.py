@@ -43,17 +43,17 @@ async def serve(
 ) -> int:
     """Serves until a signal or the service's failure; returns the exit code. `on_listening` is told the real ports."""
     log, lifecycle = structlog.stdlib.get_logger("llm_api.server"), Lifecycle()
-    try:
-        check_startable(settings)
-        servers, addresses = _listen(settings, service, metrics, lifecycle)
-    except StartError as error:
-        log.error("not started", reason=str(error))
-        return error.exit_code
-    log.info("listening", url=addresses.url, management_url=addresses.management_url)
-    if on_listening:
-        on_listening(addresses)
     shutdown = Shutdown(settings, service, lifecycle)
     with shutdown.taking_signals():
+        try:
+            check_startable(settings)
+            servers, addresses = _listen(settings, service, metrics, lifecycle)
+        except StartError as error:
+            log.error("not started", reason=str(error))
+            return error.exit_code
+        log.info("listening", url=addresses.url, management_url=addresses.management_url)
+        if on_listening:
+            on_listening(addresses)
         try:
             return await _serve_until(shutdown, service, servers)
         finally:

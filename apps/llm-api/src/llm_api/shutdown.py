@@ -19,7 +19,7 @@ ERROR_DELIVERY = 2.0  # seconds for requests in flight to send their last error
 
 
 class Shutdown:
-    """`now`: nothing more is waited for, after a second signal or the whole DRAIN_TIMEOUT."""
+    """`now`: nothing more is waited for, after a second signal, a failure or the whole DRAIN_TIMEOUT."""
 
     def __init__(self, settings: Settings, service: ModelService, lifecycle: Lifecycle) -> None:
         self.now = False
@@ -83,6 +83,7 @@ class Shutdown:
         if not await self._idle_within(ERROR_DELIVERY):
             self._lifecycle.cut_all(EngineFailed("The engine failed while the request ran; try again."))
             await self._idle_within(ERROR_DELIVERY / 2)
+        self.now = True
         return 1
 
     async def _idle_within(self, seconds: float) -> bool:

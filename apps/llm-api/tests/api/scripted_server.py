@@ -12,7 +12,7 @@ from llm_api.settings import Settings
 from llm_api.telemetry.logs import configure_logs
 from llm_api.telemetry.metrics import Metrics
 
-SLOW = Script(words=tuple(f" {i}" for i in range(20)), pause=0.05)
+SLOW = Script(words=tuple(f" {i}" for i in range(60)), pause=0.05)
 
 
 def main() -> int:

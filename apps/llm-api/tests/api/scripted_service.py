@@ -50,9 +50,13 @@ class ScriptedService:
         self.phase = "failed"
 
     def release(self) -> None:
-        """Ends every hold, from any thread."""
+        """Ends the holds of this moment, from any thread."""
         assert self._loop
-        self._loop.call_soon_threadsafe(self._released.set)
+        self._loop.call_soon_threadsafe(self._let_go)
+
+    def _let_go(self) -> None:
+        self._released.set()
+        self._released = asyncio.Event()
 
     def fail(self, reason: str) -> None:
         """As when the engine process dies, from any thread."""

@@ -13,16 +13,16 @@ TESTS = Path(__file__).parents[1]
 SOURCES = Path(llm_api.__file__).parents[1]
 
 
-def start_process(**environment: str) -> "subprocess.Popen[str]":
+def start_process(environment: dict[str, str], stderr: int = subprocess.PIPE) -> "subprocess.Popen[str]":
     variables = {"PORT": "0", "LOG_FORMAT": "json", "PYTHONPATH": f"{SOURCES}:{TESTS}", "PATH": os.environ["PATH"], **environment}
     command = [sys.executable, "-m", "api.scripted_server"]
-    return subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=stderr, text=True)
 
 
 @contextmanager
 def server_process(**environment: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """The process and its URL."""
-    process = start_process(**environment)
+    """The process and its URL. Its logs are a pipe that nobody reads before its end: keep them few."""
+    process = start_process(environment)
     assert process.stdout
     try:
         url = process.stdout.readline().strip()

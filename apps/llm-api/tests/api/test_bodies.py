@@ -10,7 +10,7 @@ from api.running_server import CHAT, RunningServer, chat_body, running_server
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
-    with running_server(max_body_size=1000, body_timeout=0.3) as running:
+    with running_server(max_body_size=1000, body_timeout=1) as running:
         yield running
 
 
@@ -58,7 +58,7 @@ def test_a_slow_body_is_given_up(server: RunningServer) -> None:
         received = answer(connection)
         assert received.startswith(b"HTTP/1.1 408")
         assert b"connection: close" in received
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 5
         assert connection.recv(1) == b""
 
 

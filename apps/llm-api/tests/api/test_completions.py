@@ -33,7 +33,9 @@ def test_prompts_come_in_four_forms(http: httpx2.Client, prompt: Any, prompts: l
     assert len(answer.choices) == 2 * len(prompts)
 
 
-@pytest.mark.parametrize("fields", [{"echo": True, "logprobs": 5, "max_tokens": 0}, {"best_of": 3, "n": 3}, {"suffix": None}])
+@pytest.mark.parametrize(
+    "fields", [{"echo": True, "logprobs": 5, "max_tokens": 0}, {"best_of": 3, "n": 3}, {"n": 2.0, "prompt": [1.0, 2]}, {"suffix": None}]
+)
 def test_fields_that_can_be_honoured_are_accepted(http: httpx2.Client, fields: dict[str, Any]) -> None:
     assert http.post(PATH, json={"model": MODEL, "prompt": "a", **fields}).status_code == 200
 

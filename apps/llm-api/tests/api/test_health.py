@@ -1,9 +1,17 @@
+from collections.abc import Iterator
+
 import httpx2
 import pytest
-from api.running_server import CHAT, chat_body, running_server
+from api.running_server import CHAT, RunningServer, chat_body, running_server
 from api.scripted_service import ScriptedService
 
 from llm_api.service.model_service import Phase
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    with running_server(ScriptedService()) as running:
+        yield running
 
 
 @pytest.mark.parametrize(
@@ -16,18 +24,20 @@ from llm_api.service.model_service import Phase
         ("failed", False, 503, 503, 503),
     ],
 )
-def test_probes_tell_the_service_state(phase: Phase, progressing: bool, livez: int, readyz: int, healthz: int) -> None:
-    service = ScriptedService(phase)
-    service.progressing = progressing
-    with running_server(service) as server, server.client() as http:
+def test_probes_tell_the_service_state(
+    server: RunningServer, phase: Phase, progressing: bool, livez: int, readyz: int, healthz: int
+) -> None:
+    server.service.phase, server.service.progressing = phase, progressing
+    with server.client() as http:
         answers = {path: http.get(path) for path in ("/livez", "/readyz", "/healthz")}
     assert [answer.status_code for answer in answers.values()] == [livez, readyz, healthz]
     assert all(answer.json()["phase"] == phase and answer.json()["detail"] for answer in answers.values())
 
 
 @pytest.mark.parametrize("phase", ["loading", "failed"])
-def test_a_model_that_cannot_serve_answers_503_with_retry_after(phase: Phase) -> None:
-    with running_server(ScriptedService(phase)) as server, server.client() as http:
+def test_a_model_that_cannot_serve_answers_503_with_retry_after(server: RunningServer, phase: Phase) -> None:
+    server.service.phase = phase
+    with server.client() as http:
         for response in (http.post(CHAT, json=chat_body()), http.get("/v1/models")):
             assert response.status_code == 503
             assert int(response.headers["retry-after"]) >= 1

@@ -1,6 +1,7 @@
 """SIGTERM and SIGINT, the second signal, a drain that takes too long, and a service that fails."""
 
 import asyncio
+import os
 import signal
 import socket
 import time
@@ -10,16 +11,21 @@ from subprocess import Popen
 import httpx2
 import pytest
 from api.running_server import CHAT, chat_body
-from api.scripted_service import MODEL
-from api.server_process import server_process
+from api.scripted_service import MODEL, ScriptedService
+from api.server_process import server_process, start_process
 from openai import APIError, AsyncOpenAI
+
+from llm_api.lifecycle import Lifecycle
+from llm_api.service.model_service import Phase
+from llm_api.settings import Settings
+from llm_api.shutdown import Shutdown
 
 Server = tuple["Popen[str]", str]
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with server_process(LAME_DUCK_SECONDS="0.4") as running:
+    with server_process(LAME_DUCK_SECONDS="1", LOG_LEVEL="warning") as running:
         yield running
 
 
@@ -51,13 +57,13 @@ async def test_ten_streams_finish_under_sigterm_and_new_requests_are_served_then
         assert (await http.get("/readyz")).status_code == 503
         assert (await http.get("/livez")).status_code == 200
         assert (await http.post(CHAT, json=chat_body())).status_code == 200
-        await asyncio.sleep(0.4)
-        refused = await http.post(CHAT, json=chat_body())
+        while (refused := await http.post(CHAT, json=chat_body())).status_code == 200:
+            pass
         assert refused.status_code == 503
         assert refused.headers["connection"] == "close"
         assert int(refused.headers["retry-after"]) >= 1
         assert refused.json()["error"]["code"] == "service_unavailable"
-    assert await asyncio.gather(*(stream.done for stream in streams)) == [20] * 10
+    assert await asyncio.gather(*(stream.done for stream in streams)) == [60] * 10
     assert process.wait(3) == 0
 
 
@@ -67,8 +73,8 @@ def test_an_idle_server_leaves_after_its_lame_duck(server: Server) -> None:
         kept_alive.get("/v1/models")
         started = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(5) == 0
-        assert 0.4 < time.monotonic() - started < 2
+        assert process.wait(10) == 0
+        assert 1 < time.monotonic() - started < 5
 
 
 async def test_a_second_signal_exits_now(server: Server) -> None:
@@ -80,7 +86,7 @@ async def test_a_second_signal_exits_now(server: Server) -> None:
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert await asyncio.to_thread(process.wait, 5) == 128 + signal.SIGINT
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 4
     with pytest.raises((APIError, httpx2.HTTPError)):
         await stream.done
 
@@ -105,4 +111,27 @@ def test_a_drain_does_not_wait_for_a_body_longer_than_its_timeout() -> None:
             started = time.monotonic()
             process.send_signal(signal.SIGTERM)
             assert process.wait(5) == 0
-            assert 0.5 <= time.monotonic() - started < 2
+            assert 0.5 <= time.monotonic() - started < 4
+
+
+@pytest.mark.parametrize(("phase", "lame_duck"), [("ready", True), ("loading", False)])
+async def test_only_a_ready_server_has_a_lame_duck(phase: Phase, lame_duck: bool) -> None:
+    service, lifecycle = ScriptedService(phase), Lifecycle()
+    await service.start()
+    shutdown = Shutdown(Settings(lame_duck_seconds=0.5), service, lifecycle)
+    shutdown.request(signal.SIGTERM)
+    started = time.monotonic()
+    assert await shutdown.wait() == 0
+    assert (time.monotonic() - started >= 0.5) is lame_duck
+    assert lifecycle.draining
+
+
+def test_ctrl_c_in_a_terminal_has_no_lame_duck() -> None:
+    terminal, stderr = os.openpty()
+    process = start_process({"LAME_DUCK_SECONDS": "30"}, stderr)
+    assert process.stdout
+    assert process.stdout.readline().startswith("http://127.0.0.1:")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+    for descriptor in (terminal, stderr):
+        os.close(descriptor)

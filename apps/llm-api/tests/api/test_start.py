@@ -24,7 +24,7 @@ EVERY_ADDRESS = "0.0.0.0"  # noqa: S104
 def test_a_port_in_use_is_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        process = start_process(PORT=port)
+        process = start_process({"PORT": port})
         _, errors = process.communicate(timeout=20)
     assert process.returncode == 71
     assert errors.count("\n") == 1

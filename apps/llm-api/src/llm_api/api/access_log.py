@@ -43,8 +43,15 @@ class AccessLogMiddleware:
         self._metrics.http_request(method if method in METHODS else "other", handler, status, seconds)
         if context.prompt_tokens or context.completion_tokens:
             self._metrics.key_used(context.key_name or "anonymous", context.prompt_tokens, context.completion_tokens)
-        log = self._log.debug if is_open(path) and status < 500 else self._log.info
-        log("request", method=method, path=path[:200], status=status, seconds=round(seconds, 4), **_known(context))
+        log = self._log.debug if is_open(path) else self._log.info
+        log(
+            "request",
+            method=method,
+            path=scope["raw_path"].decode("ascii")[:200],
+            status=status,
+            seconds=round(seconds, 4),
+            **_known(context),
+        )
 
 
 def _known(context: RequestContext) -> dict[str, str | int]:

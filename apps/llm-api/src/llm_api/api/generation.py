@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from llm_api.api.admission import Admission
 from llm_api.api.body import BodyReader
 from llm_api.api.cutoff import Cutoff
+from llm_api.api.json_response import json_response
 from llm_api.api.sse import EventStream
 from llm_api.lifecycle import Lifecycle
 from llm_api.protocol.chat import ChatCompletionRequest
@@ -41,7 +42,7 @@ class Generation:
         with places:
             async with cutoff.armed(http.receive):
                 result = await self.service.infer(request)
-        return Response(result.model_dump_json(), media_type="application/json")
+        return json_response(result)
 
     def _check_model(self, model: str) -> None:
         if all(model != known.id for known in self.service.models()):

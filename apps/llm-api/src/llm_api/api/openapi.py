@@ -1,5 +1,6 @@
 """What the routes' own declarations leave out of /openapi.json: hand-read bodies, event streams, errors, keys."""
 
+from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
@@ -8,9 +9,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from llm_api.protocol.errors import ErrorResponse
+from llm_api.service.model_service import ModelService
 
 REF = "#/components/schemas/{model}"
 NEEDS_KEY: dict[str, Any] = {"security": [{"ApiKey": []}, {}]}  # {}: a server without keys asks for none
+SCHEME = {"type": "http", "scheme": "bearer", "description": "An API key, when the server has any."}
 DESCRIPTIONS = {
     400: "The request is invalid; `param` names the field.",
     401: "No API key, or an unknown one.",
@@ -42,29 +45,35 @@ def json_body(model: type[BaseModel]) -> dict[str, Any]:
 
 def event_stream(chunk: type[BaseModel]) -> dict[str, Any]:
     """The 200 of an endpoint that may stream, beside its JSON."""
-    data = {"type": "string", "contentMediaType": "application/json", "contentSchema": {"$ref": REF.format(model=chunk.__name__)}}
+    contents = [{"$ref": REF.format(model=name)} for name in (chunk.__name__, ErrorResponse.__name__)]
+    json_data = {"contentMediaType": "application/json", "contentSchema": {"anyOf": contents}}
+    data = {"type": "string", "anyOf": [{"const": "[DONE]"}, json_data]}
     item = {"type": "object", "required": ["data"], "properties": {"data": data}}
     return {
-        "description": "The completion; with `stream` its chunks as server-sent events, then `[DONE]`.",
+        "description": "The completion; with `stream` its chunks as server-sent events, then `[DONE]`, or an error event.",
         "content": {"text/event-stream": {"itemSchema": item}},
     }
 
 
-def install_openapi(app: FastAPI, *models: type[BaseModel]) -> None:
-    """`models`: those that routes refer to by name alone."""
+def install_openapi(app: FastAPI, service: ModelService, *bodies: type[BaseModel]) -> None:
+    """`bodies`: the models that routes refer to by name alone. Their examples name the served model, so that they run."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _schema(app, models)
+            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            schemas = schema["components"]["schemas"]
+            schemas |= _schemas_of(bodies, service.models()[0].id) | schemas
+            schema["components"]["securitySchemes"] = {"ApiKey": SCHEME}
+            app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _schema(app: FastAPI, models: tuple[type[BaseModel], ...]) -> dict[str, Any]:
-    schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    components = schema.setdefault("components", {})
-    _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=REF)
-    components["schemas"] = definitions["$defs"] | components.get("schemas", {})
-    components["securitySchemes"] = {"ApiKey": {"type": "http", "scheme": "bearer", "description": "An API key, when the server has any."}}
-    return schema
+def _schemas_of(bodies: tuple[type[BaseModel], ...], model_id: str) -> dict[str, Any]:
+    _, definitions = models_json_schema([(body, "validation") for body in bodies], ref_template=REF)
+    schemas: dict[str, Any] = deepcopy(definitions["$defs"])
+    for body in bodies:
+        for example in schemas[body.__name__].get("examples", ()):
+            example["model"] = model_id
+    return schemas

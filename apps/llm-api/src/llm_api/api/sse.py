@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractContextManager, aclosing
+from contextlib import AbstractContextManager, aclosing, suppress
 from typing import cast
 
 from pydantic import BaseModel
@@ -16,6 +16,7 @@ from llm_api.settings import Settings
 
 DONE = b"data: [DONE]\n\n"
 COMMENT = b": keep-alive\n\n"
+LAST_WRITE = 1.0  # seconds
 
 
 class EventStream(Response):
@@ -46,13 +47,19 @@ class EventStream(Response):
         try:
             with self._places:
                 await self._send_chunks(output, receive)
-            await output.end(DONE)
+            await self._end(output, DONE)
         except ClientLeft:
             raise
         except Exception as error:
             if not output.started:
                 raise
-            await output.end(b"data: %b\n\n" % as_api_error(error).response().model_dump_json().encode())
+            await self._end(output, b"data: %b\n\n" % as_api_error(error).response().model_dump_json().encode())
+
+    async def _end(self, output: "_Output", data: bytes) -> None:
+        """A client that does not read what it asked for must not keep its place: its connection is closed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WRITE):
+                await output.end(data)
 
     async def _send_chunks(self, output: "_Output", receive: Receive) -> None:
         async with aclosing(self._chunks) as chunks, self._cutoff.armed(receive), alongside(self._fill_silence(output)):

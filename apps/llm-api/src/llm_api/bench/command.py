@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from llm_api.bench.load import Load, Run
-from llm_api.bench.machine import describe_machine, describe_software
+from llm_api.bench.machine import cpu_busy, describe_machine, describe_software
 from llm_api.bench.own_server import NAME, own_server
 from llm_api.bench.probe import probe
 from llm_api.bench.prompts import Prompts
@@ -53,9 +53,10 @@ async def _report(own: Target | None, peers: Sequence[Target], loads: Sequence[L
             own = await stack.enter_async_context(own_server(Path("build/bench-server.log")))
         prompts = Prompts(seed)
         servers = [await probe(target, prompts) for target in (own, *peers)]
+        busy = cpu_busy()
         runs = await measure(servers, loads, rounds, prompts, _progress)
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return Report(now, describe_machine(), describe_software(), rounds, seed, loads, servers, runs)
+    return Report(now, describe_machine(), describe_software(), busy, rounds, seed, loads, servers, runs)
 
 
 def _numbers(text: str) -> list[int]:

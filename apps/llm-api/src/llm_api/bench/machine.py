@@ -15,6 +15,11 @@ def describe_machine() -> str:
     return f"{_processor()}, {cores} cores, {memory:.0f} GiB memory, {platform.system()} {platform.release()}"
 
 
+def cpu_busy(seconds: float = 1) -> float:
+    """Percent of all cores, over the next `seconds`."""
+    return psutil.cpu_percent(seconds)
+
+
 def describe_software() -> str:
     return ", ".join([f"Python {platform.python_version()}", *(f"{name} {_version(name)}" for name in PACKAGES)])
 

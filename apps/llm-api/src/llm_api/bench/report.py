@@ -9,6 +9,8 @@ from llm_api.bench.load import Load, Run
 from llm_api.bench.probe import Server
 from llm_api.bench.summary import Cell, Ratio, Spread, compare, summarise
 
+QUIET = 10  # percent; above it the machine does something else as well
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -17,6 +19,7 @@ class Report:
     measured_at: str
     machine: str
     software: str
+    busy: float  # percent of the machine's CPU, with every server idle
     rounds: int
     seed: int
     loads: Sequence[Load]
@@ -28,6 +31,7 @@ class Report:
             "measured_at": self.measured_at,
             "machine": self.machine,
             "software": self.software,
+            "busy": self.busy,
             "rounds": self.rounds,
             "seed": self.seed,
             "loads": [asdict(load) for load in self.loads],
@@ -58,7 +62,10 @@ class Report:
 
     def _remarks(self) -> list[str]:
         ignored = [server.name for server in self.servers if "ignore_eos" not in server.options]
-        return [f"Without `ignore_eos`, which they refuse, so some answers end early: {', '.join(ignored)}."] if ignored else []
+        remarks = [f"These refuse `ignore_eos`, so some of their answers end early: {', '.join(ignored)}."] if ignored else []
+        if self.busy > QUIET:
+            remarks.append(f"Not to be relied on: {self.busy:.0f}% of the machine's CPU was busy before the load began.")
+        return remarks
 
 
 def _server(server: Server) -> dict[str, object]:

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from llm_api.engine.scheduler import Chunk
 
+SMALL_COUNT = 8
+PADDING_STEPS = ((64, 8), (256, 32))  # up to a count, in steps of
+LARGEST_STEP = 64
 SHORT_CONTEXT = 128  # below this, padding is cheaper than another call
 
 
@@ -34,14 +37,22 @@ class PrefillRun:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The row format that every model and attention backend takes. Integer tensors are int64."""
+    """The row format that every model and attention backend takes. Integer tensors are int64.
+
+    Rows and outputs are padded to one of few counts (`padded`). What a padding row computes is thrown away.
+    """
 
     token_ids: Tensor  # [rows]
     positions: Tensor  # [rows]
-    slots: Tensor  # [rows], where a row's key and value go: block * block size + offset
+    slots: Tensor  # [rows before the padding], where a row's key and value go: block * block size + offset
     decodes: list[DecodeGroup]
     prefills: list[PrefillRun]
     logits_rows: Tensor  # [outputs], the rows whose logits are wanted
+
+    @property
+    def num_rows(self) -> int:
+        """Without the padding."""
+        return self.slots.shape[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +71,31 @@ def build_batch(chunks: list[Chunk], block_size: int, device: torch.device) -> t
     ordered = decodes + prefills
     logits_rows, spans = _logits_rows(ordered)
 
-    def tensor(values: list[int]) -> Tensor:
-        return torch.from_numpy(np.array(values, np.int64)).to(device, non_blocking=True)
+    def tensor(values: list[int], count: int) -> Tensor:
+        filled = np.zeros(count, np.int64)
+        filled[: len(values)] = values
+        return torch.from_numpy(filled).to(device, non_blocking=True)
+
+    slots = [slot for c in ordered for slot in _slots(c, block_size)]
+    rows = padded(len(slots))
 
     batch = Batch(
-        token_ids=tensor([token for c in ordered for token in c.sequence.token_ids[c.start : c.end]]),
-        positions=tensor([position for c in ordered for position in range(c.start, c.end)]),
-        slots=tensor([slot for c in ordered for slot in _slots(c, block_size)]),
+        token_ids=tensor([token for c in ordered for token in c.sequence.token_ids[c.start : c.end]], rows),
+        positions=tensor([position for c in ordered for position in range(c.start, c.end)], rows),
+        slots=tensor(slots, len(slots)),
         decodes=[_decode_group(group, first, block_size, device) for first, group in _similar(decodes)],
         prefills=_prefill_runs(prefills, len(decodes), device),
-        logits_rows=tensor(logits_rows),
+        logits_rows=tensor(logits_rows, padded(len(logits_rows))),
     )
     return batch, spans
+
+
+def padded(count: int) -> int:
+    """The next of 1, 2, 4, 8, 16, 24 ... 64, 96 ... 256, 320 ...: kernels are made, and kept, for each count they meet."""
+    if count <= SMALL_COUNT:
+        return 1 << max(count - 1, 0).bit_length()
+    step = next((step for limit, step in PADDING_STEPS if count <= limit), LARGEST_STEP)
+    return -(-count // step) * step
 
 
 def _slots(chunk: Chunk, block_size: int) -> list[int]:

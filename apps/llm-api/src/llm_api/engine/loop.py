@@ -7,6 +7,7 @@ from queue import SimpleQueue
 import structlog
 import torch
 
+from llm_api.engine.errors import EngineError
 from llm_api.engine.kv_cache.manager import KVCacheManager
 from llm_api.engine.messages import (
     AddRequest,
@@ -89,6 +90,8 @@ class EngineLoop:
         """A step that fails is tried again sequence by sequence, so that only the one that causes it fails."""
         try:
             return self._compute(chunks)
+        except EngineError:  # no request's fault: the model does not run here
+            raise
         except Exception:
             if len(chunks) > 1:
                 log.warning("step failed, trying its sequences one by one", sequences=len(chunks), exc_info=True)

@@ -47,4 +47,5 @@ class Runner:
     def run(self, chunks: list[Chunk]) -> tuple[Tensor, list[LogitsSpan]]:
         """Computes the chunks' tokens into the cache. Float32 logits [outputs, vocabulary], and whose they are."""
         batch, spans = build_batch(chunks, self.cache.block_size, self.device)
-        return self.model.logits(batch, self._attention), spans
+        logits = self.model.logits(batch, self._attention)
+        return logits[: spans[-1].end if spans else 0], spans

@@ -2,13 +2,14 @@
 
 from queue import SimpleQueue
 
+from llm_api.engine.errors import EngineError
 from llm_api.engine.loop import EngineLoop
-from llm_api.engine.messages import AddRequest, FromEngine, SamplingParams
+from llm_api.engine.messages import AddRequest, FromEngine, SamplingParams, StepOutput
 from llm_api.engine.runner import Runner
 
 
 def warm_up(runner: Runner) -> None:
-    """A full prefill step, then decode steps at the smallest and the largest batch. Raises what a first request would."""
+    """A full prefill step, then decode steps at the smallest and the largest batch. Raises EngineError if they fail."""
     for num_seqs in (1, runner.max_num_seqs):
         loop = EngineLoop(runner, SimpleQueue(), _ignore, prefix_caching=False)
         prompt = [0] * min(runner.max_num_batched_tokens // num_seqs, runner.max_model_len - 4)
@@ -16,7 +17,13 @@ def warm_up(runner: Runner) -> None:
             sampling = SamplingParams(max_tokens=3, temperature=0, ignore_eos=True)
             loop.scheduler.add(AddRequest(request_id=str(number), prompt_token_ids=prompt, sampling=sampling))
         while loop.scheduler.has_work:
-            loop.step()
+            _check(loop.step())
+
+
+def _check(step: StepOutput) -> None:
+    for output in step.outputs:
+        if output.error is not None:
+            raise EngineError(f"the model does not run: {output.error} The log has more.")
 
 
 def _ignore(_message: FromEngine) -> None:

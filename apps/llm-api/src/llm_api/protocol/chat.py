@@ -2,57 +2,14 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from llm_api.protocol.sampling import GenerationRequest, StrictModel, invalid, string_or_array
-from llm_api.protocol.unsupported import Unsupported
+from llm_api.protocol.messages import Message
+from llm_api.protocol.sampling import STREAM_OPTIONS_NEED_STREAM, WHOLE, GenerationRequest, StrictModel, invalid, only_with
+from llm_api.protocol.unsupported import OnlyFalse, Unsupported
 from llm_api.protocol.usage import Usage
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
-
-
-class TextPart(StrictModel):
-    type: Literal["text"]
-    text: str
-
-
-Content = Annotated[
-    Annotated[str, Tag("<string>")] | Annotated[list[TextPart], Field(min_length=1, fail_fast=True), Tag("<array>")],
-    string_or_array("text parts"),
-]
-
-
-class SystemMessage(StrictModel):
-    role: Literal["system", "developer"]
-    content: Content
-    name: str | None = None
-
-
-class UserMessage(StrictModel):
-    role: Literal["user"]
-    content: Content
-    name: str | None = None
-
-
-class AssistantMessage(StrictModel):
-    """An earlier answer. The fields that answers carry as null are accepted as null."""
-
-    role: Literal["assistant"]
-    tool_calls: Unsupported = None
-    function_call: Unsupported = None
-    audio: Unsupported = None
-    refusal: Unsupported = None
-    content: Content
-    name: str | None = None
-
-
-class ToolMessage(StrictModel):
-    role: Literal["tool"]
-    content: Content
-    tool_call_id: str
-
-
-Message = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
 
 
 class TextFormat(StrictModel):
@@ -62,18 +19,19 @@ class TextFormat(StrictModel):
 class ChatCompletionRequest(GenerationRequest):
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"model": "smollm2-135m-instruct", "messages": [{"role": "user", "content": "What is Kubernetes?"}]}]
+            "examples": [{"model": "smollm2-135m-instruct", "messages": [{"role": "user", "content": "What is Kubernetes?"}]}],
+            "allOf": [STREAM_OPTIONS_NEED_STREAM, only_with("top_logprobs", "integer", "logprobs")],
         }
     )
 
     messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
-    max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE] | None = None
     """Older name of max_completion_tokens, which wins."""
-    max_completion_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE] | None = None
     logprobs: bool | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20), WHOLE] | None = None
     """Needs logprobs."""
-    store: Literal[False] | None = None
+    store: OnlyFalse | None = None
     """Accepted, without effect."""
     parallel_tool_calls: bool | None = None
     """Accepted, without effect."""

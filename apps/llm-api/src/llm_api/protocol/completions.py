@@ -2,16 +2,26 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
+from pydantic.config import JsonDict
 
-from llm_api.protocol.sampling import GenerationRequest, invalid
+from llm_api.protocol.sampling import STREAM_OPTIONS_NEED_STREAM, WHOLE, GenerationRequest, invalid, whole_number
 from llm_api.protocol.unsupported import Unsupported
 from llm_api.protocol.usage import Usage
 
 DEFAULT_MAX_TOKENS = 16
+BEST_OF_NEEDS_N: JsonDict = {
+    "if": {"properties": {"best_of": {"const": 1}}, "required": ["best_of"]},
+    "then": {"properties": {"n": {"enum": [1, None]}}},
+}
+
+
+def _whole_numbers(value: Any) -> Any:
+    return [whole_number(item) for item in value] if isinstance(value, list) and float in set(map(type, value)) else value
+
 
 TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
-TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
+TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True), BeforeValidator(_whole_numbers)]
 
 
 def _prompt_kind(value: Any) -> str | None:
@@ -28,7 +38,7 @@ Prompt = Annotated[
     Annotated[str, Tag("<string>")]
     | Annotated[list[str], Field(min_length=1, fail_fast=True), Tag("<strings>")]
     | Annotated[TokenIds, Tag("<tokens>")]
-    | Annotated[list[TokenIds], Field(fail_fast=True), Tag("<arrays>")],
+    | Annotated[list[TokenIds], Field(min_length=1, fail_fast=True), Tag("<arrays>")],
     Discriminator(
         _prompt_kind,
         custom_error_type="invalid_type",
@@ -39,17 +49,20 @@ Prompt = Annotated[
 
 class CompletionRequest(GenerationRequest):
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"model": "smollm2-135m-instruct", "prompt": "Kubernetes is", "max_tokens": 16}]}
+        json_schema_extra={
+            "examples": [{"model": "smollm2-135m-instruct", "prompt": "Kubernetes is", "max_tokens": 16}],
+            "allOf": [STREAM_OPTIONS_NEED_STREAM, BEST_OF_NEEDS_N],
+        }
     )
 
     prompt: Prompt
-    max_tokens: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    max_tokens: Annotated[int, Field(ge=0, le=2**31 - 1), WHOLE] | None = None
     """Default 16. 0 makes no token: with echo and logprobs it scores the prompt."""
     echo: bool | None = None
     """Begin the text with the prompt."""
-    logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
-    best_of: Annotated[int, Field(ge=1, le=20)] | None = None
-    """Only the value of n."""
+    logprobs: Annotated[int, Field(ge=0, le=5), WHOLE] | None = None
+    best_of: Annotated[int, Field(ge=1), WHOLE, WithJsonSchema({"const": 1})] | None = None
+    """Only the value of n, which changes nothing."""
     suffix: Unsupported = None
 
     @model_validator(mode="after")

@@ -5,10 +5,20 @@ Every field may be null, which means absent. Ranges are OpenAI's where OpenAI ha
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
+
+def whole_number(value: Any) -> Any:
+    """JSON knows no integers: 1.0 is one too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(whole_number)
 Penalty = Annotated[float, Field(ge=-2, le=2)]
+BiasedToken = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Bias = Annotated[float, Field(ge=-100, le=100)]
 StopString = Annotated[str, Field(min_length=1)]
 MetadataKey = Annotated[str, Field(max_length=64)]
 MetadataValue = Annotated[str, Field(max_length=512)]
@@ -30,6 +40,17 @@ def invalid(param: str, message: str, code: str = "invalid_value") -> PydanticCu
     return PydanticCustomError("inconsistent", "{reason}", {"param": param, "reason": message, "code": code})
 
 
+def only_with(field: str, kind: str, switch: str) -> JsonDict:
+    """For a JSON schema: `field` may be other than null (of the type `kind`) only beside a true `switch`."""
+    return {
+        "if": {"properties": {field: {"type": kind}}, "required": [field]},
+        "then": {"properties": {switch: {"const": True}}, "required": [switch]},
+    }
+
+
+STREAM_OPTIONS_NEED_STREAM = only_with("stream_options", "object", "stream")
+
+
 class StrictModel(BaseModel):
     model_config = ConfigDict(
         strict=True, extra="forbid", allow_inf_nan=False, frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
@@ -48,12 +69,12 @@ class GenerationRequest(StrictModel):
     """Model id, as /v1/models lists it."""
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    n: Annotated[int, Field(ge=1, le=128), WHOLE] | None = None
     """How many choices to make."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     """0 always takes the most likely token."""
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=2**31 - 1), WHOLE] | None = None
     """Choose among the k most likely tokens; 0 is all. Not in OpenAI's API."""
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     """Drop tokens less likely than this share of the most likely one's probability. Not in OpenAI's API."""
@@ -61,9 +82,11 @@ class GenerationRequest(StrictModel):
     presence_penalty: Penalty | None = None
     repetition_penalty: Annotated[float, Field(ge=0.1, le=10)] | None = None
     """Divides the scores of tokens already in prompt or completion; 1 is off. Not in OpenAI's API."""
-    logit_bias: dict[Annotated[int, Field(ge=0, le=2**31 - 1)], Annotated[float, Field(ge=-100, le=100)]] | None = None
+    logit_bias: (
+        Annotated[dict[BiasedToken, Bias], Field(json_schema_extra={"propertyNames": {"pattern": "^(0|[1-9][0-9]{0,8})$"}})] | None
+    ) = None
     """Token ids and what to add to their scores."""
-    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1), WHOLE] | None = None
     stop: (
         Annotated[
             Annotated[StopString, Tag("<string>")]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 
@@ -12,3 +12,12 @@ def _refuse(value: Any) -> None:
 
 
 Unsupported = Annotated[None, BeforeValidator(_refuse)]
+
+
+def _refuse_true(value: bool) -> bool:
+    if value:
+        raise PydanticCustomError("unsupported_parameter", "is only supported as false")
+    return value
+
+
+OnlyFalse = Annotated[bool, AfterValidator(_refuse_true), WithJsonSchema({"type": "boolean", "const": False})]

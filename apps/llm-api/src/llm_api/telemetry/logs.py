@@ -29,7 +29,8 @@ def configure_logs(level: str = "info", log_format: LogFormat = "auto") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(log_format)))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))  # its start and stop are said by server.py
+    for library in ("uvicorn", "httpx2"):  # the one's start and stop are said by server.py; the other logs URLs, signed ones too
+        logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 def _add_request_id(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
@@ -41,5 +42,5 @@ def _add_request_id(logger: WrappedLogger, method: str, event: EventDict) -> Eve
 def _rendering(log_format: LogFormat) -> list[Processor]:
     strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if log_format == "console" or (log_format == "auto" and sys.stderr.isatty()):
-        return [strip, structlog.dev.ConsoleRenderer()]
+        return [strip, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     return [strip, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

@@ -15,8 +15,17 @@ POLICY = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self
 
 def mount_docs(app: FastAPI, page: str, assets: str) -> None:
     """Serves the page at `page` and what it loads under `assets`; the browser is told to load from here alone."""
-    folder = files("fastapi_offline") / "static"
-    html = get_swagger_ui_html(
+    html = _page(app, assets)
+
+    async def serve_page(_: Request) -> Response:
+        return HTMLResponse(html, headers={"content-security-policy": POLICY})
+
+    app.add_route(page, serve_page, include_in_schema=False)
+    app.add_route(f"{assets}/{{name}}", _serve_asset, include_in_schema=False)
+
+
+def _page(app: FastAPI, assets: str) -> bytes:
+    response = get_swagger_ui_html(
         openapi_url=str(app.openapi_url),
         title=f"{app.title} docs",
         swagger_js_url=f"{assets}/swagger-ui-bundle.js",
@@ -24,15 +33,12 @@ def mount_docs(app: FastAPI, page: str, assets: str) -> None:
         swagger_favicon_url=f"{assets}/favicon.png",
         swagger_ui_parameters={"validatorUrl": None, "persistAuthorization": True},
     )
+    return bytes(response.body)
 
-    async def serve_page(_: Request) -> Response:
-        return HTMLResponse(html.body, headers={"content-security-policy": POLICY})
 
-    async def serve_asset(request: Request) -> Response:
-        name = request.path_params["name"]
-        if name not in ASSETS:
-            raise NotFound("This path does not exist; /docs lists those that do.")
-        return FileResponse(str(folder / name), media_type=ASSETS[name], headers={"cache-control": "max-age=86400"})
-
-    app.add_route(page, serve_page, include_in_schema=False)
-    app.add_route(f"{assets}/{{name}}", serve_asset, include_in_schema=False)
+async def _serve_asset(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in ASSETS:
+        raise NotFound("This path does not exist; /docs lists those that do.")
+    path = str(files("fastapi_offline") / "static" / name)
+    return FileResponse(path, media_type=ASSETS[name], headers={"cache-control": "max-age=86400"})

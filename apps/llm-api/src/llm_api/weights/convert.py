@@ -62,7 +62,7 @@ def _read_gguf(file: Path) -> tuple[str, int]:
     except OSError as error:
         raise UnsupportedModel(f"cannot read {file}: {error.strerror or error}.") from error
     except Exception as error:
-        raise UnsupportedModel(f"{file.name} is not a whole GGUF file: {_first_line(error)}") from error
+        raise UnsupportedModel(f"cannot read {file.name} as GGUF: {_first_line(error)}") from error
     pre = reader.get_field("tokenizer.ggml.pre")
     return (pre.contents() if pre else ""), sum(int(tensor.n_elements) for tensor in reader.tensors)
 
@@ -119,7 +119,7 @@ def _say(**line: str) -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.read()
+    os.read(sys.stdin.fileno(), 1)  # not sys.stdin.read(): that holds a lock which the interpreter wants when it ends
     os._exit(1)
 
 

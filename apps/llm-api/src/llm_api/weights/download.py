@@ -12,7 +12,6 @@ from llm_api.weights.disk import disk_errors, require_space
 from llm_api.weights.errors import ModelNotFound, SourceUnreachable
 from llm_api.weights.progress import Progress, Report
 
-_CHUNK = 1 << 20
 _PASSING = (408, 429, 500, 502, 503, 504)
 _REFUSALS = (401, 403, 407)
 
@@ -27,7 +26,7 @@ class Downloader:
         self._retrying = Retrying(
             retry=retry_if_exception(_may_pass),
             stop=stop_after_attempt(attempts),
-            wait=wait_exponential_jitter(initial=min(1, longest_wait), max=longest_wait, jitter=min(1, longest_wait)),
+            wait=wait_exponential_jitter(multiplier=min(1, longest_wait), max=longest_wait, jitter=min(1, longest_wait)),
             before_sleep=self._note_retry,
             reraise=True,
         )
@@ -56,7 +55,7 @@ def _stream(url: str, part: Path, report: Report) -> None:
         httpx2.Client(follow_redirects=True, timeout=timeout) as client,
         client.stream("GET", url, headers=headers) as response,
     ):
-        if response.status_code == httpx2.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+        if response.status_code == httpx2.codes.RANGE_NOT_SATISFIABLE:
             return  # nothing is left to fetch: the checksum tells whether what we have is right
         response.raise_for_status()
         if response.status_code != httpx2.codes.PARTIAL_CONTENT:
@@ -69,7 +68,7 @@ def _write(response: httpx2.Response, part: Path, done: int, report: Report) -> 
     total = done + left if left else None
     require_space(part.parent, left, f"to download {part.stem}")
     with part.open("ab" if done else "wb") as file:
-        for chunk in response.iter_raw(_CHUNK):
+        for chunk in response.iter_raw():
             file.write(chunk)
             done += len(chunk)
             report(done, total)

@@ -63,6 +63,7 @@ def fetch_hub(model: HubModel, snapshot: Snapshot, folder: Path, progress: Progr
 def _wanted(model: HubModel, files: list[HubFile], with_code: bool) -> list[HubFile]:
     if model.file is not None:
         return _named(model, files)
+    files = [file for file in files if "/" not in file.name]  # folders hold other formats of the same model
     names = {file.name for file in files}
     weights = {name for name in names if name.endswith(".safetensors")}
     if not weights:
@@ -126,7 +127,8 @@ def hub_errors(model: HubModel) -> Iterator[None]:
     except errors.HfHubHTTPError as error:
         raise _refused(model, error.response.status_code) from error
     except (errors.LocalEntryNotFoundError, httpx2.HTTPError, ConnectionError) as error:
-        raise SourceUnreachable(f"cannot reach the hub for {model}: {error}. What came is kept; try again to go on.") from error
+        reason = str(error.__cause__ or error).rstrip(".")
+        raise SourceUnreachable(f"cannot reach the hub for {model}: {reason}. What came is kept; try again to go on.") from error
 
 
 def _refused(model: HubModel, status: int) -> WeightsError:

@@ -44,7 +44,7 @@ class TerminalProgress:
 
     @contextmanager
     def work(self, description: str) -> Iterator[Callable[[str], None]]:
-        with RichProgress(SpinnerColumn(), _text(), TimeElapsedColumn(), console=self._console) as bars:
+        with RichProgress(SpinnerColumn(finished_text="✓"), _text(), TimeElapsedColumn(), console=self._console) as bars:
             task = bars.add_task(description, total=None)
             yield lambda stage: bars.update(task, description=f"{description}: {stage}")
             bars.update(task, description=description, total=1, completed=1)

@@ -82,4 +82,4 @@ def _file(uri: str) -> LocalModel:
 
 
 def _climbs(path: str) -> bool:
-    return ".." in path.split("/") or "" in path.split("/")
+    return not {"", ".."}.isdisjoint(re.split("[/@]", path))

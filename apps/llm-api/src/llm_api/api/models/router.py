@@ -3,33 +3,39 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
+from pydantic import JsonValue
 
+from llm_api.api.json_response import json_response
 from llm_api.api.openapi import NEEDS_KEY, error_responses
 from llm_api.protocol.errors import ModelNotFound
 from llm_api.protocol.models import Model, ModelList
 from llm_api.service.model_service import ModelService
 
+ID_SCHEMA: dict[str, JsonValue] = {"minLength": 1, "pattern": "^[A-Za-z0-9][A-Za-z0-9._/-]*$"}
+ModelId = Annotated[str, Path(description="Model id; it may hold slashes.", json_schema_extra=ID_SCHEMA)]
 
-def models_router(service: ModelService) -> APIRouter:
-    router = APIRouter(tags=["Models"])
 
-    @router.get(
-        "/v1/models", response_model=ModelList, responses=error_responses(401, 500, 503), openapi_extra=NEEDS_KEY, summary="List the models"
-    )
-    async def list_models() -> Response:
-        return Response(ModelList(data=service.models()).model_dump_json(), media_type="application/json")
+class Models:
+    def __init__(self, service: ModelService) -> None:
+        self._service = service
 
-    @router.get(
-        "/v1/models/{model:path}",
-        response_model=Model,
-        responses=error_responses(401, 404, 500, 503),
-        openapi_extra=NEEDS_KEY,
-        summary="Describe a model",
-    )
-    async def retrieve_model(model: Annotated[str, Path(description="Model id; it may hold slashes.")]) -> Response:
-        for known in service.models():
+    def router(self) -> APIRouter:
+        router = APIRouter(tags=["Models"], responses=error_responses(401, 500, 503))
+        router.get("/v1/models", response_model=ModelList, openapi_extra=NEEDS_KEY, summary="List the models")(self.list_models)
+        router.get(
+            "/v1/models/{model:path}",
+            response_model=Model,
+            responses=error_responses(404),
+            openapi_extra=NEEDS_KEY,
+            summary="Describe a model",
+        )(self.retrieve_model)
+        return router
+
+    async def list_models(self) -> Response:
+        return json_response(ModelList(data=self._service.models()))
+
+    async def retrieve_model(self, model: ModelId) -> Response:
+        for known in self._service.models():
             if known.id == model:
-                return Response(known.model_dump_json(), media_type="application/json")
+                return json_response(known)
         raise ModelNotFound(model)
-
-    return router

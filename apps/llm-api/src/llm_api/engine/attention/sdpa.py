@@ -22,6 +22,7 @@ class SdpaAttention:
         if batch is not self._batch:
             self._batch, self._masks = batch, {}
         output = torch.empty_like(query)
+        output[batch.num_rows :] = 0
         for group in batch.decodes:
             output[group.start : group.end] = self._decode(layer, query, group, options)
         for run in batch.prefills:

@@ -1,7 +1,9 @@
 """The memory of the KV cache."""
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,10 +28,8 @@ class KVCache:
     """Per layer a tensor [blocks, block size, 2, kv heads, head dim]: a token's key beside its value."""
 
     def __init__(self, shape: KVCacheShape, num_blocks: int, block_size: int, device: torch.device) -> None:
-        # Zeros, not empty: masked positions get weight 0, and 0 times a stray NaN is NaN. On Linux the
-        # kernel hands zeroed pages out on first use, so that memory grows with what is cached.
         size = (shape.num_layers, num_blocks, block_size, 2, shape.num_kv_heads, shape.head_dim)
-        self._layers = torch.zeros(size, dtype=shape.dtype, device=device).unbind(0)
+        self._layers = _zeros(size, shape.dtype, device).unbind(0)
         self.shape = shape
         self.num_blocks = num_blocks
         self.block_size = block_size
@@ -38,10 +38,21 @@ class KVCache:
         return self._layers[layer]
 
     def write(self, layer: int, key_values: Tensor, batch: Batch) -> None:
-        """Stores `key_values` [rows, 2, kv heads, head dim] in the rows' slots."""
-        self._layers[layer].flatten(0, 1).index_copy_(0, batch.slots, key_values)
+        """Stores `key_values` [rows, 2, kv heads, head dim] in the rows' slots; not those of padding rows."""
+        self._layers[layer].flatten(0, 1).index_copy_(0, batch.slots, key_values[: batch.num_rows])
 
     def clear(self, block_ids: list[int]) -> None:
         """Zeroes blocks whose content must not leak into sequences that get them next."""
         for layer in self._layers:
             layer[block_ids] = 0
+
+
+def _zeros(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros, not empty: masked positions get weight 0, and 0 times a stray NaN is NaN.
+
+    On a CPU numpy's zeros are pages that the kernel provides at first use; torch would touch them all.
+    """
+    if device.type != "cpu":
+        return torch.zeros(size, dtype=dtype, device=device)
+    pages = np.zeros(math.prod(size) * dtype.itemsize, np.uint8)
+    return torch.from_numpy(pages).view(dtype).view(size)

@@ -14,25 +14,23 @@ class Linear:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        self._weight = weight
+        self._is_packed = _can_pack(weight)
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, PACK_HINT) if self._is_packed else weight
         self._bias = bias
-        self._packed = _pack(weight)
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self._packed is None:
+        if not self._is_packed:
             return linear(x, self._weight, self._bias)
-        return torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, "none", [], "")
+        return torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, "none", [], "")
 
 
-def _pack(weight: Tensor) -> Tensor | None:
-    # The same operators that torch.compile's freezing emits; there is no public name for them.
+def _can_pack(weight: Tensor) -> bool:
+    """Packing goes through the operators that torch.compile's freezing emits; there is no public name for them."""
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return None
-    if weight.dtype is torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return None
-    if weight.dtype not in (torch.bfloat16, torch.float32):
-        return None
-    return torch.ops.mkldnn._reorder_linear_weight(weight, PACK_HINT)
+        return False
+    if weight.dtype is torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return weight.dtype is torch.float32
 
 
 class OutputHead:
@@ -42,10 +40,12 @@ class OutputHead:
     """
 
     def __init__(self, weight: Tensor) -> None:
+        self._widens = weight.device.type == "cuda" and weight.dtype is not torch.float32
         self._weight = weight
-        self._float = Linear(weight.float()) if weight.device.type == "cpu" else None
+        self._product = None if self._widens else Linear(weight.float())
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self._float is not None:
-            return self._float(x)
+        if self._product is not None:
+            return self._product(x)
+        # Only CUDA has a product of narrow factors with a wide result. No GPU has run this line yet.
         return torch.mm(x.to(self._weight.dtype), self._weight.t(), out_dtype=torch.float32)

@@ -14,5 +14,5 @@ class Model(Protocol):
     cache_shape: KVCacheShape
 
     def logits(self, batch: Batch, attention: AttentionBackend) -> Tensor:
-        """Float32 [outputs, vocabulary], for `batch.logits_rows`."""
+        """Float32 [outputs, vocabulary], for `batch.logits_rows`, the padding included."""
         ...

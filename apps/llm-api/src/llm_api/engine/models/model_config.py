@@ -46,19 +46,25 @@ def read_model_config(model_path: Path) -> ModelConfig:
 
 
 def _model_config(raw: dict[str, Any], text: dict[str, Any], model_path: Path) -> ModelConfig:
-    heads = text["num_attention_heads"]
+    heads: int = _named(text, "num_attention_heads", "n_head")
+    hidden: int = _named(text, "hidden_size", "n_embd")
     return ModelConfig(
         raw=text,
         model_type=raw["model_type"],
         vocab_size=text["vocab_size"],
-        hidden_size=text["hidden_size"],
-        num_layers=text["num_hidden_layers"],
+        hidden_size=hidden,
+        num_layers=_named(text, "num_hidden_layers", "n_layer"),
         num_heads=heads,
         num_kv_heads=text.get("num_key_value_heads") or heads,
-        head_dim=text.get("head_dim") or text["hidden_size"] // heads,
-        max_position_embeddings=text.get("max_position_embeddings") or 2048,
+        head_dim=text.get("head_dim") or hidden // heads,
+        max_position_embeddings=_named(text, "max_position_embeddings", "n_positions"),
         eos_token_ids=_eos_token_ids(text, model_path),
     )
+
+
+def _named(text: dict[str, Any], name: str, older_name: str) -> Any:
+    """Some families kept the names of their first release."""
+    return text[older_name] if older_name in text else text[name]
 
 
 def _eos_token_ids(text: dict[str, Any], model_path: Path) -> frozenset[int]:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import torch
 
-from llm_api.engine.errors import EngineError
 from llm_api.engine.kv_cache.storage import KVCacheShape
 from llm_api.engine.models.checkpoint import open_checkpoint, read_decoder
 from llm_api.engine.models.decoder import Decoder
@@ -13,6 +12,7 @@ from llm_api.engine.models.model_config import ModelConfig
 from llm_api.engine.models.rope import RotaryEmbedding, rope_parameters
 
 FAST_MODEL_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
+DEFAULT_RMS_NORM_EPS = 1e-6  # transformers', for configurations that leave it out
 FAST_ROPE_TYPES = frozenset({"default", "linear", "llama3"})
 
 
@@ -38,8 +38,6 @@ def load_model(
     """`runner`: auto takes the fast path where there is one; general never does. Raises EngineError."""
     if runner == "auto" and has_fast_path(config):
         return _load_decoder(model_path, config, max_model_len, dtype, device)
-    if "auto_map" in config.raw and not allow_remote_code:
-        raise EngineError("the model brings its own Python code: name it in ALLOW_REMOTE_CODE to run that")
     # transformers takes seconds to import: not where the fast path serves.
     from llm_api.engine.models.general import load_general
 
@@ -51,4 +49,4 @@ def _load_decoder(model_path: Path, config: ModelConfig, max_model_len: int, dty
         weights = read_decoder(checkpoint, config)
     rope = RotaryEmbedding(rope_parameters(config.raw), config.head_dim, max_model_len, device)
     shape = KVCacheShape(config.num_layers, config.num_kv_heads, config.head_dim, dtype)
-    return Decoder(weights, shape, config.num_heads, config.raw["rms_norm_eps"], rope)
+    return Decoder(weights, shape, config.num_heads, config.raw.get("rms_norm_eps", DEFAULT_RMS_NORM_EPS), rope)

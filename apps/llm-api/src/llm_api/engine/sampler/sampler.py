@@ -80,7 +80,8 @@ def _rank(probabilities: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
     if vocabulary > LIKELY:
         tokens = probabilities.topk(LIKELY).indices.sort(-1).values
         likely = probabilities.gather(1, tokens)
-        enough = (likely.sum(-1, keepdim=True) >= shape.top_p) | ((shape.top_k > 0) & (shape.top_k <= LIKELY))
+        # top-p takes its share of what top-k left: a row with a large top-k needs all of that.
+        enough = torch.where(shape.top_k > 0, shape.top_k <= LIKELY, likely.sum(-1, keepdim=True) >= shape.top_p)
         if enough.all():
             ranked, order = likely.sort(stable=True, dim=-1, descending=True)
             return ranked, tokens.gather(1, order)

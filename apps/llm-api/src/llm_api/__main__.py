@@ -1,0 +1,3 @@
+from llm_api.cli import main
+
+main()

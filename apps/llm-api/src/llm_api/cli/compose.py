@@ -1,0 +1,38 @@
+"""From settings to a model, an engine for it, and the service that answers with both."""
+
+from llm_api.chat.template import ChatTemplate
+from llm_api.engine.client import EngineClient
+from llm_api.engine.messages import EngineConfig
+from llm_api.service.local import LocalService, LocalServiceConfig
+from llm_api.settings import Settings
+from llm_api.telemetry.metrics import Metrics
+from llm_api.tokenization.tokenizer import Tokenizer
+from llm_api.weights.source import ModelSource
+
+
+def engine_config(settings: Settings, source: ModelSource) -> EngineConfig:
+    return EngineConfig(
+        model_path=str(source.path),
+        device=settings.device,
+        dtype=settings.dtype,
+        runner=settings.runner,
+        max_num_seqs=settings.max_num_seqs,
+        max_num_batched_tokens=settings.max_num_batched_tokens,
+        max_model_len=settings.max_model_len,
+        kv_cache_memory=settings.kv_cache_memory and int(settings.kv_cache_memory),
+        block_size=settings.block_size,
+        enable_prefix_caching=settings.enable_prefix_caching,
+        num_threads=settings.num_threads,
+        allow_remote_code=source.remote_code,
+        log_level=settings.log_level,
+        log_format=settings.log_format,
+    )
+
+
+def local_service(settings: Settings, source: ModelSource, engine: EngineClient, metrics: Metrics) -> LocalService:
+    config = LocalServiceConfig(
+        model_name=settings.model_name or source.name,
+        engine_load_timeout=settings.engine_load_timeout,
+        engine_stall_timeout=settings.engine_stall_timeout,
+    )
+    return LocalService(config, Tokenizer(source.path), ChatTemplate(source.path), engine, metrics)

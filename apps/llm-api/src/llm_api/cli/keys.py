@@ -1,0 +1,100 @@
+"""`llm-api keys`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llm_api.cli.configuration import EX_CONFIG, read_settings
+from llm_api.cli.outcome import CommandError, plain_errors
+
+EPILOG = """
+Examples:
+
+`llm-api keys new alice --file keys.txt`: makes a key, prints it, and adds its entry to the file
+
+`API_KEYS_FILE=keys.txt llm-api serve`: asks callers for one of the keys; edits count at once, without a restart
+
+`API_KEYS_FILE=keys.txt llm-api keys check`: tells whose key it is, read from the terminal or from stdin
+
+To revoke a key remove its line.
+"""
+_File = Annotated[Path | None, typer.Option("--file", help="File of `name:sha256` lines. (Env API_KEYS_FILE)")]
+
+
+def application() -> typer.Typer:
+    commands = typer.Typer(help="Make, list and check API keys. The service keeps only their SHA-256.", epilog=EPILOG, no_args_is_help=True)
+    commands.command(name="new")(new)
+    commands.command(name="list")(list_names)
+    commands.command()(check)
+    return commands
+
+
+def new(
+    name: Annotated[str, typer.Argument(help="Whose key it is: letters, digits and . _ - (64 at most). Usage is counted under it.")],
+    file: Annotated[Path | None, typer.Option(help="Add the entry to this file; a new one is made readable by you alone.")] = None,
+) -> None:
+    """Make a key. It is printed once: only its hash is kept."""
+    from llm_api.api.keys import ENTRY, new_key
+
+    with plain_errors():
+        key, entry = new_key(name)
+        if not ENTRY.fullmatch(entry):
+            raise CommandError(f"{name!r} is not a key's name: use 1 to 64 letters, digits and . _ -", EX_CONFIG)
+        if file:
+            _append(file, name, entry)
+        typer.echo(key)
+        if not file:
+            typer.echo(entry)
+            typer.echo("The first line is the key, shown this once; the second goes into API_KEYS_FILE or API_KEYS.", err=True)
+
+
+def list_names(file: _File = None) -> None:
+    """List whose keys are accepted, each with the beginning of its hash."""
+    with plain_errors():
+        for digest, name in sorted(_known(file).items(), key=lambda item: item[1]):
+            typer.echo(f"{name}  {digest.hex()[:12]}")
+
+
+def check(file: _File = None) -> None:
+    """Tell whose key it is. It is read from the terminal, unseen, or from stdin: never from the command line."""
+    import hashlib
+
+    with plain_errors():
+        known = _known(file)
+        key = typer.prompt("Key", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
+        name = known.get(hashlib.sha256(key.strip().encode()).digest())
+        if name is None:
+            raise CommandError("this key is not accepted", 1)
+        typer.echo(name)
+
+
+def _known(file: Path | None) -> dict[bytes, str]:
+    from llm_api.api.keys import ApiKeysError, parse_keys
+
+    settings = read_settings(api_keys_file=file)
+    if not settings.api_keys and not settings.api_keys_file:
+        raise CommandError("no keys: set API_KEYS_FILE or API_KEYS, or give --file", EX_CONFIG)
+    try:
+        known = parse_keys(settings.api_keys or "", "API_KEYS") if not file else {}
+        if settings.api_keys_file:
+            known |= parse_keys(settings.api_keys_file.read_text(), str(settings.api_keys_file))
+    except (ApiKeysError, OSError, UnicodeDecodeError) as error:
+        raise CommandError(str(error), EX_CONFIG) from None
+    return known
+
+
+def _append(file: Path, name: str, entry: str) -> None:
+    from llm_api.api.keys import ApiKeysError, parse_keys
+
+    try:
+        with os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+") as keys:
+            keys.seek(0)
+            text = keys.read()
+            if name in parse_keys(text, str(file)).values():
+                raise CommandError(f"{file} already has a key of {name}: choose another name, or remove its line first", EX_CONFIG)
+            keys.write(entry + "\n" if text.endswith("\n") or not text else f"\n{entry}\n")
+    except (ApiKeysError, OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"cannot add to {file}: {error}", EX_CONFIG) from None

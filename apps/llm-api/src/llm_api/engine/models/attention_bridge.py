@@ -1,0 +1,67 @@
+"""Lets the attention layers of a transformers model use our attention and cache."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+
+from llm_api.engine.attention.backend import AttentionBackend, AttentionOptions
+from llm_api.engine.batch import Batch
+from llm_api.engine.errors import EngineError
+
+UNSUPPORTED = ("softcap", "s_aux", "position_bias")
+
+
+class AttentionBridge:
+    """Registered with transformers under a name of its own, which a model is loaded with.
+
+    The step's batch waits here and not in the model's keyword arguments: not every family passes those down.
+    """
+
+    def __init__(self) -> None:
+        self.name = f"llm_api_{id(self):x}"
+        self.layers_seen: set[int] = set()
+        self._step: tuple[AttentionBackend, Batch] | None = None
+        AttentionInterface.register(self.name, self._attend)
+        AttentionMaskInterface.register(self.name, _no_mask)
+
+    @contextmanager
+    def to(self, attention: AttentionBackend, batch: Batch) -> Iterator[None]:
+        """Around a forward pass."""
+        self._step = attention, batch
+        try:
+            yield
+        finally:
+            self._step = None
+
+    def _attend(
+        self,
+        module: torch.nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        scaling: float | None = None,
+        sliding_window: int | None = None,
+        **options: Any,
+    ) -> tuple[Tensor, None]:
+        """transformers' signature: query [1, heads, rows, head dim], key and value [1, kv heads, rows, head dim]."""
+        unsupported = [name for name in UNSUPPORTED if options.get(name) is not None]
+        if unsupported or key.shape != value.shape:
+            raise EngineError(f"attention of {type(module).__name__} needs {unsupported or 'keys and values that differ'}")
+        if self._step is None:
+            raise RuntimeError("attention outside of a step")
+        attention, batch = self._step
+        self.layers_seen.add(layer := int(module.layer_idx))  # type: ignore[arg-type]
+        key_values = torch.stack((key.squeeze(0), value.squeeze(0))).permute(2, 0, 1, 3).contiguous()
+        scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+        rows = query.squeeze(0).transpose(0, 1).contiguous()
+        attended = attention.attend(layer, rows, key_values, batch, AttentionOptions(scale, sliding_window))
+        return attended.unsqueeze(0), None
+
+
+def _no_mask(*_args: Any, **_options: Any) -> None:
+    """Our attention knows from the batch who may see what."""

@@ -1,0 +1,60 @@
+"""`llm-api pull` prints the folder, and what is wrong in one line."""
+
+import os
+from pathlib import Path
+
+import pytest
+from cli.commands import run_cli
+from weights.tiny_models import write_folder
+
+from llm_api.settings import DEFAULT_MODEL_URI
+from llm_api.weights import manifest
+from llm_api.weights.progress import LineProgress
+
+
+@pytest.fixture
+def cached(tmp_path: Path) -> Path:
+    """A cache that holds the default model, as it would be after a pull."""
+    folder = write_folder(tmp_path / "models" / "SmolLM2-135M-Instruct-f6dd6c42c253")
+    manifest.record(folder, DEFAULT_MODEL_URI, None, LineProgress(print))
+    return folder
+
+
+def test_the_folder_alone_is_on_stdout(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "m")
+    result = run_cli("pull", str(folder))
+    assert (result.exit_code, result.stdout) == (0, f"{folder}\n")
+
+
+def test_a_cached_model_needs_no_network(cached: Path, tmp_path: Path) -> None:
+    result = run_cli("pull", "--verify", env={"MODEL_CACHE": str(tmp_path), "PIP_NO_INDEX": "1"})
+    assert (result.exit_code, result.stdout) == (0, f"{cached}\n")
+    assert "verified 4 files" in result.stderr
+
+
+def test_verify_names_both_checksums_of_a_bad_file(cached: Path, tmp_path: Path) -> None:
+    weights = cached / "model.safetensors"
+    content, times = weights.read_bytes(), weights.stat()
+    weights.write_bytes(content[:-1] + b"!")
+    os.utime(weights, ns=(times.st_atime_ns, times.st_mtime_ns))
+    result = run_cli("pull", "--verify", env={"MODEL_CACHE": str(tmp_path)})
+    assert result.exit_code == 65
+    assert result.stderr.splitlines()[-1].startswith(f"llm-api: {weights} has the wrong checksum: expected sha256 ")
+
+
+@pytest.mark.parametrize(
+    ("model", "exit_code", "line"),
+    [
+        ("s3://bucket/m", 78, "s3:// comes later"),
+        ("nonsense://x", 78, "unknown scheme 'nonsense'"),
+        ("/nothing/here", 66, "/nothing/here does not exist"),
+        ("/nothing/here.gguf", 66, "/nothing/here.gguf does not exist"),
+        ("file:///nothing", 66, "/nothing does not exist"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_an_exit_code(model: str, exit_code: int, line: str) -> None:
+    result = run_cli("pull", model)
+    assert (result.exit_code, result.stdout) == (exit_code, "")
+    assert result.stderr.startswith("llm-api: ")
+    assert line in result.stderr
+    assert result.stderr.count("\n") == 1

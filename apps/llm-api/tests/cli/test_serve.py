@@ -1,0 +1,88 @@
+"""`llm-api serve`, as a process: it gets the model, says when it is ready, and leaves in good order."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli.commands import run_cli
+from openai import OpenAI
+from rich.console import Console
+from weights.tiny_models import write_folder, write_gguf
+
+from llm_api.cli.announcement import Announcement
+
+
+@contextmanager
+def serving(**environment: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "llm_api", "serve", "--port", "0"]
+    with subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def said_until(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
+    for line in process.stderr or ():
+        said: dict[str, Any] = json.loads(line)
+        if said["event"] == event:
+            return said
+    raise AssertionError(f"the service ended with {process.wait()} before {event!r}")
+
+
+def test_it_serves_what_it_announces(tmp_path: Path) -> None:
+    model = write_folder(tmp_path / "tiny", max_position_embeddings=256)
+    with serving(MODEL_PATH=str(model), MODEL_NAME="org/chat", LAME_DUCK_SECONDS="0") as process:
+        ready = said_until(process, "ready")
+        assert ready["docs"] == f"{ready['url']}/docs"
+        client = OpenAI(base_url=f"{ready['url']}/v1", api_key="none", max_retries=0)
+        answer = client.chat.completions.create(model="org/chat", messages=[{"role": "user", "content": "Hi"}], max_tokens=4)
+        assert answer.usage is not None
+        assert answer.usage.completion_tokens > 0
+        copied = subprocess.run(ready["curl"].replace("curl ", "curl -sf ", 1), shell=True, capture_output=True, check=True)  # noqa: S602
+        assert json.loads(copied.stdout)["model"] == "org/chat"
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+
+
+def test_a_signal_while_the_model_is_converted_ends_it(tmp_path: Path) -> None:
+    with serving(MODEL_PATH=str(write_gguf(tmp_path / "m.gguf")), MODEL_CACHE=str(tmp_path / "cache")) as process:
+        said_until(process, "converting m.gguf: loading the libraries")
+        process.terminate()
+        assert process.wait(timeout=20) == 128 + 15
+    assert not list((tmp_path / "cache" / "models").glob("m-*"))
+
+
+@pytest.mark.parametrize(
+    ("environment", "exit_code", "line"),
+    [
+        ({"HOST": "0.0.0.0"}, 78, "API_KEYS_FILE"),  # noqa: S104
+        ({"MODEL_URI": "s3://bucket/m"}, 78, "s3:// comes later"),
+        ({"MODEL_PATH": "/nothing"}, 66, "/nothing does not exist"),
+    ],
+)
+def test_what_keeps_it_from_starting_is_one_line(environment: dict[str, str], exit_code: int, line: str) -> None:
+    with serving(**environment) as process:
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == exit_code
+    assert line in stderr
+    assert stderr.count("\n") == 1
+
+
+def test_on_a_terminal_the_curl_line_stays_in_one_piece() -> None:
+    screen = StringIO()
+    announcement = Announcement("[org]/chat", "http://127.0.0.1:8000", needs_key=True)
+    announcement.print(Console(file=screen, force_terminal=True, color_system=None, width=40))
+    assert announcement.curl in screen.getvalue().splitlines()[-1]
+    assert '-H "authorization: Bearer $API_KEY"' in announcement.curl
+
+
+def test_an_unknown_option_is_refused() -> None:
+    assert run_cli("serve", "--prot", "1").exit_code == 2

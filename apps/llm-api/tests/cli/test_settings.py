@@ -1,0 +1,59 @@
+"""Settings come from the environment, options win, and a bad one is named."""
+
+from pathlib import Path
+
+import pytest
+from cli.commands import run_cli
+
+from llm_api.cli.configuration import read_settings
+from llm_api.cli.outcome import CommandError
+from llm_api.settings import Settings
+
+
+def test_all_are_listed_with_their_values() -> None:
+    result = run_cli("settings", env={"PORT": "9001", "API_KEYS": f"alice:{'0' * 64}"})
+    listed = {line.split()[0] for line in result.stdout.splitlines() if line and not line.startswith(" ")}
+    assert listed == {"Variable", *(name.upper() for name in Settings.model_fields)}
+    assert "9001" in result.stdout
+    assert "alice" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        ("PORT", "abc", "PORT=abc is not valid"),
+        ("PORT", "70000", "PORT=70000 is not valid: .*65535"),
+        ("LOG_LEVEL", "loud", "LOG_LEVEL=loud is not valid: .*'info'"),
+        ("KV_CACHE_MEMORY", "lots", "KV_CACHE_MEMORY=lots is not valid"),
+    ],
+)
+def test_a_bad_variable_is_one_line_that_names_it(variable: str, value: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(CommandError, match=line) as raised:
+        read_settings()
+    assert raised.value.exit_code == 78
+
+
+def test_a_bad_option_is_named_as_one() -> None:
+    result = run_cli("serve", "--port", "70000")
+    assert result.exit_code == 78
+    assert result.stderr == "llm-api: --port=70000 is not valid: Input should be less than or equal to 65535\n"
+
+
+def test_an_option_wins_over_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "1")
+    assert read_settings(port=2, host=None).port == 2
+
+
+def test_names_of_models_whose_code_may_run_are_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOW_REMOTE_CODE", "org/one, org/two,")
+    assert read_settings().allow_remote_code == ("org/one", "org/two")
+
+
+def test_a_user_without_a_home_is_told_to_set_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)  # a user id that the system does not know, as in many containers
+    with pytest.raises(CommandError, match="set MODEL_CACHE"):
+        read_settings()

@@ -1,0 +1,79 @@
+"""Tiny random models of several families, written as transformers writes them."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    GPT2Config,
+    Lfm2Config,
+    LlamaConfig,
+    MistralConfig,
+    OlmoConfig,
+    Phi3Config,
+    PretrainedConfig,
+    Qwen2Config,
+    Qwen3Config,
+    StableLmConfig,
+)
+
+SHAPE: dict[str, Any] = {
+    "vocab_size": 300,
+    "hidden_size": 48,
+    "intermediate_size": 96,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+PARTIAL_ROPE: dict[str, Any] = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
+LLAMA3_ROPE: dict[str, Any] = {
+    "rope_type": "llama3",
+    "rope_theta": 10000.0,
+    "factor": 4.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+
+
+def configurations() -> dict[str, PretrainedConfig]:
+    return {
+        "llama": LlamaConfig(**SHAPE, tie_word_embeddings=True),
+        "llama-untied": LlamaConfig(**SHAPE, tie_word_embeddings=False),
+        "llama-biased": LlamaConfig(**SHAPE, attention_bias=True, mlp_bias=True),
+        "llama-3": LlamaConfig(**SHAPE, rope_parameters=LLAMA3_ROPE),
+        "llama-linear": LlamaConfig(**SHAPE, rope_parameters={"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}),
+        "mistral-sliding": MistralConfig(**SHAPE, sliding_window=12),
+        "qwen2": Qwen2Config(**SHAPE),
+        "qwen3": Qwen3Config(**SHAPE, head_dim=12),
+        "phi3": Phi3Config(**SHAPE),
+        "olmo": OlmoConfig(**SHAPE),
+        "stablelm": StableLmConfig(**SHAPE, rope_parameters=PARTIAL_ROPE),
+        "gemma2-softcapped": Gemma2Config(**SHAPE, head_dim=12, attn_logit_softcapping=50.0),
+        "lfm2-hybrid": Lfm2Config(**SHAPE, layer_types=["conv", "full_attention", "conv"]),
+        "gpt2": GPT2Config(vocab_size=300, n_positions=256, n_embd=48, n_layer=3, n_head=4, bos_token_id=1, eos_token_id=2),
+    }
+
+
+FAST = ("llama", "llama-untied", "llama-biased", "llama-3", "llama-linear", "mistral-sliding", "qwen2", "qwen3")
+GENERAL = ("phi3", "olmo", "stablelm", "gpt2")
+
+
+def save(name: str, folder: Path, max_shard_size: str = "1GB") -> Path:
+    """Writes the model `name` with weights that its name decides; large ones, so that no two logits are near."""
+    torch.manual_seed(sum(name.encode()))
+    model = AutoModelForCausalLM.from_config(configurations()[name])
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(std=0.15)
+            else:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    model.save_pretrained(folder, max_shard_size=max_shard_size)
+    return folder

@@ -1,0 +1,64 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine.checkpoints import save
+from engine.reference import Reference
+from engine.texts import read_prompts
+
+from llm_api.engine.messages import EngineConfig
+from llm_api.engine.runner import Runner
+
+MIB = 1024**2
+
+
+@pytest.fixture(scope="session")
+def prompts(model_path: Path) -> list[list[int]]:
+    return read_prompts(model_path)
+
+
+@pytest.fixture(scope="session")
+def reference(model_path: Path) -> Reference:
+    return Reference(model_path)
+
+
+@pytest.fixture(scope="session")
+def float32(model_path: Path) -> Runner:
+    """The default model on the fast path."""
+    return Runner(EngineConfig(model_path=str(model_path), dtype="float32", max_num_seqs=50, kv_cache_memory=512 * MIB))
+
+
+@pytest.fixture(scope="session")
+def bfloat16(model_path: Path) -> Runner:
+    return Runner(EngineConfig(model_path=str(model_path), dtype="bfloat16", max_num_seqs=16, kv_cache_memory=256 * MIB))
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny random model by its name in `checkpoints.FAMILIES`; each is made once."""
+    folder, made = tmp_path_factory.mktemp("checkpoints"), dict[str, Path]()
+
+    def get(name: str) -> Path:
+        if name not in made:
+            made[name] = save(name, folder / name)
+        return made[name]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def tiny(checkpoint: Callable[[str], Path]) -> Runner:
+    """A model of three small layers in float32: steps take a millisecond."""
+    return tiny_runner(checkpoint("llama"))
+
+
+def tiny_runner(path: Path, **config: Any) -> Runner:
+    defaults: dict[str, Any] = {
+        "dtype": "float32",
+        "max_num_seqs": 8,
+        "max_num_batched_tokens": 32,
+        "kv_cache_memory": MIB,
+        "num_threads": 1,
+    }
+    return Runner(EngineConfig(model_path=str(path), **(defaults | config)))

@@ -1,0 +1,114 @@
+"""The engine's loop in this process, stepped by hand."""
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any
+
+from llm_api.engine.loop import EngineLoop
+from llm_api.engine.messages import (
+    AddRequest,
+    CancelRequest,
+    FinishReason,
+    FromEngine,
+    SamplingParams,
+    SequenceOutput,
+    StepOutput,
+    TokenLogprobs,
+)
+from llm_api.engine.runner import Runner
+
+STEPS_AT_MOST = 20_000
+
+
+@dataclass(slots=True)
+class Completion:
+    """All that came for one sequence."""
+
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[TokenLogprobs] = field(default_factory=list)
+    prompt_logprobs: list[TokenLogprobs | None] | None = None
+    cached_tokens: int = 0
+    finish_reason: FinishReason | None = None
+    error: str | None = None
+
+    def take(self, output: SequenceOutput) -> None:
+        assert self.finish_reason is None, "an output came after the last one"
+        self.token_ids += output.token_ids
+        self.logprobs += output.logprobs or []
+        self.prompt_logprobs = output.prompt_logprobs or self.prompt_logprobs
+        self.cached_tokens = output.cached_tokens
+        self.finish_reason = output.finish_reason
+        self.error = output.error
+
+
+def limited(runner: Runner, *, blocks: int | None = None, sequences: int | None = None, budget: int | None = None) -> Runner:
+    """The same model on the same memory, as if the settings had been tighter."""
+    tighter = copy.copy(runner)
+    tighter.cache = copy.copy(runner.cache)
+    tighter.cache.num_blocks = blocks or runner.cache.num_blocks
+    tighter.max_num_seqs = sequences or runner.max_num_seqs
+    tighter.max_num_batched_tokens = max(budget or runner.max_num_batched_tokens, tighter.max_num_seqs)
+    tighter.max_model_len = min(runner.max_model_len, tighter.cache.num_blocks * runner.cache.block_size)
+    return tighter
+
+
+class Engine:
+    def __init__(self, runner: Runner, *, prefix_caching: bool = True, **limits: int | None) -> None:
+        self.completions: dict[tuple[str, int], Completion] = {}
+        self.last_step: StepOutput | None = None
+        self.loop = EngineLoop(limited(runner, **limits), SimpleQueue(), self._take, prefix_caching)
+
+    @property
+    def preemptions(self) -> int:
+        return self.loop.scheduler.preemptions
+
+    @property
+    def used_blocks(self) -> int:
+        pool = self.loop.scheduler.cache.pool
+        return pool.num_blocks - pool.num_free
+
+    def add(self, request_id: str, prompt: list[int], n: int = 1, **sampling: Any) -> None:
+        self.completions |= {(request_id, index): Completion() for index in range(n)}
+        request = AddRequest(request_id=request_id, prompt_token_ids=prompt, sampling=SamplingParams(**sampling), n=n)
+        self.loop.handle(request)
+
+    def cancel(self, request_id: str, index: int | None = None) -> None:
+        self.loop.handle(CancelRequest(request_id=request_id, index=index))
+
+    def step(self) -> StepOutput:
+        self.last_step = self.loop.step()
+        self._take(self.last_step)
+        return self.last_step
+
+    def finish(self) -> None:
+        """Steps until nothing is left to do."""
+        for _ in range(STEPS_AT_MOST):
+            if not self.loop.scheduler.has_work:
+                return
+            self.step()
+        raise AssertionError("the engine does not come to an end")
+
+    def completion(self, request_id: str, index: int = 0) -> Completion:
+        return self.completions[request_id, index]
+
+    def _take(self, message: FromEngine) -> None:
+        assert isinstance(message, StepOutput)
+        for output in message.outputs:
+            self.completions[output.request_id, output.index].take(output)
+
+
+def generate(engine: Engine, prompts: Mapping[str, list[int]] | Iterable[list[int]], **sampling: Any) -> list[Completion]:
+    """Adds all prompts at once and runs to the end; completions in the prompts' order."""
+    named = prompts if isinstance(prompts, Mapping) else {f"{len(engine.completions)}-{i}": prompt for i, prompt in enumerate(prompts)}
+    for name, prompt in named.items():
+        engine.add(name, prompt, **sampling)
+    engine.finish()
+    return [engine.completion(name) for name in named]
+
+
+def greedy(engine: Engine, prompts: Iterable[list[int]], max_tokens: int) -> list[list[int]]:
+    """`max_tokens` tokens for each prompt, whatever they are."""
+    completions = generate(engine, prompts, max_tokens=max_tokens, temperature=0, ignore_eos=True)
+    return [completion.token_ids for completion in completions]

@@ -1,0 +1,107 @@
+"""Every family computes what transformers computes, on the fast path and on the general one, or is refused in one line."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from engine.checkpoints import FAST, GENERAL, save
+from engine.conftest import tiny_runner
+from engine.driver import Engine, greedy
+from engine.reference import Reference
+
+from llm_api.engine.errors import EngineError
+from llm_api.engine.warm_up import warm_up
+
+Checkpoint = Callable[[str], Path]
+PROMPTS = [[(7 * i * (j + 3)) % 297 + 3 for i in range(length)] for j, length in enumerate((1, 5, 16, 17, 40, 61))]
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_the_fast_path_continues_as_transformers_does(checkpoint: Checkpoint, name: str) -> None:
+    path = checkpoint(name)
+    runner = tiny_runner(path)
+    assert runner.model.name == "fast"
+    assert greedy(Engine(runner), PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24)
+
+
+@pytest.mark.parametrize("name", ["llama", "mistral-sliding", "qwen3", *GENERAL])
+def test_the_general_path_continues_as_transformers_does(checkpoint: Checkpoint, name: str) -> None:
+    path = checkpoint(name)
+    runner = tiny_runner(path, runner="general")
+    assert runner.model.name == "general"
+    assert greedy(Engine(runner), PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24)
+
+
+def test_families_without_a_fast_path_take_the_general_one(checkpoint: Checkpoint) -> None:
+    assert tiny_runner(checkpoint("olmo")).model.name == "general"
+
+
+@pytest.mark.parametrize(("name", "reason"), [("gemma2-softcapped", "softcap"), ("lfm2-hybrid", "1 of the model's 3 layers")])
+def test_what_our_attention_cannot_compute_is_refused_at_warm_up(checkpoint: Checkpoint, name: str, reason: str) -> None:
+    runner = tiny_runner(checkpoint(name))
+    with pytest.raises(EngineError, match=reason):
+        warm_up(runner)
+
+
+def test_a_checkpoint_in_many_files_is_read_whole(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    path = save("llama", tmp_path / "sharded", max_shard_size="60KB")
+    assert len(list(path.glob("*.safetensors"))) > 1
+    assert greedy(Engine(tiny_runner(path)), PROMPTS, 8) == greedy(Engine(tiny_runner(checkpoint("llama"))), PROMPTS, 8)
+
+
+def test_rope_settings_of_older_files_are_understood(tmp_path: Path) -> None:
+    path = save("llama-3", tmp_path)
+    expected = greedy(Engine(tiny_runner(path)), PROMPTS, 8)
+    config = json.loads((path / "config.json").read_text())
+    rope = config.pop("rope_parameters")
+    config |= {"rope_theta": rope.pop("rope_theta"), "rope_scaling": rope}
+    (path / "config.json").write_text(json.dumps(config))
+    assert greedy(Engine(tiny_runner(path)), PROMPTS, 8) == expected
+
+
+def test_a_truncated_file_is_refused_by_name(tmp_path: Path) -> None:
+    file = save("llama", tmp_path) / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(EngineError, match=r"model\.safetensors is not a complete safetensors file"):
+        tiny_runner(tmp_path)
+
+
+def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
+    path = save("llama", tmp_path)
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 4}))
+    with pytest.raises(EngineError, match=r"model\.layers\.3"):
+        tiny_runner(path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"max_model_len": 257}, "MAX_MODEL_LEN is 257, but the model was made for 256"),
+        ({"max_model_len": 256, "kv_cache_memory": 1000}, "raise KV_CACHE_MEMORY or lower MAX_MODEL_LEN"),
+        ({"kv_cache_memory": 10}, "raise KV_CACHE_MEMORY"),
+        pytest.param({"device": "cuda"}, "torch sees no GPU", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")),
+    ],
+)
+def test_settings_that_cannot_be_met_are_refused_in_one_line(checkpoint: Checkpoint, settings: dict[str, object], reason: str) -> None:
+    with pytest.raises(EngineError, match=reason) as refused:
+        tiny_runner(checkpoint("llama"), **settings)
+    assert "\n" not in str(refused.value)
+
+
+def test_too_little_memory_is_told_before_anything_is_loaded(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's memory cannot be taken away here; what is asked of it can."""
+    monkeypatch.setattr("llm_api.engine.limits.available_memory", lambda: 1000)
+    with pytest.raises(EngineError, match=r"the weights need .* are available"):
+        tiny_runner(checkpoint("llama"))
+
+
+def test_an_unknown_architecture_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = save("llama", tmp_path)
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | {"model_type": "unheard_of", "architectures": ["Unheard"]}))
+    with pytest.raises(EngineError, match="transformers cannot load") as refused:
+        tiny_runner(path)
+    assert "\n" not in str(refused.value)

@@ -1,0 +1,68 @@
+"""In float32, greedy output is transformers' `model.generate`, token for token, whatever else the engine does."""
+
+import os
+from pathlib import Path
+
+import pytest
+from engine.driver import Engine, generate, greedy
+from engine.reference import Reference
+from engine.texts import LENGTHS
+
+from llm_api.engine.messages import EngineConfig
+from llm_api.engine.runner import Runner
+
+TOKENS = 64
+
+
+@pytest.fixture(scope="module")
+def expected(reference: Reference, prompts: list[list[int]]) -> list[list[int]]:
+    return reference.greedy(prompts, TOKENS)
+
+
+def test_alone(float32: Runner, prompts: list[list[int]], expected: list[list[int]]) -> None:
+    """One of each length; all with LLM_API_TEST_EXHAUSTIVE, which takes minutes."""
+    count = len(prompts) if os.environ.get("LLM_API_TEST_EXHAUSTIVE") else len(LENGTHS)
+    engine = Engine(float32)
+    assert [greedy(engine, [prompt], TOKENS)[0] for prompt in prompts[:count]] == expected[:count]
+
+
+def test_in_batches_of_16_without_the_prefix_cache(float32: Runner, prompts: list[list[int]], expected: list[list[int]]) -> None:
+    engine = Engine(float32, prefix_caching=False, sequences=16)
+    assert greedy(engine, prompts, TOKENS) == expected
+    assert all(completion.cached_tokens == 0 for completion in engine.completions.values())
+
+
+def test_staggered_arrivals_then_again_from_the_prefix_cache(float32: Runner, prompts: list[list[int]], expected: list[list[int]]) -> None:
+    engine = Engine(float32)
+    for number, prompt in enumerate(prompts):
+        engine.add(str(number), prompt, max_tokens=TOKENS, temperature=0, ignore_eos=True)
+        engine.step()
+    engine.finish()
+    assert [engine.completion(str(number)).token_ids for number in range(len(prompts))] == expected
+    assert all(completion.cached_tokens == 0 for completion in engine.completions.values())
+
+    again = generate(engine, prompts, max_tokens=TOKENS, temperature=0, ignore_eos=True)
+    assert [completion.token_ids for completion in again] == expected
+    assert [completion.cached_tokens for completion in again] == [(len(prompt) - 1) // 16 * 16 for prompt in prompts]
+
+
+def test_preempted(float32: Runner, prompts: list[list[int]], expected: list[list[int]]) -> None:
+    engine = Engine(float32, sequences=16, blocks=64)  # six sequences or so, of up to 13 blocks
+    assert greedy(engine, prompts, TOKENS) == expected
+    assert engine.preemptions > 10
+
+
+def test_chunked_prefill(float32: Runner, prompts: list[list[int]], expected: list[list[int]]) -> None:
+    engine = Engine(float32, prefix_caching=False, sequences=16, budget=32)
+    for number, prompt in enumerate(prompts):
+        engine.add(str(number), prompt, max_tokens=TOKENS, temperature=0, ignore_eos=True)
+    while engine.loop.scheduler.has_work:
+        assert engine.step().stats.step_tokens <= 32
+    assert [engine.completion(str(number)).token_ids for number in range(len(prompts))] == expected
+
+
+def test_on_the_general_path(model_path: Path, prompts: list[list[int]], expected: list[list[int]]) -> None:
+    config = EngineConfig(model_path=str(model_path), dtype="float32", runner="general", max_num_seqs=50, kv_cache_memory=2**29)
+    runner = Runner(config)
+    assert runner.model.name == "general"
+    assert greedy(Engine(runner), prompts, TOKENS) == expected

@@ -1,0 +1,36 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from weights.file_server import FileServer, running
+from weights.tiny_models import write_gguf
+
+from llm_api.weights.progress import LineProgress
+
+
+class Notes(list[str]):
+    """What a progress said."""
+
+    @property
+    def progress(self) -> LineProgress:
+        return LineProgress(self.append)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self)
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return Notes()
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    with running(FileServer()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_gguf(tmp_path_factory.mktemp("gguf") / "tiny-chat.Q8_0.gguf")
