@@ -21,7 +21,7 @@ class DecodeGroup:
 
     start: int
     end: int
-    block_tables: Tensor  # [rows, blocks], padded with block 0
+    block_tables: Tensor  # [rows, blocks], padded with the row's own first block
     context_lens: Tensor  # [rows], the row's own token included
 
 
@@ -103,6 +103,12 @@ def _slots(chunk: Chunk, block_size: int) -> list[int]:
     return [blocks[p // block_size] * block_size + p % block_size for p in range(chunk.start, chunk.end)]
 
 
+def begun_blocks(chunks: list[Chunk], block_size: int) -> list[int]:
+    """Blocks that the chunks begin to fill and leave partly as their last owner left them."""
+    lasts = [(c, c.end // block_size) for c in chunks if c.end % block_size]
+    return [c.sequence.block_ids[last] for c, last in lasts if c.start <= last * block_size]
+
+
 def _logits_rows(ordered: list[Chunk]) -> tuple[list[int], list[LogitsSpan]]:
     rows: list[int] = []
     spans: list[LogitsSpan] = []
@@ -130,6 +136,7 @@ def _decode_group(group: list[Chunk], first: int, block_size: int, device: torch
     tables = np.zeros((len(group), width), np.int64)
     for row, chunk in enumerate(group):
         blocks = chunk.sequence.block_ids
+        tables[row] = blocks[0]  # a neighbour's may hold NaN, which a mask does not stop
         tables[row, : len(blocks)] = blocks
     lengths = np.array([chunk.end for chunk in group], np.int64)
     return DecodeGroup(

