@@ -10,6 +10,7 @@ from llm_api.engine.sampler.penalties import apply_penalties
 from llm_api.engine.sequence import Sequence
 
 LIKELY = 1024  # tokens among which the nucleus is looked for before the whole vocabulary is sorted
+COLDEST = 1e-6  # greedy in effect; below, logits would overflow
 
 
 def sample(logits: Tensor, sequences: list[Sequence]) -> list[int]:
@@ -55,7 +56,7 @@ class Shape:
 
         all_sampling = [sequence.sampling for sequence in sequences]
         return cls(
-            temperature=column([sampling.temperature for sampling in all_sampling]),
+            temperature=column([max(sampling.temperature, COLDEST) for sampling in all_sampling]),
             top_k=column([sampling.top_k for sampling in all_sampling], torch.int64),
             top_p=column([sampling.top_p for sampling in all_sampling]),
             min_p=column([sampling.min_p for sampling in all_sampling]),
@@ -80,13 +81,19 @@ def _rank(probabilities: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
     if vocabulary > LIKELY:
         tokens = probabilities.topk(LIKELY).indices.sort(-1).values
         likely = probabilities.gather(1, tokens)
-        # top-p takes its share of what top-k left: a row with a large top-k needs all of that.
-        enough = torch.where(shape.top_k > 0, shape.top_k <= LIKELY, likely.sum(-1, keepdim=True) >= shape.top_p)
-        if enough.all():
+        if _holds_all(likely, shape).all():
             ranked, order = likely.sort(stable=True, dim=-1, descending=True)
             return ranked, tokens.gather(1, order)
     ranked, order = probabilities.sort(stable=True, dim=-1, descending=True)
     return ranked, order
+
+
+def _holds_all(likely: Tensor, shape: Shape) -> Tensor:
+    """Whether top-k and top-p stay among these, row by row. top-p takes its share of what top-k left: it needs all of that."""
+    least = likely.amin(-1, keepdim=True)
+    whole = likely > least  # of the least likely ones, some equals may have been left out
+    mass = (likely * whole).sum(-1, keepdim=True)
+    return (least == 0) | torch.where(shape.top_k > 0, shape.top_k <= whole.sum(-1, keepdim=True), mass >= shape.top_p)
 
 
 def _apply_top_k(ranked: Tensor, shape: Shape) -> Tensor:
@@ -98,7 +105,7 @@ def _apply_top_p(ranked: Tensor, shape: Shape) -> Tensor:
     """Keeps the fewest tokens that reach top_p together; the first always stays."""
     mass = torch.where(shape.top_k > 0, ranked.sum(-1, keepdim=True), 1.0)
     before = ranked.cumsum(-1) - ranked
-    return ranked.masked_fill((shape.top_p < 1) & (before >= shape.top_p * mass), 0)
+    return ranked.masked_fill((shape.top_p < 1) & (before >= shape.top_p * mass) & (before > 0), 0)
 
 
 def _apply_min_p(probabilities: Tensor, shape: Shape) -> Tensor:
