@@ -101,6 +101,36 @@ async def test_stopping_leaves_no_process(checkpoint: Callable[[str], Path]) -> 
     assert not process.is_running()
 
 
+async def test_stopping_ends_what_is_in_flight(checkpoint: Callable[[str], Path]) -> None:
+    client = EngineClient(config(checkpoint("llama")))
+    await client.start()
+    await client.wait_ready()
+    stream = client.generate("long", [5] * 20, ENDLESS)
+    await anext(stream)
+    await client.stop()
+    with pytest.raises(EngineDied, match="stopped"):
+        async for _ in stream:
+            pass
+    with pytest.raises(EngineDied, match="stopped"):
+        await collect(client, "late")
+
+
+async def test_stopping_kills_what_does_not_listen_and_ends_the_wait_for_its_model(
+    checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llm_api.engine.client.STOP_SECONDS", 0.2)
+    client = EngineClient(config(checkpoint("llama")))
+    await client.start()
+    assert client.pid is not None
+    process = psutil.Process(client.pid)
+    process.suspend()
+    waiting = asyncio.create_task(client.wait_ready())
+    await client.stop()
+    assert not process.is_running()
+    with pytest.raises(EngineDied, match="stopped"):
+        await waiting
+
+
 async def test_a_model_that_cannot_be_loaded_is_reported_in_one_line(tmp_path: Path) -> None:
     client = EngineClient(config(tmp_path))
     await client.start()

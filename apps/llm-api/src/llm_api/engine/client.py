@@ -129,7 +129,7 @@ class EngineClient:
 
         Closing the iterator early (aclose, task cancelled) cancels the request in the engine. Raises EngineDied.
         """
-        if self._ended.is_set():
+        if self.state.phase == "failed":
             raise EngineDied(self.state.error)
         stream = self._requests[request_id] = RequestStream(n)
         self._send(AddRequest(request_id=request_id, prompt_token_ids=prompt_token_ids, sampling=sampling, n=n))
@@ -152,7 +152,7 @@ class EngineClient:
         return time.monotonic() - self._last_sign
 
     async def stop(self) -> None:
-        """Ends the process: asks, then after some seconds kills. No child is left."""
+        """Ends the process: asks, then after some seconds kills. No child is left; requests in flight get EngineDied."""
         self._stopping = True
         if self._process is None:
             return
@@ -165,6 +165,7 @@ class EngineClient:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._fail(self.state.error or "the engine was stopped")
 
     def _send(self, message: ToEngine) -> None:
         if self._writer is not None and not self._writer.is_closing():
@@ -204,10 +205,12 @@ class EngineClient:
         if self._process is None or self._stopping:
             return
         status = await self._process.wait()
-        reason = self.state.error or _describe(status)
+        self._fail(self.state.error or _describe(status))
+        self._ended.set()
+
+    def _fail(self, reason: str) -> None:
         self.state = EngineState(phase="failed", error=reason)
         self._settled.set()
-        self._ended.set()
         for stream in self._requests.values():
             stream.fail(EngineDied(reason))
 
