@@ -68,12 +68,14 @@ def _files(model_path: Path) -> list[Path]:
 
 def read_decoder(checkpoint: Checkpoint, config: ModelConfig) -> DecoderWeights:
     embedding = checkpoint.get("model.embed_tokens.weight")
-    own_head = checkpoint.maybe("lm_head.weight")
+    if embedding.shape != (config.vocab_size, config.hidden_size):
+        raise EngineError(f"model.embed_tokens.weight is {tuple(embedding.shape)}: not what config.json says of vocabulary and hidden size")
+    shares = config.raw.get("tie_word_embeddings", False) and "lm_head.weight" not in checkpoint
     return DecoderWeights(
         embedding=embedding,
         layers=[_read_layer(checkpoint, config, layer) for layer in range(config.num_layers)],
         norm=checkpoint.get("model.norm.weight", torch.float32),
-        head=OutputHead(embedding if own_head is None else own_head),
+        head=OutputHead(embedding if shares else checkpoint.get("lm_head.weight")),
     )
 
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from llm_api.engine.errors import EngineError
 
+DEFAULT_SLIDING_WINDOW = 4096  # transformers', for configurations that leave them out
+DEFAULT_MAX_WINDOW_LAYERS = 28
+
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
@@ -24,18 +27,24 @@ class ModelConfig:
     eos_token_ids: frozenset[int]
 
     def sliding_window(self, layer: int) -> int | None:
-        """Tokens that a layer sees; None: all. As transformers' configurations have it."""
-        window: int | None = self.raw.get("sliding_window")
-        if window is None or self.raw.get("use_sliding_window") is False:
-            return None
+        """Tokens that a layer of a fast path's family sees; None: all. As transformers' configurations have it."""
+        window: int | None = self.raw.get("sliding_window", DEFAULT_SLIDING_WINDOW)
+        return window if self._slides(layer) else None
+
+    def _slides(self, layer: int) -> bool:
+        if self.model_type not in {"qwen2", "qwen3"}:
+            return self.model_type == "mistral"
         layer_types = self.raw.get("layer_types")
-        return window if layer_types is None or layer_types[layer] == "sliding_attention" else None
+        late = layer >= self.raw.get("max_window_layers", DEFAULT_MAX_WINDOW_LAYERS)
+        return self.raw.get("use_sliding_window", False) and (layer_types[layer] == "sliding_attention" if layer_types else late)
 
 
 def read_model_config(model_path: Path) -> ModelConfig:
     """Raises EngineError when config.json is missing, broken or of no text model."""
     try:
         raw = json.loads((model_path / "config.json").read_text())
+        if not isinstance(raw, dict):
+            raise ValueError("it is not a JSON object")
     except (OSError, ValueError) as error:
         raise EngineError(f"{model_path}/config.json cannot be read: {error}") from error
     text = raw.get("text_config") or raw

@@ -1,0 +1,85 @@
+"""config.json as people bring it: without keys that have a default, in older forms, or at odds with the weights.
+
+transformers reads the same folder; the fast path must understand it the same way, or refuse it.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine.checkpoints import save
+from engine.conftest import tiny_runner
+from engine.driver import Engine, greedy
+from engine.reference import Reference
+from safetensors.torch import load_file, save_file
+
+from llm_api.engine.errors import EngineError
+
+PROMPTS = [[(11 * i * (j + 2)) % 297 + 3 for i in range(length)] for j, length in enumerate((3, 20, 45))]
+LEFT_OUT = None
+
+
+def rewrite(path: Path, changes: dict[str, Any]) -> None:
+    file = path / "config.json"
+    config = json.loads(file.read_text()) | changes
+    file.write_text(json.dumps({key: value for key, value in config.items() if value is not LEFT_OUT}))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("llama", {"rms_norm_eps": LEFT_OUT, "hidden_act": LEFT_OUT, "head_dim": LEFT_OUT}),
+        ("llama", {"rope_parameters": LEFT_OUT}),
+        ("llama", {"rope_parameters": LEFT_OUT, "rope_theta": 500000.0, "rope_scaling": {"type": "linear", "factor": 4.0}}),
+        ("mistral-sliding", {"sliding_window": LEFT_OUT, "layer_types": LEFT_OUT}),
+        ("qwen2", {"sliding_window": 8, "layer_types": LEFT_OUT}),
+        ("qwen2", {"sliding_window": 8, "layer_types": LEFT_OUT, "use_sliding_window": LEFT_OUT}),
+        ("qwen2", {"sliding_window": 8, "layer_types": LEFT_OUT, "use_sliding_window": True, "max_window_layers": 1}),
+        ("qwen3", {"sliding_window": 8, "layer_types": LEFT_OUT, "use_sliding_window": True, "max_window_layers": 2}),
+        ("qwen3", {"head_dim": 12, "rope_parameters": LEFT_OUT, "rope_theta": 1000000.0}),
+    ],
+)
+def test_what_is_left_out_means_what_transformers_says(tmp_path: Path, name: str, changes: dict[str, Any]) -> None:
+    path = save(name, tmp_path)
+    rewrite(path, changes)
+    runner = tiny_runner(path)
+    assert runner.model.name == "fast"
+    assert greedy(Engine(runner), PROMPTS, 16) == Reference(path).greedy(PROMPTS, 16)
+
+
+def test_a_model_with_a_head_of_its_own_needs_it(tmp_path: Path) -> None:
+    file = save("llama-untied", tmp_path) / "model.safetensors"
+    save_file({name: tensor for name, tensor in load_file(file).items() if name != "lm_head.weight"}, file)
+    with pytest.raises(EngineError, match=r"lacks the tensor lm_head\.weight"):
+        tiny_runner(tmp_path)
+
+
+def test_tensors_that_do_not_fit_the_configuration_are_refused_in_one_line(tmp_path: Path) -> None:
+    rewrite(save("llama", tmp_path), {"vocab_size": 320})
+    with pytest.raises(EngineError, match="embed_tokens") as refused:
+        tiny_runner(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"model_type": "llama"}', "null"])
+def test_a_broken_configuration_is_refused_in_one_line(checkpoint: Callable[[str], Path], tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(EngineError, match=r"config\.json") as refused:
+        tiny_runner(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    (save("llama", tmp_path) / "model.safetensors").unlink()
+    with pytest.raises(EngineError, match="has no safetensors files"):
+        tiny_runner(tmp_path)
+
+
+def test_a_shard_that_is_missing_is_named(tmp_path: Path) -> None:
+    path = save("llama", tmp_path, max_shard_size="60KB")
+    shard = min(path.glob("*.safetensors"))
+    shard.unlink()
+    with pytest.raises(EngineError, match=shard.name):
+        tiny_runner(path)
