@@ -15,8 +15,8 @@ def collect_prompt_logprobs(logits: Tensor, spans: list[LogitsSpan]) -> None:
         sequence = span.chunk.sequence
         if not sequence.wants_prompt_logprobs or sequence.sampling.prompt_logprobs is None:
             continue
-        if span.chunk.start == 0:
-            sequence.prompt_logprobs = [None]
+        # What is there beyond is from before a preemption, or from a step that failed later on.
+        sequence.prompt_logprobs = sequence.prompt_logprobs[: span.chunk.start + 1] or [None]
         following = sequence.token_ids[span.chunk.start + 1 : span.chunk.end + 1]
         rows = logits[span.start : span.start + len(following)]
         sequence.prompt_logprobs += token_logprobs(rows, following, sequence.sampling.prompt_logprobs)

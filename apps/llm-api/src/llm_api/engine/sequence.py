@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import random
+import secrets
 from enum import Enum, auto
+from hashlib import blake2b
 
 from llm_api.engine.messages import AddRequest, TokenLogprobs
 from llm_api.engine.sampler.constraint import TokenConstraint
@@ -23,6 +24,7 @@ class Sequence:
     """
 
     __slots__ = (
+        "_seed",
         "block_hashes",
         "block_ids",
         "cached_tokens",
@@ -31,7 +33,6 @@ class Sequence:
         "num_computed",
         "num_prompt",
         "prompt_logprobs",
-        "random",
         "request_id",
         "sampling",
         "status",
@@ -51,9 +52,8 @@ class Sequence:
         self.status = SequenceStatus.WAITING
         self.constraint: TokenConstraint | None = None
         self.prompt_logprobs: list[TokenLogprobs | None] = []
-        # A generator of its own makes a seed's text independent of what else is in the batch.
         seed = request.sampling.seed
-        self.random = random.Random() if seed is None else random.Random(f"{seed}/{index}")  # noqa: S311
+        self._seed = secrets.randbits(64) if seed is None else seed
 
     @property
     def remaining(self) -> int:
@@ -66,6 +66,11 @@ class Sequence:
     @property
     def num_completion(self) -> int:
         return len(self.token_ids) - self.num_prompt
+
+    def uniform(self) -> float:
+        """A number in [0, 1) that seed, choice and position decide alone: neighbours, preemption and repeated steps do not."""
+        place = f"{self._seed}/{self.index}/{self.num_completion}"
+        return (int.from_bytes(blake2b(place.encode(), digest_size=8).digest()) >> 11) / 2**53
 
     @property
     def completion_token_ids(self) -> list[int]:

@@ -17,7 +17,7 @@ def sample(logits: Tensor, sequences: list[Sequence]) -> list[int]:
     """One token per row of float32 `logits` [sequences, vocabulary], which penalties change in place.
 
     Greedy at temperature 0 (the lowest token id among equals), else by inverting the cumulative distribution at one
-    uniform number from the sequence's own generator: a seed's choices do not depend on what else is in the batch.
+    uniform number of the sequence's own: a seed's choices do not depend on what else is in the batch.
     """
     apply_penalties(logits, sequences)
     tokens = logits.argmax(-1)
@@ -60,7 +60,7 @@ class Shape:
             top_k=column([sampling.top_k for sampling in all_sampling], torch.int64),
             top_p=column([sampling.top_p for sampling in all_sampling]),
             min_p=column([sampling.min_p for sampling in all_sampling]),
-            uniform=column([sequence.random.random() for sequence in sequences], torch.float64),
+            uniform=column([sequence.uniform() for sequence in sequences], torch.float64),
             truncates=_truncates(sequences[0]),
         )
 
