@@ -6,9 +6,13 @@ from typing import Any
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    DiffLlamaConfig,
+    DogeConfig,
+    FalconH1Config,
     Gemma2Config,
     GPT2Config,
     Lfm2Config,
+    Llama4TextConfig,
     LlamaConfig,
     MistralConfig,
     OlmoConfig,
@@ -40,6 +44,13 @@ LLAMA3_ROPE: dict[str, Any] = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
 }
+LONG_ROPE: dict[str, Any] = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "short_factor": [1.0] * 6,
+    "long_factor": [4.0] * 6,
+    "original_max_position_embeddings": 64,
+}
 
 
 def configurations() -> dict[str, PretrainedConfig]:
@@ -57,6 +68,13 @@ def configurations() -> dict[str, PretrainedConfig]:
         "stablelm": StableLmConfig(**SHAPE, rope_parameters=PARTIAL_ROPE),
         "gemma2-softcapped": Gemma2Config(**SHAPE, head_dim=12, attn_logit_softcapping=50.0),
         "lfm2-hybrid": Lfm2Config(**SHAPE, layer_types=["conv", "full_attention", "conv"]),
+        "phi3-longrope": Phi3Config(**SHAPE, rope_parameters=LONG_ROPE, original_max_position_embeddings=64),
+        "falcon-h1-hybrid": FalconH1Config(**SHAPE, mamba_d_ssm=48, mamba_n_heads=4, mamba_d_head=12, mamba_d_state=8),
+        "diffllama": DiffLlamaConfig(**SHAPE),
+        "doge": DogeConfig(**SHAPE, keep_window_size=16),
+        "llama4-chunked": Llama4TextConfig(
+            **SHAPE, head_dim=12, attention_chunk_size=32, num_local_experts=2, num_experts_per_tok=1, intermediate_size_mlp=96
+        ),
         "gpt2": GPT2Config(vocab_size=300, n_positions=256, n_embd=48, n_layer=3, n_head=4, bos_token_id=1, eos_token_id=2),
     }
 

@@ -38,11 +38,29 @@ def test_families_without_a_fast_path_take_the_general_one(checkpoint: Checkpoin
     assert tiny_runner(checkpoint("olmo")).model.name == "general"
 
 
-@pytest.mark.parametrize(("name", "reason"), [("gemma2-softcapped", "softcap"), ("lfm2-hybrid", "1 of the model's 3 layers")])
-def test_what_our_attention_cannot_compute_is_refused_at_warm_up(checkpoint: Checkpoint, name: str, reason: str) -> None:
-    runner = tiny_runner(checkpoint(name))
-    with pytest.raises(EngineError, match=reason):
-        warm_up(runner)
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("gemma2-softcapped", "softcap"),
+        ("diffllama", "more than one attention in a layer"),
+        ("doge", "a mask of its own"),
+        ("lfm2-hybrid", "1 of the model's 3 layers"),
+        ("falcon-h1-hybrid", "keeps a state beside attention"),
+        ("llama4-chunked", "set MAX_MODEL_LEN=32"),
+        ("phi3-longrope", "set MAX_MODEL_LEN=64"),
+    ],
+)
+def test_what_our_attention_cannot_compute_is_refused_before_the_first_request(checkpoint: Checkpoint, name: str, reason: str) -> None:
+    path = checkpoint(name)
+    with pytest.raises(EngineError, match=reason) as refused:
+        warm_up(tiny_runner(path))
+    assert "\n" not in str(refused.value)
+
+
+def test_within_their_plain_range_such_models_are_served(checkpoint: Checkpoint) -> None:
+    path = checkpoint("phi3-longrope")
+    prompts = PROMPTS[:5]
+    assert greedy(Engine(tiny_runner(path, max_model_len=64)), prompts, 16) == Reference(path).greedy(prompts, 16)
 
 
 def test_a_checkpoint_in_many_files_is_read_whole(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ class AttentionBridge:
     @contextmanager
     def to(self, attention: AttentionBackend, batch: Batch) -> Iterator[None]:
         """Around a forward pass."""
+        self.layers_seen.clear()
         self._step = attention, batch
         try:
             yield
@@ -49,13 +50,20 @@ class AttentionBridge:
         **options: Any,
     ) -> tuple[Tensor, None]:
         """transformers' signature: query [1, heads, rows, head dim], key and value [1, kv heads, rows, head dim]."""
-        unsupported = [name for name in UNSUPPORTED if options.get(name) is not None]
-        if unsupported or key.shape != value.shape:
-            raise EngineError(f"attention of {type(module).__name__} needs {unsupported or 'keys and values that differ'}")
         if self._step is None:
             raise RuntimeError("attention outside of a step")
         attention, batch = self._step
-        self.layers_seen.add(layer := int(module.layer_idx))  # type: ignore[arg-type]
+        layer = int(module.layer_idx)  # type: ignore[arg-type]
+        unsupported = [name for name in UNSUPPORTED if options.get(name) is not None]
+        if attention_mask is not None:  # we gave none
+            unsupported.append("a mask of its own")
+        if key.shape != value.shape:
+            unsupported.append("keys and values that differ")
+        if layer in self.layers_seen:
+            unsupported.append("more than one attention in a layer")
+        if unsupported:
+            raise EngineError(f"attention of {type(module).__name__} needs {', '.join(unsupported)}: not supported")
+        self.layers_seen.add(layer)
         key_values = torch.stack((key.squeeze(0), value.squeeze(0))).permute(2, 0, 1, 3).contiguous()
         scale = scaling if scaling is not None else query.shape[-1] ** -0.5
         rows = query.squeeze(0).transpose(0, 1).contiguous()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
 from llm_api.engine.attention.backend import AttentionBackend
@@ -38,7 +38,9 @@ class GeneralModel:
         return logits
 
 
-def load_general(model_path: Path, config: ModelConfig, dtype: torch.dtype, device: torch.device, allow_remote_code: bool) -> GeneralModel:
+def load_general(
+    model_path: Path, config: ModelConfig, dtype: torch.dtype, device: torch.device, allow_remote_code: bool, max_model_len: int
+) -> GeneralModel:
     """Raises EngineError for an architecture that transformers, or our attention, does not know."""
     logging.disable_progress_bar()
     bridge = AttentionBridge()
@@ -52,7 +54,28 @@ def load_general(model_path: Path, config: ModelConfig, dtype: torch.dtype, devi
             trust_remote_code=allow_remote_code,
         )
     except (ValueError, OSError, KeyError, ImportError) as error:
-        reason = " ".join(str(error).split())
+        reason = "its attention cannot be replaced" if bridge.name in str(error) else " ".join(str(error).split())
         raise EngineError(f"transformers cannot load {model_path}: {reason[:300]}") from error
+    _check_supported(model, max_model_len)
     shape = KVCacheShape(config.num_layers, config.num_kv_heads, config.head_dim, dtype)
     return GeneralModel(model.eval().to(device), shape, bridge)
+
+
+def _check_supported(model: PreTrainedModel, max_model_len: int) -> None:
+    """What the attention layers do not show, and what would make answers wrong instead of failing."""
+    if model._is_stateful:
+        raise EngineError(f"{type(model).__name__} keeps a state beside attention (Mamba's, say): not supported")
+    limit = _plain_up_to(model.config.get_text_config())
+    if limit is not None and max_model_len > limit:
+        raise EngineError(
+            f"{type(model).__name__} changes its attention beyond {limit} tokens, which is not supported: set MAX_MODEL_LEN={limit}"
+        )
+
+
+def _plain_up_to(config: PretrainedConfig) -> int | None:
+    """The tokens beyond which attention is split into chunks (Llama 4), or all positions change with the longest prompt (longrope)."""
+    limits = [getattr(config, "attention_chunk_size", None)]
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type") == "longrope":
+        limits.append(rope.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", 0))
+    return min((limit for limit in limits if limit is not None), default=None)

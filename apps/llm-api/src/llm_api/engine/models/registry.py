@@ -41,7 +41,7 @@ def load_model(
     # transformers takes seconds to import: not where the fast path serves.
     from llm_api.engine.models.general import load_general
 
-    return load_general(model_path, config, dtype, device, allow_remote_code)
+    return load_general(model_path, config, dtype, device, allow_remote_code, max_model_len)
 
 
 def _load_decoder(model_path: Path, config: ModelConfig, max_model_len: int, dtype: torch.dtype, device: torch.device) -> Decoder:
