@@ -10,6 +10,7 @@ LOCKS := requirements
 TORCH_BACKEND ?=
 VARIANT := $(if $(filter cpu,$(TORCH_BACKEND)),cpu)
 SERVE_LOCK := $(LOCKS)/$(or $(VARIANT),serve).txt
+NATIVE := $(wildcard apps/llm-api/native/*)
 DEV_LOCK := $(LOCKS)/$(if $(VARIANT),cpu-dev,dev).txt
 SERVE_READY := $(VENV)/.serve$(VARIANT)
 DEV_READY := $(VENV)/.dev$(VARIANT)
@@ -80,14 +81,14 @@ clean: ## Remove the environment, caches and build output
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find apps delivery tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(SERVE_READY): $(SERVE_LOCK) pyproject.toml | $(BIN)/uv
+$(SERVE_READY): $(SERVE_LOCK) pyproject.toml $(NATIVE) | $(BIN)/uv
 	@echo "Installing $(SERVE_LOCK)"
 	@$(INSTALL) --require-hashes --requirements $(SERVE_LOCK)
 	@$(TORCH_CPU)
 	@$(INSTALL) --editable .
 	@touch $@
 
-$(DEV_READY): $(DEV_LOCK) pyproject.toml | $(BIN)/uv
+$(DEV_READY): $(DEV_LOCK) pyproject.toml $(NATIVE) | $(BIN)/uv
 	@echo "Installing $(DEV_LOCK)"
 	@$(INSTALL) --require-hashes --requirements $(DEV_LOCK)
 	@$(TORCH_CPU)

@@ -65,8 +65,10 @@ class Settings(BaseSettings):
     # The engine
     device: Device = Field(Device.auto, description="auto takes CUDA when torch sees a GPU.")
     dtype: DType = Field(DType.auto, description="auto is bfloat16.")
-    runner: Literal["auto", "general"] = Field(
-        "auto", description="auto uses the fast path for Llama-like models; general runs any model through transformers."
+    runner: Literal["auto", "native", "torch", "general"] = Field(
+        "auto",
+        description="native (a step is one C++ call) and torch (its operators) are fast paths for Llama-like models; "
+        "general runs any model through transformers. auto takes the first that works.",
     )
     max_num_seqs: int | None = Field(None, ge=1, le=1024, description="Sequences decoded in one step. Default: 16 on CPU, 256 on CUDA.")
     max_num_batched_tokens: int | None = Field(

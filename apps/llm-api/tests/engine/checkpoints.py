@@ -25,7 +25,7 @@ from transformers import (
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 300,
-    "hidden_size": 48,
+    "hidden_size": 64,
     "intermediate_size": 96,
     "num_hidden_layers": 3,
     "num_attention_heads": 4,
@@ -35,6 +35,8 @@ SHAPE: dict[str, Any] = {
     "eos_token_id": 2,
     "pad_token_id": 0,
 }
+# Sizes that fill no panel, and a group of three heads that fills no register.
+UNEVEN: dict[str, Any] = {"hidden_size": 90, "intermediate_size": 90, "num_attention_heads": 6, "head_dim": 48, "vocab_size": 301}
 PARTIAL_ROPE: dict[str, Any] = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
 LLAMA3_ROPE: dict[str, Any] = {
     "rope_type": "llama3",
@@ -47,8 +49,8 @@ LLAMA3_ROPE: dict[str, Any] = {
 LONG_ROPE: dict[str, Any] = {
     "rope_type": "longrope",
     "rope_theta": 10000.0,
-    "short_factor": [1.0] * 6,
-    "long_factor": [4.0] * 6,
+    "short_factor": [1.0] * 8,
+    "long_factor": [4.0] * 8,
     "original_max_position_embeddings": 64,
 }
 
@@ -62,7 +64,9 @@ def configurations() -> dict[str, PretrainedConfig]:
         "llama-linear": LlamaConfig(**SHAPE, rope_parameters={"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}),
         "mistral-sliding": MistralConfig(**SHAPE, sliding_window=12),
         "qwen2": Qwen2Config(**SHAPE),
-        "qwen3": Qwen3Config(**SHAPE, head_dim=12),
+        "qwen3": Qwen3Config(**SHAPE, head_dim=16),
+        "llama-uneven": LlamaConfig(**(SHAPE | UNEVEN)),
+        "llama-narrow": LlamaConfig(**SHAPE, head_dim=12),
         "phi3": Phi3Config(**SHAPE),
         "olmo": OlmoConfig(**SHAPE),
         "stablelm": StableLmConfig(**SHAPE, rope_parameters=PARTIAL_ROPE),
@@ -79,7 +83,8 @@ def configurations() -> dict[str, PretrainedConfig]:
     }
 
 
-FAST = ("llama", "llama-untied", "llama-biased", "llama-3", "llama-linear", "mistral-sliding", "qwen2", "qwen3")
+NATIVE = ("llama", "llama-uneven", "llama-untied", "llama-biased", "llama-3", "llama-linear", "mistral-sliding", "qwen2", "qwen3")
+FAST = (*NATIVE, "llama-narrow")
 GENERAL = ("phi3", "olmo", "stablelm", "gpt2")
 
 

@@ -1,4 +1,7 @@
-"""Every family computes what transformers computes, on the fast path and on the general one, or is refused in one line."""
+"""Every family computes what transformers computes, on torch's operators and on the general path, or is refused in one line.
+
+The native path has test_native.py.
+"""
 
 import json
 from collections.abc import Callable
@@ -19,10 +22,10 @@ PROMPTS = [[(7 * i * (j + 3)) % 297 + 3 for i in range(length)] for j, length in
 
 
 @pytest.mark.parametrize("name", FAST)
-def test_the_fast_path_continues_as_transformers_does(checkpoint: Checkpoint, name: str) -> None:
+def test_the_fast_path_on_torchs_operators_continues_as_transformers_does(checkpoint: Checkpoint, name: str) -> None:
     path = checkpoint(name)
-    runner = tiny_runner(path)
-    assert runner.model.name == "fast"
+    runner = tiny_runner(path, runner="torch")
+    assert runner.model.name == "torch"
     assert greedy(Engine(runner), PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24)
 
 

@@ -1,6 +1,5 @@
 """In float32, greedy output is transformers' `model.generate`, token for token, whatever else the engine does."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -20,10 +19,8 @@ def expected(reference: Reference, prompts: list[list[int]]) -> list[list[int]]:
 
 
 def test_alone(float32: Runner, prompts: list[list[int]], expected: list[list[int]]) -> None:
-    """One of each length; all with LLM_API_TEST_EXHAUSTIVE, which takes minutes."""
-    count = len(prompts) if os.environ.get("LLM_API_TEST_EXHAUSTIVE") else len(LENGTHS)
     engine = Engine(float32)
-    assert [greedy(engine, [prompt], TOKENS)[0] for prompt in prompts[:count]] == expected[:count]
+    assert [greedy(engine, [prompt], TOKENS)[0] for prompt in prompts] == expected
 
 
 def test_in_batches_of_16_without_the_prefix_cache(float32: Runner, prompts: list[list[int]], expected: list[list[int]]) -> None:
@@ -61,8 +58,11 @@ def test_chunked_prefill(float32: Runner, prompts: list[list[int]], expected: li
     assert [engine.completion(str(number)).token_ids for number in range(len(prompts))] == expected
 
 
-def test_on_the_general_path(model_path: Path, prompts: list[list[int]], expected: list[list[int]]) -> None:
-    config = EngineConfig(model_path=str(model_path), dtype="float32", runner="general", max_num_seqs=50, kv_cache_memory=2**29)
+@pytest.mark.parametrize("path", ["torch", "general"])
+def test_on_the_other_paths(model_path: Path, prompts: list[list[int]], expected: list[list[int]], path: str) -> None:
+    """Two prompts of each length; the native path, which a CPU takes by itself, has all of the tests above."""
+    count = 2 * len(LENGTHS)
+    config = EngineConfig(model_path=str(model_path), dtype="float32", runner=path, max_num_seqs=count, kv_cache_memory=2**28)
     runner = Runner(config)
-    assert runner.model.name == "general"
-    assert greedy(Engine(runner), prompts, TOKENS) == expected
+    assert runner.model.name == path
+    assert greedy(Engine(runner), prompts[:count], TOKENS) == expected[:count]

@@ -13,7 +13,7 @@ INFO = EngineInfo(
     vocab_size=49152,
     device="cpu",
     dtype="bfloat16",
-    runner="fast",
+    runner="native",
     kv_cache_tokens=4096,
     load_seconds=1,
 )

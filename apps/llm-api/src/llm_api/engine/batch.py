@@ -1,7 +1,7 @@
 """One step's work as tensors: a row per token, whether it prefills or decodes."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -12,26 +12,15 @@ from llm_api.engine.scheduler import Chunk
 SMALL_COUNT = 8
 PADDING_STEPS = ((64, 8), (256, 32))  # up to a count, in steps of
 LARGEST_STEP = 64
-SHORT_CONTEXT = 128  # below this, padding is cheaper than another call
 
 
 @dataclass(frozen=True, slots=True)
-class DecodeGroup:
-    """Rows `start` to `end`, one per sequence, whose contexts are of similar length."""
-
-    start: int
-    end: int
-    block_tables: Tensor  # [rows, blocks], padded with the row's own first block
-    context_lens: Tensor  # [rows], the row's own token included
-
-
-@dataclass(frozen=True, slots=True)
-class PrefillRun:
+class SequenceRows:
     """Rows `start` to `end`: one sequence's tokens, the last `end - start` of its `context_len`."""
 
     start: int
     end: int
-    block_table: Tensor  # [blocks]
+    block_ids: list[int]
     context_len: int
 
 
@@ -40,14 +29,15 @@ class Batch:
     """The row format that every model and attention backend takes. Integer tensors are int64.
 
     Rows and outputs are padded to one of few counts (`padded`). What a padding row computes is thrown away.
+    Single tokens come first, by length of context, then the longer runs.
     """
 
     token_ids: Tensor  # [rows]
     positions: Tensor  # [rows]
     slots: Tensor  # [rows before the padding], where a row's key and value go: block * block size + offset
-    decodes: list[DecodeGroup]
-    prefills: list[PrefillRun]
+    sequences: list[SequenceRows]
     logits_rows: Tensor  # [outputs], the rows whose logits are wanted
+    num_outputs: int  # without the padding
 
     @property
     def num_rows(self) -> int:
@@ -65,10 +55,7 @@ class LogitsSpan:
 
 
 def build_batch(chunks: list[Chunk], block_size: int, device: torch.device) -> tuple[Batch, list[LogitsSpan]]:
-    """Lays the chunks out as rows: single tokens first, by length of context, then the longer runs."""
-    decodes = sorted((c for c in chunks if c.length == 1), key=lambda c: c.end)
-    prefills = [c for c in chunks if c.length > 1]
-    ordered = decodes + prefills
+    ordered = sorted((c for c in chunks if c.length == 1), key=lambda c: c.end) + [c for c in chunks if c.length > 1]
     logits_rows, spans = _logits_rows(ordered)
 
     def tensor(values: list[int], count: int) -> Tensor:
@@ -83,9 +70,9 @@ def build_batch(chunks: list[Chunk], block_size: int, device: torch.device) -> t
         token_ids=tensor([token for c in ordered for token in c.sequence.token_ids[c.start : c.end]], rows),
         positions=tensor([position for c in ordered for position in range(c.start, c.end)], rows),
         slots=tensor(slots, len(slots)),
-        decodes=[_decode_group(group, first, block_size, device) for first, group in _similar(decodes)],
-        prefills=_prefill_runs(prefills, len(decodes), device),
+        sequences=_sequences(ordered),
         logits_rows=tensor(logits_rows, padded(len(logits_rows))),
+        num_outputs=len(logits_rows),
     )
     return batch, spans
 
@@ -122,35 +109,6 @@ def _logits_rows(ordered: list[Chunk]) -> tuple[list[int], list[LogitsSpan]]:
     return rows, spans
 
 
-def _similar(decodes: list[Chunk]) -> Iterator[tuple[int, list[Chunk]]]:
-    """Groups whose longest context is at most twice the shortest: padding must not cost more than the work."""
-    first = 0
-    for position in range(1, len(decodes) + 1):
-        if position == len(decodes) or decodes[position].end > 2 * max(decodes[first].end, SHORT_CONTEXT):
-            yield first, decodes[first:position]
-            first = position
-
-
-def _decode_group(group: list[Chunk], first: int, block_size: int, device: torch.device) -> DecodeGroup:
-    width = -(-group[-1].end // block_size)
-    tables = np.zeros((len(group), width), np.int64)
-    for row, chunk in enumerate(group):
-        blocks = chunk.sequence.block_ids
-        tables[row] = blocks[0]  # a neighbour's may hold NaN, which a mask does not stop
-        tables[row, : len(blocks)] = blocks
-    lengths = np.array([chunk.end for chunk in group], np.int64)
-    return DecodeGroup(
-        start=first,
-        end=first + len(group),
-        block_tables=torch.from_numpy(tables).to(device, non_blocking=True),
-        context_lens=torch.from_numpy(lengths).to(device, non_blocking=True),
-    )
-
-
-def _prefill_runs(prefills: list[Chunk], row: int, device: torch.device) -> list[PrefillRun]:
-    runs = []
-    for chunk in prefills:
-        table = torch.from_numpy(np.array(chunk.sequence.block_ids, np.int64)).to(device, non_blocking=True)
-        runs.append(PrefillRun(row, row + chunk.length, table, chunk.end))
-        row += chunk.length
-    return runs
+def _sequences(ordered: list[Chunk]) -> list[SequenceRows]:
+    ends = list(accumulate(chunk.length for chunk in ordered))
+    return [SequenceRows(end - c.length, end, c.sequence.block_ids, c.end) for c, end in zip(ordered, ends, strict=True)]

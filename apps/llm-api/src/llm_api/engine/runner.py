@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from llm_api.engine.attention.sdpa import SdpaAttention
 from llm_api.engine.batch import LogitsSpan, begun_blocks, build_batch
 from llm_api.engine.kv_cache.storage import KVCache
 from llm_api.engine.limits import check_weights_fit, choose_device, choose_dtype, choose_limits, count_blocks
@@ -27,21 +26,13 @@ class Runner:
         self.dtype = choose_dtype(config.dtype)
         limits = choose_limits(config, self.model_config, self.device)
         check_weights_fit(model_path, self.dtype, self.device)
-        self.model = load_model(
-            model_path,
-            self.model_config,
-            config.runner,
-            limits.max_model_len,
-            self.dtype,
-            self.device,
-            config.allow_remote_code,
-        )
+        self.model = load_model(self.model_config, config, limits.max_model_len, self.dtype, self.device)
         num_blocks = count_blocks(config, limits, self.model.cache_shape, self.device)
         self.cache = KVCache(self.model.cache_shape, num_blocks, config.block_size, self.device)
+        self.model.bind(self.cache)
         self.max_num_seqs = limits.max_num_seqs
         self.max_num_batched_tokens = max(limits.max_num_batched_tokens, limits.max_num_seqs)
         self.max_model_len = min(limits.max_model_len, num_blocks * config.block_size)
-        self._attention = SdpaAttention(self.cache)
 
     @torch.inference_mode()
     def run(self, chunks: list[Chunk]) -> tuple[Tensor, list[LogitsSpan]]:
@@ -49,5 +40,5 @@ class Runner:
         # What is stale there is masked, but NaN, which a poisonous sequence may have left, comes through any mask.
         self.cache.clear(begun_blocks(chunks, self.cache.block_size))
         batch, spans = build_batch(chunks, self.cache.block_size, self.device)
-        logits = self.model.logits(batch, self._attention)
+        logits = self.model.logits(batch)
         return logits[: spans[-1].end if spans else 0], spans

@@ -5,27 +5,31 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from llm_api.engine.attention.backend import AttentionOptions
-from llm_api.engine.batch import Batch, DecodeGroup, PrefillRun
+from llm_api.engine.attention.parts import DecodeGroup, PrefillRun, decode_groups, prefill_runs
+from llm_api.engine.batch import Batch
 from llm_api.engine.kv_cache.storage import KVCache
 
 
 class SdpaAttention:
-    """Masks are made once per step and shared by the layers."""
+    """The batch is divided, and masks are made, once per step: the layers share them."""
 
     def __init__(self, cache: KVCache) -> None:
         self._cache = cache
         self._masks: dict[tuple[int, int | None], Tensor] = {}
         self._batch: Batch | None = None
+        self._decodes: list[DecodeGroup] = []
+        self._prefills: list[PrefillRun] = []
 
     def attend(self, layer: int, query: Tensor, key_values: Tensor, batch: Batch, options: AttentionOptions) -> Tensor:
         self._cache.write(layer, key_values, batch)
         if batch is not self._batch:
             self._batch, self._masks = batch, {}
+            self._decodes, self._prefills = decode_groups(batch, self._cache.block_size), prefill_runs(batch)
         output = torch.empty_like(query)
         output[batch.num_rows :] = 0
-        for group in batch.decodes:
+        for group in self._decodes:
             output[group.start : group.end] = self._decode(layer, query, group, options)
-        for run in batch.prefills:
+        for run in self._prefills:
             output[run.start : run.end] = self._prefill(layer, query, run, options)
         return output
 

@@ -7,10 +7,10 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
-from llm_api.engine.attention.backend import AttentionBackend
+from llm_api.engine.attention.sdpa import SdpaAttention
 from llm_api.engine.batch import Batch
 from llm_api.engine.errors import EngineError
-from llm_api.engine.kv_cache.storage import KVCacheShape
+from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
 from llm_api.engine.models.attention_bridge import AttentionBridge
 from llm_api.engine.models.model_config import ModelConfig
 
@@ -23,8 +23,11 @@ class GeneralModel:
         self._model = model
         self._bridge = bridge
 
-    def logits(self, batch: Batch, attention: AttentionBackend) -> Tensor:
-        with self._bridge.to(attention, batch):
+    def bind(self, cache: KVCache) -> None:
+        self._attention = SdpaAttention(cache)
+
+    def logits(self, batch: Batch) -> Tensor:
+        with self._bridge.to(self._attention, batch):
             output = self._model(
                 input_ids=batch.token_ids.unsqueeze(0),
                 position_ids=batch.positions.unsqueeze(0),

@@ -4,15 +4,18 @@ from typing import Protocol
 
 from torch import Tensor
 
-from llm_api.engine.attention.backend import AttentionBackend
 from llm_api.engine.batch import Batch
-from llm_api.engine.kv_cache.storage import KVCacheShape
+from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
 
 
 class Model(Protocol):
     name: str
     cache_shape: KVCacheShape
 
-    def logits(self, batch: Batch, attention: AttentionBackend) -> Tensor:
-        """Float32 [outputs, vocabulary], for `batch.logits_rows`, the padding included."""
+    def bind(self, cache: KVCache) -> None:
+        """Before the first step: where keys and values are kept. Its size depends on what the model left free."""
+        ...
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Float32 [outputs, vocabulary], for `batch.logits_rows`, with or without the padding; valid until the next call."""
         ...

@@ -2,14 +2,25 @@
 
 from pathlib import Path
 
+import structlog
 import torch
 
+from llm_api.engine.errors import EngineError
 from llm_api.engine.kv_cache.storage import KVCacheShape
-from llm_api.engine.models.checkpoint import open_checkpoint, read_decoder
-from llm_api.engine.models.decoder import Decoder
+from llm_api.engine.messages import EngineConfig
+from llm_api.engine.models.checkpoint import Checkpoint, open_checkpoint
+from llm_api.engine.models.decoder_weights import read_decoder
 from llm_api.engine.models.model import Model
 from llm_api.engine.models.model_config import ModelConfig
+from llm_api.engine.models.native.decoder import NativeDecoder
+from llm_api.engine.models.native.interface import Kernels
+from llm_api.engine.models.native.layout import NativeLayout
+from llm_api.engine.models.native.library import load_kernels
+from llm_api.engine.models.native.requirements import why_not
 from llm_api.engine.models.rope import RotaryEmbedding, rope_parameters
+from llm_api.engine.models.torch_decoder import TorchDecoder, TorchLayout
+
+log = structlog.get_logger()
 
 FAST_MODEL_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 DEFAULT_RMS_NORM_EPS = 1e-6  # transformers', for configurations that leave it out
@@ -26,27 +37,42 @@ def has_fast_path(config: ModelConfig) -> bool:
     )
 
 
-def load_model(
-    model_path: Path,
-    config: ModelConfig,
-    runner: str,
-    max_model_len: int,
-    dtype: torch.dtype,
-    device: torch.device,
-    allow_remote_code: bool,
-) -> Model:
-    """`runner`: auto takes the fast path where there is one; general never does. Raises EngineError."""
-    if runner == "auto" and has_fast_path(config):
-        return _load_decoder(model_path, config, max_model_len, dtype, device)
-    # transformers takes seconds to import: not where the fast path serves.
-    from llm_api.engine.models.general import load_general
+def load_model(config: ModelConfig, settings: EngineConfig, max_model_len: int, dtype: torch.dtype, device: torch.device) -> Model:
+    """`settings.runner`: auto takes the fastest path that there is for the model here; native, torch and general are those paths.
 
-    return load_general(model_path, config, dtype, device, allow_remote_code, max_model_len)
+    Raises EngineError.
+    """
+    runner, model_path = settings.runner, Path(settings.model_path)
+    if runner in {"native", "torch"} and not has_fast_path(config):
+        raise EngineError(f"RUNNER={runner} knows Llama, Mistral, Qwen2 and Qwen3, not {config.model_type}: set RUNNER=auto or general")
+    if runner == "general" or not has_fast_path(config):
+        # transformers takes seconds to import: not where a fast path serves.
+        from llm_api.engine.models.general import load_general
 
-
-def _load_decoder(model_path: Path, config: ModelConfig, max_model_len: int, dtype: torch.dtype, device: torch.device) -> Decoder:
+        return load_general(model_path, config, dtype, device, settings.allow_remote_code, max_model_len)
+    kernels = None if runner == "torch" else _native_kernels(config, settings, dtype, device)
     with open_checkpoint(model_path, dtype, device) as checkpoint:
-        weights = read_decoder(checkpoint, config)
+        return _read(checkpoint, config, max_model_len, dtype, device, kernels)
+
+
+def _native_kernels(config: ModelConfig, settings: EngineConfig, dtype: torch.dtype, device: torch.device) -> Kernels | None:
+    kernels = load_kernels()
+    reason = why_not(config, settings.block_size, dtype, device, kernels)
+    if reason is None:
+        return kernels
+    if settings.runner == "native":
+        raise EngineError(f"RUNNER=native does not work here: {reason}")
+    if device.type == "cpu":
+        log.warning("the fast path runs on torch's operators, which are slower", reason=reason)
+    return None
+
+
+def _read(
+    checkpoint: Checkpoint, config: ModelConfig, max_model_len: int, dtype: torch.dtype, device: torch.device, kernels: Kernels | None
+) -> Model:
     rope = RotaryEmbedding(rope_parameters(config.raw), config.head_dim, max_model_len, device)
     shape = KVCacheShape(config.num_layers, config.num_kv_heads, config.head_dim, dtype)
-    return Decoder(weights, shape, config.num_heads, config.raw.get("rms_norm_eps", DEFAULT_RMS_NORM_EPS), rope)
+    eps = config.raw.get("rms_norm_eps", DEFAULT_RMS_NORM_EPS)
+    if kernels is not None:
+        return NativeDecoder(kernels, read_decoder(checkpoint, config, NativeLayout(kernels)), config, shape, eps, rope)
+    return TorchDecoder(read_decoder(checkpoint, config, TorchLayout()), shape, config.num_heads, eps, rope)

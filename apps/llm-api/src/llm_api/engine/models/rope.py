@@ -35,17 +35,17 @@ def _llama3(frequencies: Tensor, parameters: dict[str, Any]) -> Tensor:
 
 
 class RotaryEmbedding:
-    """cos and sin for every position, in float32; the sign of rotate_half is already in sin."""
+    """`cos` and `sin`, each float32 [positions, head dim]; the sign of rotate_half is already in `sin`."""
 
     def __init__(self, parameters: dict[str, Any], head_dim: int, max_positions: int, device: torch.device) -> None:
         angles = torch.outer(torch.arange(max_positions, dtype=torch.float32), inverse_frequencies(parameters, head_dim))
-        self._cos = torch.cat((angles.cos(), angles.cos()), -1).to(device)
-        self._sin = torch.cat((-angles.sin(), angles.sin()), -1).to(device)
+        self.cos = torch.cat((angles.cos(), angles.cos()), -1).to(device)
+        self.sin = torch.cat((-angles.sin(), angles.sin()), -1).to(device)
         self._half = head_dim // 2
 
     def at(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """[rows] to cos and sin, each [rows, 1, head dim]."""
-        return self._cos[positions].unsqueeze(1), self._sin[positions].unsqueeze(1)
+        return self.cos[positions].unsqueeze(1), self.sin[positions].unsqueeze(1)
 
     def rotate(self, x: Tensor, cos_sin: tuple[Tensor, Tensor]) -> Tensor:
         """[rows, heads, head dim], rotated in float32 and rounded back."""

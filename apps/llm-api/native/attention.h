@@ -1,0 +1,185 @@
+// Attention over the cache in place, with an online softmax (https://arxiv.org/abs/1805.02867) over chunks of keys.
+//
+// A block of the cache holds, per kv head, its keys [block size / 16][dim / PER_WORD][16][PER_WORD] and then its values
+// [block size / PER_WORD][dim][PER_WORD]: sixteen keys are compared, and two values summed, by one instruction.
+//
+// Chunks begin at multiples of CHUNK and a query's sums have one order: a row's result is the same whether it came as a
+// prompt's, in part of one, or as a decode, and whatever else is in the batch.
+#pragma once
+#include <math.h>
+
+#include "simd.h"
+
+namespace {
+
+constexpr int KEYS = 16;
+constexpr int CHUNK = 128;
+constexpr int CHUNK_GROUPS = CHUNK / KEYS;
+constexpr int KEY_VECTORS = KEYS / LANES;
+constexpr int QUERIES_AT_ONCE = LANES == 16 ? 4 : 2;
+constexpr int64_t TILE_ROWS = 8;  // of a prompt, which share what they read of the cache
+
+// One kv head of one sequence, and the queries that look at it: `rows` of `group` heads each.
+template <class T>
+struct Look {
+  const typename T::Scalar *query;  // [rows][row_stride], the group's heads side by side
+  typename T::Scalar *output;       // likewise
+  int64_t row_stride, rows, group, dim, first_position;
+  const int64_t *blocks;
+  const typename T::Scalar *cache;  // at the kv head
+  int64_t block_stride, block_size, window;
+  float scale;
+
+  int64_t queries() const { return rows * group; }
+  int64_t offset(int64_t query) const { return query / group * row_stride + query % group * dim; }
+  int64_t position(int64_t query) const { return first_position + query / group; }
+  int64_t first_key(int64_t query) const { return window ? most(0, position(query) - window + 1) : 0; }
+  const typename T::Scalar *keys(int64_t position) const {
+    return cache + blocks[position / block_size] * block_stride + position % block_size * dim;
+  }
+  const typename T::Scalar *values(int64_t position) const { return keys(position) + block_size * dim; }
+};
+
+template <class T>
+struct Scratch {
+  float (*scores)[CHUNK];
+  typename T::Scalar (*shares)[CHUNK];
+  float *totals;  // [queries][dim]
+  float *highest, *sums;
+
+  static int64_t bytes(int64_t queries, int64_t dim) {
+    return rounded_up(queries * (CHUNK * (int64_t)(sizeof(float) + sizeof(typename T::Scalar)) + (dim + 2) * (int64_t)sizeof(float)), 64);
+  }
+
+  Scratch(void *memory, int64_t queries, int64_t dim) {
+    scores = (float(*)[CHUNK])memory;
+    shares = (typename T::Scalar(*)[CHUNK])(scores + queries);
+    totals = (float *)(shares + queries);
+    highest = totals + queries * dim;
+    sums = highest + queries;
+  }
+};
+
+// R queries against sixteen keys.
+template <class T, int R>
+void score(const Look<T> &look, int64_t query, const typename T::Scalar *keys, float (*scores)[CHUNK], int64_t at) {
+  F totals[R][KEY_VECTORS] = {};
+  const typename T::Scalar *from[R];
+  for (int r = 0; r < R; r++) from[r] = look.query + look.offset(query + r);
+  for (int64_t d = 0; d < look.dim; d += T::PER_WORD)
+    for (int v = 0; v < KEY_VECTORS; v++) {
+      const auto words = load<typename T::Vector>(keys + d * KEYS + v * LANES * T::PER_WORD);
+      for (int r = 0; r < R; r++)
+        totals[r][v] = T::dot(totals[r][v], words, typename T::Vector{} + load<typename T::Word>(from[r] + d));
+    }
+  for (int r = 0; r < R; r++)
+    for (int v = 0; v < KEY_VECTORS; v++) store(scores[query + r] + at + v * LANES, totals[r][v] * all(look.scale));
+}
+
+// Adds the chunk's values, by their shares, to R queries' totals, V vectors from column d on.
+template <class T, int R, int V>
+void collect(const Look<T> &look, int64_t query, int64_t chunk, int64_t keys, int64_t d, const Scratch<T> &scratch) {
+  F totals[R][V];
+  for (int r = 0; r < R; r++)
+    for (int v = 0; v < V; v++) totals[r][v] = load<F>(scratch.totals + (query + r) * look.dim + d + v * LANES);
+  for (int64_t group = 0; group < keys; group += KEYS) {
+    const typename T::Scalar *values = look.values(chunk + group);
+    for (int64_t key = 0; key < KEYS; key += T::PER_WORD) {
+      typename T::Vector words[V];
+      for (int v = 0; v < V; v++) words[v] = load<typename T::Vector>(values + key * look.dim + (d + v * LANES) * T::PER_WORD);
+      for (int r = 0; r < R; r++) {
+        const auto share = typename T::Vector{} + load<typename T::Word>(scratch.shares[query + r] + group + key);
+        for (int v = 0; v < V; v++) totals[r][v] = T::dot(totals[r][v], words[v], share);
+      }
+    }
+  }
+  for (int r = 0; r < R; r++)
+    for (int v = 0; v < V; v++) store(scratch.totals + (query + r) * look.dim + d + v * LANES, totals[r][v]);
+}
+
+// Turns a query's scores of a chunk into shares, and rescales what it has gathered so far.
+template <class T>
+void soften(const Look<T> &look, int64_t query, int64_t chunk, int64_t keys, const Scratch<T> &scratch) {
+  float *scores = scratch.scores[query];
+  const int64_t last = look.position(query) - chunk, first = look.first_key(query) - chunk;
+  for (int64_t i = most(0, last + 1); i < keys; i++) scores[i] = -INFINITY;
+  for (int64_t i = 0; i < least(first, keys); i++) scores[i] = -INFINITY;
+  F top = all(scratch.highest[query]);
+  for (int64_t i = 0; i < keys; i += LANES) top = larger(load<F>(scores + i), top);
+  const float highest = largest(top);
+  if (highest == -INFINITY) {  // nothing to see yet
+    memset(scratch.shares[query], 0, sizeof scratch.shares[query]);
+    return;
+  }
+  F total = {};
+  for (int64_t i = 0; i < keys; i += LANES) {
+    const F share = exponential(load<F>(scores + i) - all(highest));
+    total += share;
+    T::narrow_vector(scratch.shares[query] + i, share);
+  }
+  const F keep = exponential(all(scratch.highest[query] - highest));
+  scratch.sums[query] = scratch.sums[query] * keep[0] + sum(total);
+  scratch.highest[query] = highest;
+  for (int64_t d = 0; d < look.dim; d += LANES) {
+    float *totals = scratch.totals + query * look.dim + d;
+    store(totals, load<F>(totals) * keep);
+  }
+}
+
+template <class T, int R = QUERIES_AT_ONCE>
+void score_of(int64_t count, const Look<T> &look, int64_t query, const typename T::Scalar *keys, float (*scores)[CHUNK], int64_t at) {
+  if (count >= R) return score<T, R>(look, query, keys, scores, at);
+  if constexpr (R > 1) score_of<T, R - 1>(count, look, query, keys, scores, at);
+}
+
+template <class T, int R = QUERIES_AT_ONCE>
+void collect_of(int64_t count, const Look<T> &look, int64_t query, int64_t chunk, int64_t keys, const Scratch<T> &scratch) {
+  if (count >= R) {
+    int64_t d = 0;
+    for (; d + 4 * LANES <= look.dim; d += 4 * LANES) collect<T, R, 4>(look, query, chunk, keys, d, scratch);
+    for (; d < look.dim; d += LANES) collect<T, R, 1>(look, query, chunk, keys, d, scratch);
+    return;
+  }
+  if constexpr (R > 1) collect_of<T, R - 1>(count, look, query, chunk, keys, scratch);
+}
+
+// The blocks of a sequence lie anywhere: the processor does not foresee the next one by itself.
+inline void prefetch(const void *from, int64_t bytes) {
+  for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch((const char *)from + at);
+}
+
+template <class T>
+void attend(const Look<T> &look, void *memory) {
+  const int64_t queries = look.queries();
+  const Scratch<T> scratch(memory, queries, look.dim);
+  memset(scratch.totals, 0, (size_t)(queries * look.dim) * sizeof(float));
+  for (int64_t q = 0; q < queries; q++) scratch.highest[q] = -INFINITY, scratch.sums[q] = 0;
+  const int64_t end = look.position(queries - 1) + 1;
+  for (int64_t chunk = look.first_key(0) / CHUNK * CHUNK; chunk < end; chunk += CHUNK) {
+    const int64_t keys = least(CHUNK, rounded_up(end - chunk, KEYS));
+    for (int64_t key = 0; key < keys; key += KEYS) {
+      const int64_t group_bytes = KEYS * look.dim * (int64_t)sizeof(typename T::Scalar);
+      if (chunk + key + KEYS < end) prefetch(look.keys(chunk + key + KEYS), group_bytes);
+      prefetch(look.values(chunk + key), group_bytes);
+      for (int64_t q = 0; q < queries; q += QUERIES_AT_ONCE)
+        score_of<T>(queries - q, look, q, look.keys(chunk + key), scratch.scores, key);
+    }
+    for (int64_t q = 0; q < queries; q++) soften(look, q, chunk, keys, scratch);
+    for (int64_t q = 0; q < queries; q += QUERIES_AT_ONCE) collect_of<T>(queries - q, look, q, chunk, keys, scratch);
+  }
+  for (int64_t q = 0; q < queries; q++)
+    for (int64_t d = 0; d < look.dim; d += LANES)
+      T::narrow_vector(look.output + look.offset(q) + d, load<F>(scratch.totals + q * look.dim + d) / all(scratch.sums[q]));
+}
+
+// Stores a row's key and value of one kv head in its slot.
+template <class T>
+void remember(const float *key, const float *value, typename T::Scalar *head_of_block, int64_t position, int64_t dim, int64_t block_size) {
+  typename T::Scalar *keys = head_of_block + position / KEYS * KEYS * dim, *values = head_of_block + block_size * dim;
+  for (int64_t d = 0; d < dim; d++) {
+    keys[(d / T::PER_WORD * KEYS + position % KEYS) * T::PER_WORD + d % T::PER_WORD] = T::narrow(key[d]);
+    values[(position / T::PER_WORD * dim + d) * T::PER_WORD + position % T::PER_WORD] = T::narrow(value[d]);
+  }
+}
+
+}  // namespace

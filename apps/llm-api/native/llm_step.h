@@ -1,0 +1,67 @@
+// The C interface of the fast path: plain pointers and 64-bit integers, so that no torch headers are needed to build it
+// and no torch release can break it. engine/native/interface.py mirrors these structs field by field.
+#pragma once
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum llm_dtype { LLM_BFLOAT16 = 0, LLM_FLOAT32 = 1 };
+
+// y = x W^T + b, with W laid out by `pack`.
+struct llm_linear {
+  const void *weight;
+  const float *bias;  // [out rounded up to 32] or NULL
+  int64_t in, out;
+};
+
+struct llm_layer {
+  const float *input_norm;  // [hidden]
+  struct llm_linear qkv;
+  const float *query_norm, *key_norm;  // [head dim] or NULL
+  struct llm_linear output;
+  const float *post_attention_norm;  // [hidden]
+  struct llm_linear gate_up;         // panels of gate and up take turns
+  struct llm_linear down;
+  void *cache;     // this layer's [blocks][block size * 2 * kv heads * head dim]
+  float scale;
+  int64_t window;  // tokens that a row sees, itself included; 0: all
+};
+
+struct llm_model {
+  int64_t dtype, num_layers, hidden, intermediate, heads, kv_heads, head_dim, vocabulary, block_size;
+  float eps;
+  const void *embedding;   // [vocabulary, hidden], plain
+  const float *cos, *sin;  // [positions, head dim]; the sign of rotate_half is in sin
+  const struct llm_layer *layers;
+  const float *norm;
+  struct llm_linear head;
+};
+
+// A row per token. A sequence's rows are neighbours, in order; its last row is the end of its context.
+struct llm_batch {
+  int64_t rows, sequences, outputs;
+  const int64_t *token_ids, *positions, *slots;  // [rows]
+  const int64_t *row_starts;                     // [sequences + 1]
+  const int64_t *block_tables, *table_starts;    // all tables in one array; [sequences + 1]
+  const int64_t *logits_rows;                    // [outputs]
+  float *logits;                                 // [outputs, vocabulary]
+};
+
+struct llm_kernels {
+  const char *name;  // the instruction set
+  int64_t (*packed_bytes)(int64_t dtype, int64_t out, int64_t in);
+  // `weight` is [out, in], row by row.
+  void (*pack)(int64_t dtype, const void *weight, int64_t out, int64_t in, void *packed);
+  int64_t (*workspace_bytes)(const struct llm_model *, int64_t rows, int64_t outputs, int64_t threads);
+  void (*step)(const struct llm_model *, const struct llm_batch *, void *workspace, int64_t threads);
+};
+
+// The kernels for an instruction set: avx512_bf16, avx512, avx2 or plain; NULL asks for the best that this CPU has.
+// Returns NULL where the CPU lacks it.
+const struct llm_kernels *llm_kernels_for(const char *name);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,42 @@
+// RMSNorm (https://arxiv.org/abs/1910.07467) and rotary embeddings, in float32.
+#pragma once
+#include <math.h>
+
+#include "simd.h"
+
+namespace {
+
+inline float inverse_rms(const float *x, int64_t n, float eps) {
+  F squares = {};
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    const F v = load<F>(x + i);
+    squares += v * v;
+  }
+  float total = sum(squares);
+  for (; i < n; i++) total += x[i] * x[i];
+  return 1.0f / sqrtf(total / (float)n + eps);
+}
+
+template <class T>
+void normalise(const float *x, const float *weight, int64_t n, float eps, typename T::Scalar *out) {
+  const float factor = inverse_rms(x, n, eps);
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) T::narrow_vector(out + i, load<F>(x + i) * all(factor) * load<F>(weight + i));
+  for (; i < n; i++) out[i] = T::narrow(x[i] * factor * weight[i]);
+}
+
+// In place: a head's norm, where the model has one, then its rotation. `cos` and `sin` are the position's.
+inline void rotate(float *head, const float *weight, int64_t dim, float eps, const float *cos, const float *sin) {
+  if (weight) {
+    const float factor = inverse_rms(head, dim, eps);
+    for (int64_t i = 0; i < dim; i++) head[i] *= factor * weight[i];
+  }
+  for (int64_t i = 0; i < dim / 2; i++) {
+    const float low = head[i], high = head[i + dim / 2];
+    head[i] = low * cos[i] + high * sin[i];
+    head[i + dim / 2] = high * cos[i + dim / 2] + low * sin[i + dim / 2];
+  }
+}
+
+}  // namespace

@@ -1,0 +1,134 @@
+// Vectors of float32 in the width of the target, by GCC's and Clang's vector extensions. Compiled once per instruction set:
+// everything is in an unnamed namespace, so that no other set's code is linked in its place.
+#pragma once
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16;
+#elif defined(__AVX2__)
+constexpr int LANES = 8;
+#else
+constexpr int LANES = 4;
+#endif
+
+typedef float F __attribute__((vector_size(LANES * 4)));
+typedef int32_t I __attribute__((vector_size(LANES * 4)));
+typedef uint32_t U __attribute__((vector_size(LANES * 4)));
+typedef uint16_t Half __attribute__((vector_size(LANES * 2)));
+
+inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+inline int64_t rounded_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+
+template <class V, class S>
+inline V load(const S *from) {
+  V v;
+  memcpy(&v, from, sizeof v);
+  return v;
+}
+
+template <class V, class S>
+inline void store(S *to, V v) {
+  memcpy(to, &v, sizeof v);
+}
+
+inline F all(float x) { return F{} + x; }
+inline U all(uint32_t x) { return U{} + x; }
+
+inline F larger(F a, F b) {
+  const I takes = a > b;
+  return (F)((takes & (I)a) | (~takes & (I)b));
+}
+
+inline float sum(F v) {
+  float total = 0;
+  for (int i = 0; i < LANES; i++) total += v[i];
+  return total;
+}
+
+inline float largest(F v) {
+  float found = v[0];
+  for (int i = 1; i < LANES; i++) found = v[i] > found ? v[i] : found;
+  return found;
+}
+
+// e^x within 2 units in the last place; 0 far below, NaN stays NaN. The polynomial is Cephes'.
+inline F exponential(F x) {
+  const F log2e = all(1.44269504088896341f), magic = all(12582912.0f);  // adding it rounds to an integer
+  const F lowest = all(-87.3f), highest = all(88.0f);
+  const I under = x < lowest, over = x > highest;
+  F y = (F)((under & (I)lowest) | (~under & (I)x));
+  y = (F)((over & (I)highest) | (~over & (I)y));
+  const F shifted = y * log2e + magic;
+  const F n = shifted - magic;
+  const F r = y - n * all(0.693359375f) - n * all(-2.12194440e-4f);
+  F p = all(1.9875691500e-4f);
+  p = p * r + all(1.3981999507e-3f);
+  p = p * r + all(8.3334519073e-3f);
+  p = p * r + all(4.1665795894e-2f);
+  p = p * r + all(1.6666665459e-1f);
+  p = p * r + all(5.0000001201e-1f);
+  p = p * r * r + r + all(1.0f);
+  const I scale = ((I)shifted - (I)magic + 127) << 23;
+  return (F)(~under & (I)(p * (F)scale));
+}
+
+inline F silu(F x) { return x / (all(1.0f) + exponential(-x)); }
+
+// What a weight, an activation and a cached key or value are made of. A word is what one lane of a product takes at once.
+struct Float32 {
+  typedef float Scalar;
+  typedef float Word;
+  typedef F Vector;
+  static constexpr int PER_WORD = 1;
+  static inline F dot(F total, F words, F x) { return total + words * x; }
+  static inline float widen(float x) { return x; }
+  static inline float narrow(float x) { return x; }
+  static inline F widen_vector(const float *from) { return load<F>(from); }
+  static inline void narrow_vector(float *to, F v) { store(to, v); }
+};
+
+struct BFloat16 {
+  typedef uint16_t Scalar;
+  typedef uint32_t Word;  // the even element in the lower half
+  typedef U Vector;
+  static constexpr int PER_WORD = 2;
+
+  static inline F dot(F total, U words, U x) {
+#if defined(__AVX512BF16__)
+    return (F)_mm512_dpbf16_ps((__m512)total, (__m512bh)words, (__m512bh)x);
+#else
+    total += (F)(words << 16) * (F)(x << 16);
+    return total + (F)(words & 0xffff0000u) * (F)(x & 0xffff0000u);
+#endif
+  }
+
+  static inline float widen(uint16_t x) {
+    const uint32_t bits = (uint32_t)x << 16;
+    return load<float>(&bits);
+  }
+
+  static inline uint16_t narrow(float x) {
+    const uint32_t bits = load<uint32_t>(&x);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(bits >> 16 | 0x40);  // rounding could turn NaN into 0
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+  }
+
+  static inline F widen_vector(const uint16_t *from) { return (F)(__builtin_convertvector(load<Half>(from), U) << 16); }
+
+  static inline void narrow_vector(uint16_t *to, F v) {
+    const U bits = (U)v;
+    const U rounded = bits + 0x7fff + (bits >> 16 & 1);
+    const U nan = (U)((bits & 0x7fffffffu) > 0x7f800000u);
+    store(to, __builtin_convertvector(((nan & (bits | 0x400000u)) | (~nan & rounded)) >> 16, Half));
+  }
+};
+
+}  // namespace

@@ -1,0 +1,75 @@
+"""The library's structs, as llm_step.h declares them."""
+
+from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_float, c_int64, c_void_p
+
+
+class Linear(Structure):
+    _fields_ = [
+        ("weight", c_void_p),
+        ("bias", c_void_p),
+        ("in_features", c_int64),
+        ("out_features", c_int64),
+    ]
+
+
+class Layer(Structure):
+    _fields_ = [
+        ("input_norm", c_void_p),
+        ("qkv", Linear),
+        ("query_norm", c_void_p),
+        ("key_norm", c_void_p),
+        ("output", Linear),
+        ("post_attention_norm", c_void_p),
+        ("gate_up", Linear),
+        ("down", Linear),
+        ("cache", c_void_p),
+        ("scale", c_float),
+        ("window", c_int64),
+    ]
+
+
+class Model(Structure):
+    _fields_ = [
+        ("dtype", c_int64),
+        ("num_layers", c_int64),
+        ("hidden", c_int64),
+        ("intermediate", c_int64),
+        ("heads", c_int64),
+        ("kv_heads", c_int64),
+        ("head_dim", c_int64),
+        ("vocabulary", c_int64),
+        ("block_size", c_int64),
+        ("eps", c_float),
+        ("embedding", c_void_p),
+        ("cos", c_void_p),
+        ("sin", c_void_p),
+        ("layers", POINTER(Layer)),
+        ("norm", c_void_p),
+        ("head", Linear),
+    ]
+
+
+class Batch(Structure):
+    _fields_ = [
+        ("rows", c_int64),
+        ("sequences", c_int64),
+        ("outputs", c_int64),
+        ("token_ids", c_void_p),
+        ("positions", c_void_p),
+        ("slots", c_void_p),
+        ("row_starts", c_void_p),
+        ("block_tables", c_void_p),
+        ("table_starts", c_void_p),
+        ("logits_rows", c_void_p),
+        ("logits", c_void_p),
+    ]
+
+
+class Kernels(Structure):
+    _fields_ = [
+        ("name", c_char_p),
+        ("packed_bytes", CFUNCTYPE(c_int64, c_int64, c_int64, c_int64)),
+        ("pack", CFUNCTYPE(None, c_int64, c_void_p, c_int64, c_int64, c_void_p)),
+        ("workspace_bytes", CFUNCTYPE(c_int64, POINTER(Model), c_int64, c_int64, c_int64)),
+        ("step", CFUNCTYPE(None, POINTER(Model), POINTER(Batch), c_void_p, c_int64)),
+    ]
