@@ -25,7 +25,8 @@ class Lifecycle:
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._generations: set[Cuttable] = set()
+        self._cuttables: set[Cuttable] = set()
+        self._cut_reason: Exception | None = None
 
     @property
     def leaving(self) -> bool:
@@ -58,19 +59,22 @@ class Lifecycle:
                 self._idle.set()
 
     @contextmanager
-    def generating(self, generation: Cuttable) -> Iterator[None]:
-        """Around the part of a request that `cut_all` can end."""
-        self._generations.add(generation)
+    def cuttable(self, part: Cuttable) -> Iterator[None]:
+        """Around a part of a request that `cut_all` can end: all that may last."""
+        self._cuttables.add(part)
+        if self._cut_reason:
+            part.cut(self._cut_reason)
         try:
             yield
         finally:
-            self._generations.discard(generation)
+            self._cuttables.discard(part)
 
     async def idle(self) -> None:
         """Returns once nothing is in flight."""
         await self._idle.wait()
 
     def cut_all(self, reason: Exception) -> None:
-        """Each generation fails with `reason`, which its client is told."""
-        for generation in tuple(self._generations):
-            generation.cut(reason)
+        """Each request in flight fails with `reason`, which its client is told."""
+        self._cut_reason = reason
+        for part in tuple(self._cuttables):
+            part.cut(reason)

@@ -22,7 +22,8 @@ from llm_api.settings import Settings
 from llm_api.shutdown import Shutdown
 from llm_api.telemetry.metrics import Metrics
 
-LAST_BYTES = 5  # seconds for connections to take what was written, once nothing is in flight
+LAST_BYTES = 5.0  # seconds for connections to take what was written, once nothing is in flight
+HURRIED_LAST_BYTES = 0.5
 SERVICE_STOP = 8.0  # seconds; the service itself gives its engine 5
 
 
@@ -76,18 +77,32 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=settings.keep_alive_timeout,
-                timeout_graceful_shutdown=LAST_BYTES,
+                timeout_graceful_shutdown=int(LAST_BYTES) + 1,
             )
         )
         self._listener = listener
+        self._last_bytes = LAST_BYTES
 
     async def run_until_exit(self) -> None:
         await self.serve(sockets=[self._listener])
 
     def leave(self, now: bool) -> None:
-        self.should_exit, self.force_exit = True, now
+        self.should_exit = True
         if now:
-            self.config.timeout_graceful_shutdown = 0
+            self._last_bytes = HURRIED_LAST_BYTES
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Who does not take the last bytes in time is disconnected, which ends requests as a client's leaving does:
+        tasks that uvicorn cancels would answer in plain text and log tracebacks."""
+        late = asyncio.get_running_loop().call_later(self._last_bytes, self._disconnect_all)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            late.cancel()
+
+    def _disconnect_all(self) -> None:
+        for connection in tuple(self.server_state.connections):
+            connection.transport.abort()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

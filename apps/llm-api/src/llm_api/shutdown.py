@@ -10,12 +10,12 @@ from contextlib import contextmanager
 import structlog
 
 from llm_api.lifecycle import Lifecycle
-from llm_api.protocol.errors import EngineFailed
+from llm_api.protocol.errors import ApiError, EngineFailed, Leaving
 from llm_api.service.model_service import ModelService
 from llm_api.settings import Settings
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-ERROR_DELIVERY = 2.0  # seconds for requests in flight to send their last error
+ERROR_DELIVERY = 1.5  # seconds for requests in flight to send their last error; a stream's last write takes at most 1
 
 
 class Shutdown:
@@ -58,7 +58,8 @@ class Shutdown:
                 return await self._fail(failed.result())
             if left.done():
                 return left.result()
-            self.now = True
+            self._log.warning("leaving at once", signal=self._signal.name, in_flight=self._lifecycle.in_flight)
+            await self._cut_all(Leaving())
             return 128 + self._signal
         finally:
             for task in (failed, left, repeated):
@@ -74,17 +75,23 @@ class Shutdown:
         self._log.info("draining", in_flight=self._lifecycle.in_flight, drain_timeout=self._settings.drain_timeout)
         if not await self._idle_within(self._settings.drain_timeout):
             self._log.warning("DRAIN_TIMEOUT reached", in_flight=self._lifecycle.in_flight)
-            self.now = True
+            await self._cut_all(Leaving())
         return 0
 
     async def _fail(self, reason: str) -> int:
         self._log.error("the model cannot serve any more", reason=reason, in_flight=self._lifecycle.in_flight)
         self._lifecycle.begin_drain()
         if not await self._idle_within(ERROR_DELIVERY):
-            self._lifecycle.cut_all(EngineFailed("The engine failed while the request ran; try again."))
-            await self._idle_within(ERROR_DELIVERY / 2)
+            await self._cut_all(EngineFailed("The engine failed while the request ran; try again."))
         self.now = True
         return 1
+
+    async def _cut_all(self, reason: ApiError) -> None:
+        """Clients get the error object, in a stream an error event, instead of a closed connection."""
+        self.now = True
+        self._lifecycle.begin_drain()
+        self._lifecycle.cut_all(reason)
+        await self._idle_within(ERROR_DELIVERY)
 
     async def _idle_within(self, seconds: float) -> bool:
         try:

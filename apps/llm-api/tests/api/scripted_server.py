@@ -13,13 +13,14 @@ from llm_api.telemetry.logs import configure_logs
 from llm_api.telemetry.metrics import Metrics
 
 SLOW = Script(words=tuple(f" {i}" for i in range(60)), pause=0.05)
+FLOOD = Script(words=("x" * 1_000_000,) * 50)
 
 
 def main() -> int:
     settings = Settings()
     configure_logs(settings.log_level, settings.log_format)
     service = ScriptedService(max_num_seqs=32)
-    service.scripts |= {"slow": SLOW, "forever": Script(hold_after=1), "crash": Script(fail_after=0)}
+    service.scripts |= {"slow": SLOW, "forever": Script(hold_after=1), "crash": Script(fail_after=0), "flood": FLOOD}
     return run(settings, service, Metrics(), lambda addresses: print(addresses.url, flush=True))
 
 

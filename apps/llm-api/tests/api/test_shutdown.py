@@ -1,6 +1,7 @@
 """SIGTERM and SIGINT, the second signal, a drain that takes too long, and a service that fails."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -15,7 +16,9 @@ from api.scripted_service import MODEL, ScriptedService
 from api.server_process import server_process, start_process
 from openai import APIError, AsyncOpenAI
 
+from llm_api.api.cutoff import Cutoff
 from llm_api.lifecycle import Lifecycle
+from llm_api.protocol.errors import GenerationTimeout, Unavailable
 from llm_api.service.model_service import Phase
 from llm_api.settings import Settings
 from llm_api.shutdown import Shutdown
@@ -77,18 +80,69 @@ def test_an_idle_server_leaves_after_its_lame_duck(server: Server) -> None:
         assert 1 < time.monotonic() - started < 5
 
 
-async def test_a_second_signal_exits_now(server: Server) -> None:
+async def test_a_second_signal_exits_now_and_tells_the_clients(server: Server) -> None:
     process, url = server
-    stream = Stream(url, "forever")
-    await stream.begun.wait()
-    process.send_signal(signal.SIGTERM)
-    await asyncio.sleep(0.1)
-    started = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    assert await asyncio.to_thread(process.wait, 5) == 128 + signal.SIGINT
-    assert time.monotonic() - started < 4
-    with pytest.raises((APIError, httpx2.HTTPError)):
-        await stream.done
+    stream, slow_head = Stream(url, "forever"), f"POST {CHAT} HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
+    async with httpx2.AsyncClient(base_url=url, timeout=10) as http:
+        plain = asyncio.create_task(http.post(CHAT, json=chat_body("forever")))
+        reader, writer = await asyncio.open_connection(http.base_url.host, http.base_url.port)
+        writer.write(f"{slow_head}Content-Length: 9\r\n\r\n".encode())
+        await stream.begun.wait()
+        await asyncio.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.1)
+        started = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.to_thread(process.wait, 5) == 128 + signal.SIGINT
+        assert time.monotonic() - started < 3
+        with pytest.raises(APIError, match="shutting down"):
+            await stream.done
+        answer = await plain
+        assert (answer.status_code, answer.headers["connection"]) == (503, "close")
+        assert answer.json()["error"]["code"] == "service_unavailable"
+        unread = await reader.read()
+        assert unread.startswith(b"HTTP/1.1 503") and b"service_unavailable" in unread
+        writer.close()
+    log = process.communicate()[1]
+    assert [json.loads(line)["event"] for line in log.splitlines()] == ["leaving at once"]
+
+
+def test_a_second_signal_does_not_wait_for_who_does_not_read(server: Server) -> None:
+    process, url = server
+    address = httpx2.URL(url)
+    with socket.create_connection((address.host, address.port or 0)) as connection:
+        body = json.dumps(chat_body("flood", stream=True))
+        head = f"POST {CHAT} HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall((head + body).encode())
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 128 + signal.SIGTERM
+        assert time.monotonic() - started < 4
+    assert "Traceback" not in process.communicate()[1]
+
+
+async def test_the_drain_timeout_tells_the_clients_it_cuts() -> None:
+    service, lifecycle = ScriptedService("loading"), Lifecycle()
+    await service.start()
+    shutdown = Shutdown(Settings(drain_timeout=0.1), service, lifecycle)
+
+    async def request() -> None:
+        cutoff = Cutoff(lifecycle, 60, GenerationTimeout("too long"))
+        with lifecycle.serving():
+            async with cutoff.armed():
+                await asyncio.Event().wait()
+
+    running = asyncio.create_task(request())
+    await asyncio.sleep(0)
+    shutdown.request(signal.SIGTERM)
+    assert await shutdown.wait() == 0
+    with pytest.raises(Unavailable, match="shutting down"):
+        await running
+    with pytest.raises(Unavailable):  # also what was between two parts that can be cut
+        await request()
 
 
 async def test_what_runs_past_its_time_does_not_hold_up_the_drain() -> None:

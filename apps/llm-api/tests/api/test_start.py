@@ -63,10 +63,10 @@ def test_ipv6_is_served() -> None:
         assert httpx2.get(server.url + "/readyz").status_code == 200
 
 
-def test_a_failed_service_gives_errors_and_a_non_zero_exit() -> None:
+def test_a_failed_service_gives_errors_and_a_non_zero_exit(caplog: pytest.LogCaptureFixture) -> None:
     service = ScriptedService()
     service.scripts["hold"] = Script(hold_after=1)
-    with capture_logs() as logs, running_server(service) as server:
+    with caplog.at_level("WARNING", "uvicorn"), capture_logs() as logs, running_server(service) as server:
         chunks = server.openai().chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "hold"}], stream=True)
         assert next(chunks).choices[0].delta.role == "assistant"
         failed = time.monotonic()
@@ -77,6 +77,7 @@ def test_a_failed_service_gives_errors_and_a_non_zero_exit() -> None:
         assert time.monotonic() - failed < 5
     assert server.exit_code == 1
     assert "the engine process died: killed" in [line.get("reason") for line in logs]
+    assert not caplog.messages
 
 
 async def test_a_cancelled_server_stops_its_service() -> None:

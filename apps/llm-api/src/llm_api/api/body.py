@@ -1,33 +1,33 @@
 """Reads a request's body, bounded in type, size and time, and validates it."""
 
-import asyncio
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.types import Message
 
-from llm_api.api.cutoff import ClientLeft
+from llm_api.api.cutoff import ClientLeft, Cutoff
 from llm_api.api.validation import invalid_request
+from llm_api.lifecycle import Lifecycle
 from llm_api.protocol.errors import BodyTooLarge, RequestTimeout, UnsupportedMediaType
+from llm_api.settings import Settings
 
 Body = TypeVar("Body", bound=BaseModel)
 
 
 class BodyReader:
-    def __init__(self, max_bytes: int, timeout: float) -> None:
-        self._max_bytes = max_bytes
-        self._timeout = timeout
+    def __init__(self, settings: Settings, lifecycle: Lifecycle) -> None:
+        self._max_bytes = int(settings.max_body_size)
+        self._timeout = min(settings.body_timeout, settings.request_timeout)
+        self._lifecycle = lifecycle
 
     async def read(self, request: Request, model: type[Body]) -> Body:
-        """Raises UnsupportedMediaType, BodyTooLarge, RequestTimeout, InvalidRequest or ClientLeft."""
+        """Raises UnsupportedMediaType, BodyTooLarge, RequestTimeout, InvalidRequest, ClientLeft, or why the server leaves."""
         self._check_type(request)
         self._check_size(int(request.headers.get("content-length", 0)))
-        try:
-            async with asyncio.timeout(self._timeout):
-                body = await self._collect(request)
-        except TimeoutError:
-            raise RequestTimeout(f"The body did not arrive within {self._timeout:g} seconds.") from None
+        late = RequestTimeout(f"The body did not arrive within {self._timeout:g} seconds.")
+        async with Cutoff(self._lifecycle, self._timeout, late).armed():
+            body = await self._collect(request)
         try:
             return model.model_validate_json(body)
         except ValidationError as error:

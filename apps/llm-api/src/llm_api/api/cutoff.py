@@ -1,16 +1,15 @@
-"""What ends a generation early: its deadline, its client leaving, the server giving up on it."""
+"""What ends a part of a request early: its deadline, its client leaving, the server giving up on it."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Self
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from starlette.types import Receive
 
 from llm_api.api.alongside import alongside
 from llm_api.lifecycle import Lifecycle
-from llm_api.protocol.errors import GenerationTimeout
+from llm_api.protocol.errors import ApiError
 from llm_api.telemetry.context import current_request
 
 
@@ -21,25 +20,28 @@ class ClientLeft(Exception):
 class Cutoff:
     """A block under `armed` is cancelled, and raises the reason, at the first of the three."""
 
-    def __init__(self, lifecycle: Lifecycle, request_timeout: float) -> None:
+    def __init__(self, lifecycle: Lifecycle, seconds: float, late: ApiError) -> None:
+        """`late`: what is raised `seconds` after the request's arrival."""
         self._lifecycle = lifecycle
-        self._remaining = request_timeout - (time.monotonic() - current_request().arrived)
-        self._reason: Exception = GenerationTimeout(f"The request took longer than {request_timeout:g} seconds and was ended.")
+        self._remaining = seconds - (time.monotonic() - current_request().arrived)
+        self._reason: Exception = late
         self._timeout = asyncio.timeout(None)
 
     @asynccontextmanager
-    async def armed(self, receive: Receive) -> AsyncIterator[Self]:
-        """`receive`: the request's, its body read."""
+    async def armed(self) -> AsyncIterator[None]:
         self._timeout = asyncio.timeout(max(self._remaining, 0))
         try:
             async with self._timeout:
-                with self._lifecycle.generating(self):
-                    async with alongside(self._watch(receive)):
-                        yield self
+                with self._lifecycle.cuttable(self):
+                    yield
         except TimeoutError:
             if self._timeout.expired():
                 raise self._reason from None
             raise
+
+    def watching(self, receive: Receive) -> AbstractAsyncContextManager[None]:
+        """Inside of `armed`: ends it too when the client leaves. `receive`: the request's, its body read."""
+        return alongside(self._watch(receive))
 
     def cut(self, reason: Exception) -> None:
         if not self._timeout.expired():

@@ -5,7 +5,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llm_api.api.paths import serves_model
 from llm_api.lifecycle import Lifecycle
-from llm_api.protocol.errors import Unavailable
+from llm_api.protocol.errors import Leaving, Unavailable
 from llm_api.service.model_service import ModelService
 from llm_api.telemetry.metrics import Metrics
 
@@ -36,7 +36,7 @@ class GateMiddleware:
     def _check(self) -> None:
         if self._lifecycle.draining:
             self._metrics.rejected("draining")
-            raise Unavailable("The server is shutting down; try again.", retry_after=1, headers={"connection": "close"})
+            raise Leaving
         phase = self._service.health().phase
         if phase == "loading":
             self._metrics.rejected("loading")

@@ -13,7 +13,7 @@ from llm_api.api.sse import EventStream
 from llm_api.lifecycle import Lifecycle
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.completions import CompletionRequest
-from llm_api.protocol.errors import ModelNotFound
+from llm_api.protocol.errors import GenerationTimeout, ModelNotFound
 from llm_api.service.model_service import ModelService
 from llm_api.settings import Settings
 from llm_api.telemetry.context import current_request
@@ -30,7 +30,7 @@ class Generation:
     async def answer(self, http: Request, request: ChatCompletionRequest | CompletionRequest) -> Response:
         self._check_model(request.model)
         places = self.admission.sequences(request.sequences)
-        cutoff = Cutoff(self.lifecycle, self.settings.request_timeout)
+        cutoff = self._cutoff()
         if request.stream:
             left_out = None if request.include_usage else {"usage"}
             return EventStream(self.service.stream_infer(request), places, cutoff, self.settings, left_out)
@@ -40,9 +40,13 @@ class Generation:
         self, http: Request, request: ChatCompletionRequest | CompletionRequest, places: AbstractContextManager[None], cutoff: Cutoff
     ) -> Response:
         with places:
-            async with cutoff.armed(http.receive):
+            async with cutoff.armed(), cutoff.watching(http.receive):
                 result = await self.service.infer(request)
         return json_response(result)
+
+    def _cutoff(self) -> Cutoff:
+        seconds = self.settings.request_timeout
+        return Cutoff(self.lifecycle, seconds, GenerationTimeout(f"The request took longer than {seconds:g} seconds and was ended."))
 
     def _check_model(self, model: str) -> None:
         if all(model != known.id for known in self.service.models()):

@@ -62,7 +62,12 @@ class EventStream(Response):
                 await output.end(data)
 
     async def _send_chunks(self, output: "_Output", receive: Receive) -> None:
-        async with aclosing(self._chunks) as chunks, self._cutoff.armed(receive), alongside(self._fill_silence(output)):
+        async with (
+            aclosing(self._chunks) as chunks,
+            self._cutoff.armed(),
+            self._cutoff.watching(receive),
+            alongside(self._fill_silence(output)),
+        ):
             async for chunk in chunks:
                 await output.write(b"data: %b\n\n" % chunk.model_dump_json(exclude=self._left_out).encode())
 

@@ -122,6 +122,13 @@ class Unavailable(ApiError):
         super().__init__(message, headers={"retry-after": str(retry_after), **(headers or {})})
 
 
+class Leaving(Unavailable):
+    """The server is on its way out: another one, or this one's successor, may answer."""
+
+    def __init__(self) -> None:
+        super().__init__("The server is shutting down; try again.", retry_after=1, headers={"connection": "close"})
+
+
 class GenerationTimeout(ApiError):
     """The request reached REQUEST_TIMEOUT."""
 
