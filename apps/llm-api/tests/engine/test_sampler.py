@@ -24,7 +24,8 @@ def sequence(prompt: list[int], completion: list[int], **sampling: Any) -> Seque
 
 
 def slow(logits: list[float], of: Sequence, uniform: float) -> tuple[int, float]:
-    """The token, and how near the uniform number was to a border between two (rounding may decide there)."""
+    """The token, and how near to a border rounding may have decided it, as a share of the whole distribution:
+    the draw's between two tokens, or the nucleus's."""
     s, values = of.sampling, dict(enumerate(logits))
     for token in set(of.token_ids):
         values[token] = values[token] / s.repetition_penalty if values[token] > 0 else values[token] * s.repetition_penalty
@@ -34,6 +35,7 @@ def slow(logits: list[float], of: Sequence, uniform: float) -> tuple[int, float]
         values[token] += bias
     if s.temperature == 0:
         return max(values, key=lambda token: (values[token], -token)), 1
+    border = 1.0
     top = max(values.values())
     weights = {token: math.exp((value - top) / s.temperature) for token, value in values.items()}
     order = sorted(weights, key=lambda token: (-weights[token], token)) if s.top_k or s.top_p < 1 else list(weights)
@@ -41,18 +43,19 @@ def slow(logits: list[float], of: Sequence, uniform: float) -> tuple[int, float]
     if s.top_p < 1:
         total, before, nucleus = sum(weights[token] for token in kept), 0.0, []
         for token in kept:
+            border = min(border, abs(before - s.top_p * total) / total)
             if before < s.top_p * total:
                 nucleus.append(token)
             before += weights[token]
         kept = nucleus
     kept = [token for token in kept if weights[token] >= s.min_p * max(weights.values())]
-    target, running = uniform * sum(weights[token] for token in kept), 0.0
+    total, running = sum(weights[token] for token in kept), 0.0
+    target = uniform * total
     for token in kept:
         running += weights[token]
         if running > target:
             break
-    border = min(abs(running - target), abs(running - weights[token] - target))
-    return token, border
+    return token, min(border, abs(running - target) / total, abs(running - weights[token] - target) / total)
 
 
 parameters = st.fixed_dictionaries(

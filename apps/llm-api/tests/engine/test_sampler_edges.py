@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 import torch
-from engine.test_sampler import sequence
+from engine.test_sampler import sequence, slow
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llm_api.engine.sampler.sampler import LIKELY, sample
 
@@ -36,3 +38,22 @@ def test_a_full_bias_forces_or_bans_a_token(bias: float) -> None:
     token = likeliest if bias < 0 else int(logits.argmin())
     drawn = {draw(logits, seed=seed, temperature=1.0, logit_bias={token: bias}) for seed in range(50)}
     assert (drawn == {token}) if bias > 0 else (token not in drawn)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    levels=st.sampled_from([1, 2, 3, 40]),
+    spread=st.sampled_from([0.0, 1.0, 8.0]),
+    temperature=st.sampled_from([0.5, 1.0, 2.0]),
+    top_k=st.sampled_from([0, 3, LIKELY - 1, LIKELY, LIKELY + 1, 3 * LIKELY, VOCABULARY + 5]),
+    top_p=st.sampled_from([1.0, 0.9999, 0.9, 0.3, 1e-9]),
+    min_p=st.sampled_from([0.0, 0.01]),
+    seed=st.integers(0, 2**32),
+)
+def test_ties_at_every_border_go_to_the_lowest_tokens(levels: int, spread: float, seed: int, **sampling: float) -> None:
+    """Logits of a few levels only, in a vocabulary beyond the short cut for likely tokens."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randint(0, levels, (VOCABULARY,), generator=generator) * (spread / levels)
+    of = sequence([1], [], seed=seed, **sampling)
+    expected, border = slow(logits.tolist(), of, of.uniform())
+    assert sample(logits.unsqueeze(0), [of])[0] == expected or border < 1e-6

@@ -103,8 +103,8 @@ def _apply_top_k(ranked: Tensor, shape: Shape) -> Tensor:
 
 def _apply_top_p(ranked: Tensor, shape: Shape) -> Tensor:
     """Keeps the fewest tokens that reach top_p together; the first always stays."""
-    mass = torch.where(shape.top_k > 0, ranked.sum(-1, keepdim=True), 1.0)
-    before = ranked.cumsum(-1) - ranked
+    mass = torch.where(shape.top_k > 0, ranked.sum(-1, keepdim=True, dtype=torch.float64), 1.0)
+    before = ranked.cumsum(-1, dtype=torch.float64) - ranked
     return ranked.masked_fill((shape.top_p < 1) & (before >= shape.top_p * mass) & (before > 0), 0)
 
 
