@@ -17,6 +17,7 @@ DEV_READY := $(VENV)/.dev$(VARIANT)
 
 UV := $(BIN)/uv --quiet
 INSTALL := $(UV) pip install --python $(BIN)/python --no-deps
+INSTALL_PROJECT := $(INSTALL) --build-constraints $(LOCKS)/build.txt --editable .
 COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url $(LOCK_ARGS)
 COMPILE_CPU := UV_CUSTOM_COMPILE_COMMAND='make lock (untested: for TORCH_BACKEND=cpu, which adds torch itself, without CUDA and without a hash)' \
   $(COMPILE) pyproject.toml --excludes build/cuda.txt --no-emit-package torch
@@ -71,6 +72,7 @@ lock: export UV_CUSTOM_COMPILE_COMMAND := make lock
 lock: $(BIN)/uv ## Pin what pyproject.toml asks for, with hashes (LOCK_ARGS=--upgrade for the newest)
 	@mkdir -p build
 	@$(COMPILE) --group bootstrap --output-file $(LOCKS)/bootstrap.txt
+	@$(COMPILE) --group build --output-file $(LOCKS)/build.txt
 	@$(COMPILE) pyproject.toml --output-file $(LOCKS)/serve.txt
 	@$(COMPILE) pyproject.toml --output-file $(LOCKS)/dev.txt --group dev --constraints $(LOCKS)/serve.txt
 	@grep -oE '^(triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)' $(LOCKS)/serve.txt > build/cuda.txt
@@ -85,14 +87,14 @@ $(SERVE_READY): $(SERVE_LOCK) pyproject.toml $(NATIVE) | $(BIN)/uv
 	@echo "Installing $(SERVE_LOCK)"
 	@$(INSTALL) --require-hashes --requirements $(SERVE_LOCK)
 	@$(TORCH_CPU)
-	@$(INSTALL) --editable .
+	@$(INSTALL_PROJECT)
 	@touch $@
 
 $(DEV_READY): $(DEV_LOCK) pyproject.toml $(NATIVE) | $(BIN)/uv
 	@echo "Installing $(DEV_LOCK)"
 	@$(INSTALL) --require-hashes --requirements $(DEV_LOCK)
 	@$(TORCH_CPU)
-	@$(INSTALL) --editable .
+	@$(INSTALL_PROJECT)
 	@touch $@ $(SERVE_READY)
 
 $(BIN)/uv: $(LOCKS)/bootstrap.txt | $(BIN)/python

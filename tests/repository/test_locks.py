@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ROOT / "requirements"
-NAMES = ["bootstrap", "serve", "dev", "cpu", "cpu-dev"]
+NAMES = ["bootstrap", "build", "serve", "dev", "cpu", "cpu-dev"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 CUDA = re.compile(r"^(triton|nvidia-|cuda-)")
 
@@ -59,5 +59,6 @@ def test_the_cpu_locks_lack_torch_and_cuda_alone() -> None:
         assert left_out == {"torch"} | {package for package in pins(full) if CUDA.match(package)}
 
 
-def test_what_builds_the_package_is_pinned() -> None:
-    assert all("==" in requirement for requirement in PROJECT["build-system"]["requires"])
+def test_what_builds_the_package_is_locked_too() -> None:
+    assert asked_for(PROJECT["build-system"]["requires"]).items() <= pins("build").items()
+    assert asked_for(PROJECT["dependency-groups"]["build"]).items() <= pins("build").items()
