@@ -39,7 +39,7 @@ HANDLERS = frozenset(
 def create_app(settings: Settings, service: ModelService, metrics: Metrics, lifecycle: Lifecycle) -> FastAPI:
     """The API; with the probes and metrics too, unless MANAGEMENT_PORT serves them. Raises ApiKeysError."""
     admission = Admission(settings, service, metrics)
-    generation = Generation(settings, service, lifecycle, admission, BodyReader(settings, lifecycle))
+    generation = Generation(settings, service, lifecycle, admission, BodyReader(settings, lifecycle, metrics))
     app = _fastapi(
         Middleware(RequestIdMiddleware),
         Middleware(AccessLogMiddleware, metrics, HANDLERS),

@@ -94,6 +94,5 @@ async def test_every_request_of_a_mixed_load_gets_its_own_answer_and_nothing_lea
         server.wait_idle()
         assert server.metric("llm_kv_cache_usage_perc") == 0
         memory.append(sum(process.memory_info().rss for process in (psutil.Process(server.process.pid), server.engine)))
-    # The first round fills buffers and the cache's pages. After that kernels for lengths not met before still add a
-    # percent a round; two hundred requests that kept their blocks or texts would add far more.
-    assert memory[2] < 1.04 * memory[1], [size // MEBIBYTE for size in memory]
+    # The first round fills buffers and the cache's pages; two hundred requests that kept their blocks or texts would add far more.
+    assert memory[2] < 1.01 * memory[1], [size // MEBIBYTE for size in memory]

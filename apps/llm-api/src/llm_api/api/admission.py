@@ -15,8 +15,8 @@ UNKNOWN_MAX_NUM_SEQS = 16
 
 
 class Admission:
-    """Places for MAX_NUM_SEQS running sequences and MAX_QUEUED_REQUESTS waiting ones. A request takes one as it
-    arrives; once its body tells how many sequences it makes, it takes the rest."""
+    """Places for MAX_NUM_SEQS running sequences and MAX_QUEUED_REQUESTS waiting ones. A request takes as many as it
+    makes sequences, once its body was read: until then a slow sender would keep others out."""
 
     def __init__(self, settings: Settings, service: ModelService, metrics: Metrics) -> None:
         self._settings = settings
@@ -29,39 +29,37 @@ class Admission:
         running = self._service.health().max_num_seqs or self._settings.max_num_seqs or UNKNOWN_MAX_NUM_SEQS
         return running + self._settings.max_queued_requests
 
-    @contextmanager
-    def places(self, count: int) -> Iterator[None]:
-        """Raises Overloaded, at once, when fewer are free."""
+    def check_free(self, count: int = 1) -> None:
+        """Raises Overloaded when fewer places are free."""
         if self._taken + count > self.capacity:
             self._metrics.rejected("queue_full")
             raise Overloaded("Too many requests are running and waiting on this server; try again later.")
-        self._taken += count
-        try:
-            yield
-        finally:
-            self._taken -= count
 
     @contextmanager
-    def sequences(self, count: int) -> Iterator[None]:
-        """The rest of an admitted request's places. Raises InvalidRequest when they could never be free."""
+    def places(self, count: int) -> Iterator[None]:
+        """Raises Overloaded, at once, when they are not free, and InvalidRequest when they could never be."""
         if count > self.capacity:
             raise InvalidRequest(
                 f"The request asks for {count} sequences ('n' times prompts); this server takes at most {self.capacity} at once.",
                 param="n",
                 code="too_many_sequences",
             )
-        with self.places(count - 1):
+        self.check_free(count)
+        self._taken += count
+        try:
             yield
+        finally:
+            self._taken -= count
 
 
 class AdmissionMiddleware:
+    """Refuses before any work, the reading of the body included."""
+
     def __init__(self, app: ASGIApp, admission: Admission) -> None:
         self.app = app
         self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] != "POST" or not serves_model(scope["path"]):
-            await self.app(scope, receive, send)
-            return
-        with self._admission.places(1):
-            await self.app(scope, receive, send)
+        if scope["method"] == "POST" and serves_model(scope["path"]):
+            self._admission.check_free()
+        await self.app(scope, receive, send)

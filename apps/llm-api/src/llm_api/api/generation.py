@@ -29,7 +29,7 @@ class Generation:
 
     async def answer(self, http: Request, request: ChatCompletionRequest | CompletionRequest) -> Response:
         self._check_model(request.model)
-        places = self.admission.sequences(request.sequences)
+        places = self.admission.places(request.sequences)
         cutoff = self._cutoff()
         if request.stream:
             left_out = None if request.include_usage else {"usage"}

@@ -112,7 +112,7 @@ class Metrics:
         self.request_generation_tokens.observe(generation_tokens)
 
     def rejected(self, reason: str) -> None:
-        """`reason`: queue_full, loading, draining or failed."""
+        """`reason`: queue_full, unread_bodies, loading, draining or failed."""
         self.rejections.labels(reason).inc()
 
     def key_used(self, key: str, prompt_tokens: int, completion_tokens: int) -> None:
