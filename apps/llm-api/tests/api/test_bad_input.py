@@ -32,7 +32,9 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, IMAGE]}]}, "messages[0].content[1].type", "invalid_value"),
     ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text", "missing_required_parameter"),
     ({"messages": [{**USER, "colour": "red"}]}, "messages[0].colour", "unknown_parameter"),
-    ({"messages": [{"role": "tool", "content": "a"}]}, "messages[0].tool_call_id", "missing_required_parameter"),
+    ({"messages": [USER, {"role": "tool", "content": "a", "tool_call_id": "1"}]}, "messages[1].role", "invalid_value"),
+    ({"messages": [{"role": "assistant", "content": "a", "annotations": [{}]}]}, "messages[0].annotations", "unsupported_parameter"),
+    ({"messages": [{"role": "assistant", "content": "a", "audio": {"id": "1"}}]}, "messages[0].audio", "unsupported_parameter"),
     (
         {"messages": [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]},
         "messages[0].tool_calls",

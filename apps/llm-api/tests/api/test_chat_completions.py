@@ -1,11 +1,12 @@
 import json
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
 import pytest
 from api.running_server import CHAT, RunningServer, chat_body
 from api.scripted_service import MODEL, WORDS
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessage
 
 TEXT = "".join(WORDS)
 
@@ -108,16 +109,20 @@ def test_fields_that_can_be_honoured_are_accepted(http: httpx2.Client, fields: d
         [
             {"role": "system", "content": "s", "name": "n"},
             {"role": "user", "content": "u"},
-            {"role": "tool", "content": "t", "tool_call_id": "1"},
         ],
-        [{"role": "assistant", "content": "a", "refusal": None, "tool_calls": None, "audio": None}, {"role": "user", "content": "hi"}],
+        [
+            {"role": "assistant", "content": "a", "refusal": None, "tool_calls": None, "audio": None, "annotations": None},
+            {"role": "assistant", "content": "a", "function_call": None, "tool_calls": [], "annotations": []},
+            {"role": "user", "content": "hi"},
+        ],
     ],
 )
 def test_every_role_is_accepted(http: httpx2.Client, messages: list[dict[str, Any]]) -> None:
     assert http.post(CHAT, json={"model": MODEL, "messages": messages}).status_code == 200
 
 
-def test_an_answer_can_be_sent_back_as_history(shared_server: RunningServer) -> None:
+@pytest.mark.parametrize("form", [lambda message: message, lambda message: message.model_dump(), lambda message: message.to_dict()])
+def test_an_answer_can_be_sent_back_as_history(shared_server: RunningServer, form: Callable[[ChatCompletionMessage], Any]) -> None:
     client = shared_server.openai()
     message = client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "hi"}]).choices[0].message
-    client.chat.completions.create(model=MODEL, messages=[message, {"role": "user", "content": "go on"}])  # type: ignore[list-item]
+    client.chat.completions.create(model=MODEL, messages=[form(message), {"role": "user", "content": "go on"}])

@@ -70,6 +70,29 @@ async def test_a_template_that_refuses_the_messages_is_quoted(say: Say, tokenize
     assert (refused.value.status, refused.value.param) == (400, "messages")
 
 
+NAMED = {"role": "user", "content": "hi", "name": "ann"}
+
+
+async def test_a_name_that_the_template_does_not_use_is_refused(serve: Serve, say: Say) -> None:
+    with pytest.raises(ApiError, match=r"chat template does not use the name in a user message; leave it out") as refused:
+        await serve(say("ok")).infer(chat(messages=[{"role": "assistant", "content": "a"}, NAMED, NAMED]))
+    assert (refused.value.status, refused.value.param, refused.value.code) == (400, "messages[1].name", "unsupported_parameter")
+
+
+@pytest.mark.parametrize("reading", ["{{ m.name }}: ", "{% if m.role == 'user' %}{{ m.name.upper() }}{% endif %}"])
+async def test_a_name_that_the_template_uses_reaches_the_model(
+    say: Say, tokenizer: Tokenizer, metrics: Metrics, tmp_path: Path, reading: str
+) -> None:
+    template = ChatTemplate(model_folder(tmp_path, chat_template="{% for m in messages %}" + reading + "{{ m.content }}{% endfor %}"))
+    engine = say("ok")
+    service = LocalService(LocalServiceConfig("m", 600, 60), tokenizer, template, engine, metrics)
+    await service.infer(chat(messages=[NAMED]))
+    assert "ann" in tokenizer.decode(engine.requests[0][0]).lower()
+    if "role" in reading:
+        with pytest.raises(ApiError, match=r"messages\[1\].name"):
+            await service.infer(chat(messages=[NAMED, {**NAMED, "role": "system"}]))
+
+
 async def test_a_model_without_a_template_points_to_completions(say: Say, tokenizer: Tokenizer, metrics: Metrics, tmp_path: Path) -> None:
     service = LocalService(LocalServiceConfig("m", 600, 60), tokenizer, ChatTemplate(model_folder(tmp_path)), say("ok"), metrics)
     with pytest.raises(ApiError, match="/v1/completions") as refused:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, Tag
 
 from llm_api.protocol.sampling import StrictModel, string_or_array
-from llm_api.protocol.unsupported import Unsupported
+from llm_api.protocol.unsupported import OnlyEmpty, Unsupported
 
 
 class TextPart(StrictModel):
@@ -19,34 +19,32 @@ Content = Annotated[
 ]
 
 
+Name = Annotated[str | None, Field(description="Only with a model whose chat template uses names in messages of this role.")]
+
+
 class SystemMessage(StrictModel):
     role: Literal["system", "developer"]
     content: Content
-    name: str | None = None
+    name: Name = None
 
 
 class UserMessage(StrictModel):
     role: Literal["user"]
     content: Content
-    name: str | None = None
+    name: Name = None
 
 
 class AssistantMessage(StrictModel):
-    """An earlier answer. The fields that answers carry as null are accepted as null."""
+    """An earlier answer. The fields that answers carry null or empty are accepted so, as clients send them back."""
 
     role: Literal["assistant"]
-    tool_calls: Unsupported = None
+    tool_calls: OnlyEmpty = None
+    annotations: OnlyEmpty = None
     function_call: Unsupported = None
     audio: Unsupported = None
     refusal: Unsupported = None
     content: Content
-    name: str | None = None
+    name: Name = None
 
 
-class ToolMessage(StrictModel):
-    role: Literal["tool"]
-    content: Content
-    tool_call_id: str
-
-
-Message = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
+Message = Annotated[SystemMessage | UserMessage | AssistantMessage, Field(discriminator="role")]

@@ -14,6 +14,15 @@ def _refuse(value: Any) -> None:
 Unsupported = Annotated[None, BeforeValidator(_refuse)]
 
 
+def _refuse_items(value: Any) -> None:
+    if value not in (None, []):
+        raise PydanticCustomError("unsupported_parameter", "is only supported empty")
+
+
+OnlyEmpty = Annotated[None, BeforeValidator(_refuse_items), WithJsonSchema({"type": ["array", "null"], "maxItems": 0})]
+"""An array that answers carry empty, and clients send back so."""
+
+
 def _refuse_true(value: bool) -> bool:
     if value:
         raise PydanticCustomError("unsupported_parameter", "is only supported as false")

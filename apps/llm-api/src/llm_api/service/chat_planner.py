@@ -1,5 +1,7 @@
 """From a chat to a plan that fits the model. Slow for long texts, so it runs off the event loop."""
 
+from typing import Any
+
 from llm_api.chat.errors import ChatTemplateError
 from llm_api.chat.template import ChatTemplate
 from llm_api.engine.messages import EngineInfo
@@ -33,7 +35,32 @@ class ChatPlanner:
         )
 
     def _render(self, request: ChatCompletionRequest) -> str:
+        messages = [message.model_dump(exclude_none=True) for message in request.messages]
         try:
-            return self._template.prompt([message.model_dump(exclude_none=True) for message in request.messages])
+            text = self._template.prompt(messages)
         except ChatTemplateError as error:
             raise InvalidRequest(str(error), param="messages") from error
+        self._check_names_used(messages, text)
+        return text
+
+    def _check_names_used(self, messages: list[dict[str, Any]], text: str) -> None:
+        """Most templates do not read `name`: the prompt is the same without. They treat the messages of a role alike."""
+        first_named = {message["role"]: position for position, message in reversed(list(enumerate(messages))) if "name" in message}
+        for role, position in first_named.items():
+            if self._try([_nameless(message) if message["role"] == role else message for message in messages]) == text:
+                raise InvalidRequest(
+                    f"'messages[{position}].name' is not supported: this model's chat template does not use the name in a {role} message;"
+                    " leave it out, or write it into the content.",
+                    param=f"messages[{position}].name",
+                    code="unsupported_parameter",
+                )
+
+    def _try(self, messages: list[dict[str, Any]]) -> str | None:
+        try:
+            return self._template.prompt(messages)
+        except ChatTemplateError:  # a template that needs names uses them
+            return None
+
+
+def _nameless(message: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in message.items() if key != "name"}
