@@ -38,6 +38,9 @@ HANDLERS = frozenset(
 
 def create_app(settings: Settings, service: ModelService, metrics: Metrics, lifecycle: Lifecycle) -> FastAPI:
     """The API; with the probes and metrics too, unless MANAGEMENT_PORT serves them. Raises ApiKeysError."""
+    keys = ApiKeys(settings.api_keys, settings.api_keys_file)
+    if keys.required:
+        metrics.watch_keys(lambda: keys.count, lambda: keys.file_is_good)
     admission = Admission(settings, service, metrics)
     generation = Generation(settings, service, lifecycle, admission, BodyReader(settings, lifecycle, metrics))
     app = _fastapi(
@@ -45,7 +48,7 @@ def create_app(settings: Settings, service: ModelService, metrics: Metrics, life
         Middleware(AccessLogMiddleware, metrics, HANDLERS),
         Middleware(ErrorMiddleware),
         Middleware(GateMiddleware, service, lifecycle, metrics),
-        Middleware(AuthMiddleware, ApiKeys(settings.api_keys, settings.api_keys_file)),
+        Middleware(AuthMiddleware, keys),
         Middleware(AdmissionMiddleware, admission),
     )
     app.include_router(chat_router(generation))

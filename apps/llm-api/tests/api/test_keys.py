@@ -1,10 +1,12 @@
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
 import pytest
 from api.running_server import CHAT, RunningServer, chat_body, running_server
 from api.scripted_service import MODEL
+from structlog.testing import capture_logs
 
 from llm_api.api.keys import ApiKeys, ApiKeysError, new_key, parse_keys
 
@@ -105,6 +107,66 @@ def test_the_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
         assert status(server, authorization="Bearer b-key") == 200
         file.write_text("# nobody any more")
         assert status(server, authorization="Bearer b-key") == 401
+
+
+def key_metrics(server: RunningServer) -> dict[str, float]:
+    assert server.management_url
+    lines = httpx2.get(f"{server.management_url}/metrics").text.splitlines()
+    return {name: float(value) for name, value in (line.split() for line in lines if line.startswith("llm_api_keys_"))}
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda file: file.unlink(),
+        lambda file: (file.unlink(), file.mkdir()),
+        lambda file: file.write_bytes(b"\xff\xfe"),
+        lambda file: file.write_text(entry("bob", "b-key")[:-1]),
+    ],
+    ids=["deleted", "a directory", "binary", "cut short"],
+)
+def test_a_file_that_cannot_be_read_is_an_error_until_it_can(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    file = tmp_path / "keys"
+    file.write_text(entry("alice", "a-key"))
+    with capture_logs() as logs, running_server(api_keys_file=file, management_port=0) as server:
+        assert key_metrics(server) == {"llm_api_keys_loaded": 1, "llm_api_keys_last_reload_success": 1}
+        spoil(file)
+        assert key_metrics(server) == {"llm_api_keys_loaded": 1, "llm_api_keys_last_reload_success": 0}
+        assert [status(server, authorization="Bearer a-key") for _ in range(3)] == [200] * 3
+        errors = [line for line in logs if line["log_level"] == "error"]
+        assert len(errors) == 1 and str(file) in errors[0]["reason"]
+        (tmp_path / "new").write_text(entry("bob", "b-key"))
+        if file.is_dir():
+            file.rmdir()
+        (tmp_path / "new").rename(file)
+        assert key_metrics(server) == {"llm_api_keys_loaded": 1, "llm_api_keys_last_reload_success": 1}
+        assert status(server, authorization="Bearer a-key") == 401
+
+
+def test_a_file_that_stays_unreadable_is_complained_of_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_api.api.keys.RETRY", 0)
+    file = tmp_path / "keys"
+    file.write_text(entry("alice", "a-key"))
+    with capture_logs() as logs:
+        keys = ApiKeys(None, file)
+        file.unlink()
+        assert [keys.name_of("a-key") for _ in range(3)] == ["alice"] * 3
+    assert [line["log_level"] for line in logs] == ["error"] * 3
+
+
+def test_a_file_without_keys_revokes_them_all_and_is_an_error_in_the_log(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(entry("alice", "a-key"))
+    with capture_logs() as logs, running_server(api_keys_file=file, management_port=0) as server:
+        file.write_text("")
+        assert status(server, authorization="Bearer a-key") == 401
+        assert key_metrics(server)["llm_api_keys_loaded"] == 0
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["no API key any more: nobody is let in"]
+
+
+def test_without_keys_there_are_no_key_metrics() -> None:
+    with running_server() as server:
+        assert "llm_api_keys" not in httpx2.get(f"{server.url}/metrics").text
 
 
 def test_tokens_are_counted_per_key_name() -> None:

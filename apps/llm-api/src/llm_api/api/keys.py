@@ -3,11 +3,14 @@
 import hashlib
 import re
 import secrets
+import time
 from pathlib import Path
 
 import structlog
 
 ENTRY = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-fA-F]{64})")
+
+RETRY = 30.0  # seconds after which a file that could not be read is tried, and complained of, again
 
 
 class ApiKeysError(ValueError):
@@ -33,20 +36,36 @@ def parse_keys(text: str, source: str) -> dict[bytes, str]:
 
 
 class ApiKeys:
+    """A file that cannot be read, or holds what is no key, leaves the earlier keys in force: it may be on its way to being
+    replaced. It is an error in the log, again and again, and in `file_is_good`. A file without keys revokes them all."""
+
     def __init__(self, inline: str | None, file: Path | None) -> None:
         """Raises ApiKeysError when there is a source but no key in it."""
         self._file = file
         self._inline = parse_keys(inline or "", "API_KEYS")
         self._version = self._file_version()
         self._names = self._inline | self._read()
+        self._file_is_good = True
+        self._retry_at = 0.0
         self._log = structlog.stdlib.get_logger("llm_api.keys")
         if (inline or file) and not self._names:
             raise ApiKeysError("API_KEYS and API_KEYS_FILE hold no key; `llm-api keys new NAME` makes one")
 
     @property
     def required(self) -> bool:
-        """False when no source of keys is configured: anyone may call. A file that became empty lets nobody in."""
+        """False when no source of keys is configured: anyone may call."""
         return bool(self._inline) or self._file is not None
+
+    @property
+    def count(self) -> int:
+        self._refresh()
+        return len(self._names)
+
+    @property
+    def file_is_good(self) -> bool:
+        """Whether the keys are those that the file has now."""
+        self._refresh()
+        return self._file_is_good
 
     def name_of(self, key: str) -> str | None:
         """Whose key it is. Compares with every key, each in constant time, so that time tells nothing."""
@@ -58,14 +77,19 @@ class ApiKeys:
         return found
 
     def _refresh(self) -> None:
-        if (version := self._file_version()) == self._version:
+        version = self._file_version()
+        if version == self._version and (self._file_is_good or time.monotonic() < self._retry_at):
             return
-        self._version = version
+        self._version, self._retry_at = version, time.monotonic() + RETRY
         try:
             self._names = self._inline | self._read()
-            self._log.info("API keys read again", keys=len(self._names))
+            self._file_is_good = True
         except ApiKeysError as error:
-            self._log.error("API keys not read again; the earlier ones stay", reason=str(error))
+            self._file_is_good = False
+            self._log.error("API keys not read again; the earlier ones stay, revoked ones too", reason=str(error), keys=len(self._names))
+            return
+        log = self._log.info if self._names else self._log.error
+        log("API keys read again" if self._names else "no API key any more: nobody is let in", keys=len(self._names))
 
     def _read(self) -> dict[bytes, str]:
         if self._file is None:

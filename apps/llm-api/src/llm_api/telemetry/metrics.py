@@ -1,5 +1,6 @@
 """Prometheus metrics: `llm_` before vLLM's names and with vLLM's buckets, so that its dashboards and scalers carry over."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector, disable_created_metrics
@@ -80,6 +81,15 @@ class Metrics:
             "http_request_duration_seconds", "From the request's head to the response's last byte.", ["method", "handler"],
             buckets=FIRST_TOKEN, registry=registry,
         )  # fmt: skip
+
+    def watch_keys(self, count: Callable[[], int], file_is_good: Callable[[], bool]) -> None:
+        """Both are asked at each scrape, so that they are true without any request too."""
+        Gauge("llm_api_keys_loaded", "API keys that are accepted.", registry=self.registry).set_function(count)
+        Gauge(
+            "llm_api_keys_last_reload_success",
+            "0 while API_KEYS_FILE cannot be read and earlier keys stay in force.",
+            registry=self.registry,
+        ).set_function(file_is_good)
 
     def step(self, stats: StepStats) -> None:
         self.running.set(stats.running)
