@@ -34,6 +34,16 @@ def test_probes_tell_the_service_state(
     assert all(answer.json()["phase"] == phase and answer.json()["detail"] for answer in answers.values())
 
 
+@pytest.mark.parametrize(("phase", "status"), [("ready", 200), ("failed", 503)])
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz"])
+def test_probes_take_head(server: RunningServer, path: str, phase: Phase, status: int) -> None:
+    server.service.phase, server.service.progressing = phase, True
+    with server.client() as http:
+        response = http.head(path)
+        assert (response.status_code, response.content) == (status, b"")
+        assert http.get(path).status_code == status  # the connection is still in step
+
+
 @pytest.mark.parametrize("phase", ["loading", "failed"])
 def test_a_model_that_cannot_serve_answers_503_with_retry_after(server: RunningServer, phase: Phase) -> None:
     server.service.phase = phase

@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Callable
 
 import structlog
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -57,7 +58,7 @@ async def pass_on(request: Request, error: Exception) -> Response:
 
 
 def _from_router(error: HTTPException) -> ApiError:
-    headers = dict(error.headers or {})
+    headers = Headers(error.headers or {})
     kinds: dict[int, Callable[[], ApiError]] = {
         404: lambda: NotFound("This path does not exist; /docs lists those that do.", headers=headers),
         405: lambda: MethodNotAllowed(f"This path does not take this method, but {headers.get('allow', 'others')}.", headers=headers),

@@ -30,6 +30,7 @@ class Probes:
         ):
             unavailable = {"model": Health, "description": "Not now; `detail` says why."}
             router.add_api_route(path, endpoint, response_model=Health, responses={503: unavailable}, summary=summary)
+            router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
         return router
 
     async def livez(self) -> Response:
