@@ -172,14 +172,28 @@ void attend(const Look<T> &look, void *memory) {
       T::narrow_vector(look.output + look.offset(q) + d, load<F>(scratch.totals + q * look.dim + d) / all(scratch.sums[q]));
 }
 
-// Stores a row's key and value of one kv head in its slot.
+// Stores a row's key and value of one kv head in its slot, `offset` positions into the block.
 template <class T>
-void remember(const float *key, const float *value, typename T::Scalar *head_of_block, int64_t position, int64_t dim, int64_t block_size) {
-  typename T::Scalar *keys = head_of_block + position / KEYS * KEYS * dim, *values = head_of_block + block_size * dim;
-  for (int64_t d = 0; d < dim; d++) {
-    keys[(d / T::PER_WORD * KEYS + position % KEYS) * T::PER_WORD + d % T::PER_WORD] = T::narrow(key[d]);
-    values[(position / T::PER_WORD * dim + d) * T::PER_WORD + position % T::PER_WORD] = T::narrow(value[d]);
+void remember(const float *key, const float *value, typename T::Scalar *head_of_block, int64_t offset, int64_t dim, int64_t block_size) {
+  typename T::Scalar *keys = head_of_block + offset / KEYS * KEYS * dim, *values = head_of_block + block_size * dim;
+  typename T::Scalar narrow[LANES];
+  for (int64_t d = 0; d < dim; d += LANES) {
+    T::narrow_vector(narrow, load<F>(key + d));
+    for (int64_t i = 0; i < LANES; i += T::PER_WORD)
+      memcpy(keys + ((d + i) * KEYS + offset % KEYS * T::PER_WORD), narrow + i, sizeof(typename T::Word));
+    T::narrow_vector(narrow, load<F>(value + d));
+    for (int64_t i = 0; i < LANES; i++) values[(offset / T::PER_WORD * dim + d + i) * T::PER_WORD + offset % T::PER_WORD] = narrow[i];
   }
+}
+
+// Zeroes the block's values after `offset`, the end of a sequence: a share of 0 of what its last owner left could be NaN.
+template <class T>
+void forget_after(typename T::Scalar *head_of_block, int64_t offset, int64_t dim, int64_t block_size) {
+  typename T::Scalar *values = head_of_block + block_size * dim;
+  const int64_t next = rounded_up(offset + 1, T::PER_WORD);
+  if (next != offset + 1)
+    for (int64_t d = 0; d < dim; d++) values[(offset / T::PER_WORD * dim + d) * T::PER_WORD + T::PER_WORD - 1] = 0;
+  memset(values + next * dim, 0, (size_t)((block_size - next) * dim) * sizeof(typename T::Scalar));
 }
 
 }  // namespace

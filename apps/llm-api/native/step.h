@@ -58,6 +58,7 @@ class Step {
   Scalar *normed, *queries, *attended, *gated;  // the narrow inputs of the four products
   char *attention;
   Tile *tiles;
+  char *is_last;  // [rows], of its sequence
 
   int64_t lay_out(char *memory) {
     char *at = memory;
@@ -77,15 +78,19 @@ class Step {
     attended = (Scalar *)take(b.rows * m.heads * m.head_dim * (int64_t)sizeof(Scalar));
     gated = (Scalar *)take(b.rows * gated_width * (int64_t)sizeof(Scalar));
     tiles = (Tile *)take(b.rows * (int64_t)sizeof(Tile));
+    is_last = take(b.rows);
     attention = take(threads * attention_bytes);
     return at - memory;
   }
 
   void make_tiles() {
     num_tiles = 0;
-    for (int64_t s = 0; s < b.sequences; s++)
-      for (int64_t row = b.row_starts[s]; row < b.row_starts[s + 1]; row += TILE_ROWS)
-        tiles[num_tiles++] = {s, row, least(TILE_ROWS, b.row_starts[s + 1] - row)};
+    memset(is_last, 0, (size_t)b.rows);
+    for (int64_t s = 0; s < b.sequences; s++) {
+      const int64_t end = b.row_starts[s + 1];
+      is_last[end - 1] = 1;
+      for (int64_t row = b.row_starts[s]; row < end; row += TILE_ROWS) tiles[num_tiles++] = {s, row, least(TILE_ROWS, end - row)};
+    }
   }
 
   void embed(int64_t thread, int64_t team) {
@@ -147,6 +152,7 @@ class Step {
       rotate(key, layer.key_norm, dim, m.eps, cos, sin);
       Scalar *at = (Scalar *)layer.cache + slot / m.block_size * block + kv * 2 * m.block_size * dim;
       remember<T>(key, all_heads + (m.heads + m.kv_heads + kv) * dim, at, slot % m.block_size, dim, m.block_size);
+      if (is_last[row]) forget_after<T>(at, slot % m.block_size, dim, m.block_size);
     }
 #pragma omp barrier
   }

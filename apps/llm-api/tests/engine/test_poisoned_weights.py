@@ -18,11 +18,11 @@ LONG = [[50, 60, 70 + number] * 25 for number in range(3)]
 TOKENS = 30
 
 
-@pytest.fixture(scope="module")
-def poisonable(tmp_path_factory: pytest.TempPathFactory) -> Runner:
+@pytest.fixture(scope="module", params=["native", "torch"])
+def poisonable(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Runner:
     path = save("llama-untied", tmp_path_factory.mktemp("poisonable"))
     poison(path / "model.safetensors")
-    return tiny_runner(path)
+    return tiny_runner(path, runner=request.param)
 
 
 def poison(file: Path) -> None:

@@ -90,12 +90,6 @@ def _slots(chunk: Chunk, block_size: int) -> list[int]:
     return [blocks[p // block_size] * block_size + p % block_size for p in range(chunk.start, chunk.end)]
 
 
-def begun_blocks(chunks: list[Chunk], block_size: int) -> list[int]:
-    """Blocks that the chunks begin to fill and leave partly as their last owner left them."""
-    lasts = [(c, c.end // block_size) for c in chunks if c.end % block_size]
-    return [c.sequence.block_ids[last] for c, last in lasts if c.start <= last * block_size]
-
-
 def _logits_rows(ordered: list[Chunk]) -> tuple[list[int], list[LogitsSpan]]:
     rows: list[int] = []
     spans: list[LogitsSpan] = []

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from llm_api.engine.batch import LogitsSpan, begun_blocks, build_batch
+from llm_api.engine.batch import LogitsSpan, build_batch
 from llm_api.engine.kv_cache.storage import KVCache
 from llm_api.engine.limits import check_weights_fit, choose_device, choose_dtype, choose_limits, count_blocks
 from llm_api.engine.machine import available_cores
@@ -37,8 +37,6 @@ class Runner:
     @torch.inference_mode()
     def run(self, chunks: list[Chunk]) -> tuple[Tensor, list[LogitsSpan]]:
         """Computes the chunks' tokens into the cache. Float32 logits [outputs, vocabulary], and whose they are."""
-        # What is stale there is masked, but NaN, which a poisonous sequence may have left, comes through any mask.
-        self.cache.clear(begun_blocks(chunks, self.cache.block_size))
         batch, spans = build_batch(chunks, self.cache.block_size, self.device)
         logits = self.model.logits(batch)
         return logits[: spans[-1].end if spans else 0], spans

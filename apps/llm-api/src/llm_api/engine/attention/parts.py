@@ -32,6 +32,12 @@ class PrefillRun:
     context_len: int
 
 
+def begun_blocks(batch: Batch, block_size: int) -> list[int]:
+    """Blocks that the batch begins to fill and leaves partly as their last owner left them."""
+    lasts = [(s, s.context_len // block_size) for s in batch.sequences if s.context_len % block_size]
+    return [s.block_ids[last] for s, last in lasts if s.context_len - (s.end - s.start) <= last * block_size]
+
+
 def decode_groups(batch: Batch, block_size: int) -> list[DecodeGroup]:
     decodes = [sequence for sequence in batch.sequences if sequence.end - sequence.start == 1]
     return [_decode_group(group, block_size, batch.slots.device) for group in _similar(decodes)]

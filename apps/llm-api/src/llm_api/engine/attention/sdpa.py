@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from llm_api.engine.attention.backend import AttentionOptions
-from llm_api.engine.attention.parts import DecodeGroup, PrefillRun, decode_groups, prefill_runs
+from llm_api.engine.attention.parts import DecodeGroup, PrefillRun, begun_blocks, decode_groups, prefill_runs
 from llm_api.engine.batch import Batch
 from llm_api.engine.kv_cache.storage import KVCache
 
@@ -21,10 +21,12 @@ class SdpaAttention:
         self._prefills: list[PrefillRun] = []
 
     def attend(self, layer: int, query: Tensor, key_values: Tensor, batch: Batch, options: AttentionOptions) -> Tensor:
-        self._cache.write(layer, key_values, batch)
         if batch is not self._batch:
+            # What is stale there is masked, but NaN, which a poisonous sequence may have left, comes through any mask.
+            self._cache.clear(begun_blocks(batch, self._cache.block_size))
             self._batch, self._masks = batch, {}
             self._decodes, self._prefills = decode_groups(batch, self._cache.block_size), prefill_runs(batch)
+        self._cache.write(layer, key_values, batch)
         output = torch.empty_like(query)
         output[batch.num_rows :] = 0
         for group in self._decodes:
