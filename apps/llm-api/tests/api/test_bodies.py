@@ -85,14 +85,6 @@ def test_a_charset_may_follow_the_media_type(server: RunningServer) -> None:
     assert response.status_code == 200
 
 
-def test_what_is_not_http_gets_the_error_object(server: RunningServer) -> None:
-    with socket.create_connection(server.address) as connection:
-        connection.sendall(b"nonsense\r\n\r\n")
-        received = answer(connection)
-    assert received.startswith(b"HTTP/1.1 400")
-    assert json.loads(received.partition(b"\r\n\r\n")[2])["error"]["type"] == "invalid_request_error"
-
-
 def test_refused_bodies_leave_the_connection_usable(server: RunningServer) -> None:
     with server.client() as http:
         for _ in range(3):

@@ -94,6 +94,15 @@ class UnsupportedMediaType(ApiError):
     code = "unsupported_media_type"
 
 
+class HeadersTooLarge(ApiError):
+    status = 431
+    type = "invalid_request_error"
+    code = "headers_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The request line and headers are larger than the {limit} bytes that this server takes; send less.")
+
+
 class Overloaded(ApiError):
     """The queue is full. `retry_after` in whole seconds."""
 
