@@ -5,22 +5,23 @@ import uuid
 from http import HTTPStatus
 
 import structlog
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from llm_api.api.framing import FramedApp
 from llm_api.protocol.errors import ApiError, HeadersTooLarge, InvalidRequest, RequestTimeout
 
 MAX_HEAD = 64 * 1024  # bytes of request line and headers
 HEAD_TIMEOUT = 10.0  # seconds from a head's first byte to its last
 LINGER = 5.0  # seconds for a client to stop sending and read why
+FIRST_PROBE, LAST_PROBE = 0.1, 5.0  # seconds between probes for a client that may have left; each is twice the one before
 
 
 class HttpProtocol(HttpToolsProtocol):
     _head_size = 0
     _head_timer: asyncio.TimerHandle | None = None  # set while a head arrives
     _lingering = False
-    lingers_after_response = False
+    _lingers_after_response = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
@@ -42,6 +43,16 @@ class HttpProtocol(HttpToolsProtocol):
         elif self.cycle is None or self.cycle.response_complete:  # empty lines, which are no request
             self._expect_data()
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn never keeps the connection
+        """Who ends its side may have left, or may still read: known only by sending something. So what was asked for is still
+        answered, unless the answer has begun; then, and in HTTP/1.0, which knows no interim responses, it counts as leaving."""
+        cycle = self.cycle
+        if cycle is None or cycle.more_body or cycle.response_started or self.pipeline or cycle.scope["http_version"] == "1.0":
+            return False
+        cycle.keep_alive = False
+        self._probe(FIRST_PROBE)
+        return True
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head_size = 0
@@ -58,17 +69,26 @@ class HttpProtocol(HttpToolsProtocol):
         self._refuse(InvalidRequest(msg, code="invalid_http"))
 
     def on_response_complete(self) -> None:
-        if self.lingers_after_response:
+        if self._lingers_after_response:
             self._linger()
         else:
             super().on_response_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]  # Starlette's types
-        super()._start_asgi_task(cycle, _Framed(app, cycle, self))  # type: ignore[arg-type]
+        super()._start_asgi_task(cycle, FramedApp(app, cycle, self._linger_after_response))  # type: ignore[arg-type]
+
+    def _linger_after_response(self) -> None:
+        self._lingers_after_response = True
 
     def _expect_data(self) -> None:
         self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def _probe(self, delay: float) -> None:
+        """An interim response means nothing to who still reads it. Of the others one resets the connection, the next notices."""
+        if not (self.cycle.response_started or self.transport.is_closing()):
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.loop.call_later(delay, self._probe, min(2 * delay, LAST_PROBE))
 
     def _head_is_late(self) -> None:
         if self.cycle is not None and not self.cycle.response_complete:  # a pipelined request can wait
@@ -103,34 +123,3 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.write_eof()
             self.flow.resume_reading()
             self.loop.call_later(LINGER, self.transport.close)
-
-
-class _Framed:
-    """The application, with its response framed for a body that was not read, and for HTTP/1.0."""
-
-    def __init__(self, app: ASGIApp, cycle: RequestResponseCycle, protocol: HttpProtocol) -> None:
-        self._app = app
-        self._cycle = cycle
-        self._protocol = protocol
-        self._ends_with_connection = False
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def framed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                await self._start(scope, message, send)
-            else:
-                if self._ends_with_connection:
-                    self._cycle.expected_content_length = len(message.get("body", b""))
-                await send(message)
-
-        await self._app(scope, receive, framed)
-
-    async def _start(self, scope: Scope, message: Message, send: Send) -> None:
-        cycle = self._cycle
-        if scope["http_version"] == "1.0" and "content-length" not in Headers(raw=message["headers"]):  # it knows no chunks
-            self._ends_with_connection, cycle.chunked_encoding = True, False
-        if cycle.more_body:
-            cycle.keep_alive = False
-        await send(message)
-        if cycle.more_body:  # the protocol closes the connection, not uvicorn
-            self._protocol.lingers_after_response = cycle.keep_alive = True

@@ -18,7 +18,7 @@ GET = b"GET /livez HTTP/1.1\r\nHost: t\r\n"
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
     service = ScriptedService()
-    service.scripts["hold"] = Script(hold_after=2)
+    service.scripts |= {"hold": Script(hold_after=2), "hold at first": Script(hold_after=0)}
     with running_server(service, max_body_size=1000, body_timeout=1) as running:
         yield running
 
@@ -172,3 +172,16 @@ def test_http_1_0_gets_answers_without_chunks(server: RunningServer, stream: boo
         assert body.startswith(b"data: {") and body.endswith(b"}\n\ndata: [DONE]\n\n")
     else:
         assert json.loads(body)["choices"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_ended_its_side_gets_its_answer(server: RunningServer, stream: bool) -> None:
+    with connected(server) as connection:
+        connection.sendall(post(json.dumps(chat_body("hold at first", stream=stream)).encode()))
+        connection.shutdown(socket.SHUT_WR)
+        time.sleep(0.5)
+        server.service.release()
+        response = answer(connection)  # reads over interim responses
+        assert (response.status, response.headers["connection"]) == (200, "close")
+        assert response.body.endswith(b"data: [DONE]\n\n" if stream else b"}")  # type: ignore[attr-defined]
+        assert connection.recv(1) == b""
