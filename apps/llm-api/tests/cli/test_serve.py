@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,3 +87,8 @@ def test_on_a_terminal_the_curl_line_stays_in_one_piece() -> None:
 
 def test_an_unknown_option_is_refused() -> None:
     assert run_cli("serve", "--prot", "1").exit_code == 2
+
+
+def test_the_curl_line_of_a_model_with_a_quote_in_its_name_is_one_command() -> None:
+    words = shlex.split(Announcement("O'Hara's model", "http://127.0.0.1:1", needs_key=False).curl)
+    assert json.loads(words[-1])["model"] == "O'Hara's model"

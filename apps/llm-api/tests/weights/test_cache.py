@@ -142,3 +142,11 @@ def test_a_cache_that_cannot_be_written_is_named(notes: Notes) -> None:
     cache = ModelCache(Path("/sys/llm-api"), notes.progress)  # not even root can write there
     with pytest.raises(CacheNotWritable, match="cannot write to /sys/llm-api: .*MODEL_CACHE"):
         cache.obtain(cache.entry("name", "identity"), "source", Building())
+
+
+@pytest.mark.parametrize("place", ["/dev/null", "/proc", "file/below", "x" * 300])
+def test_a_cache_that_can_be_no_folder_is_told_with_the_setting(notes: Notes, tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    cache = ModelCache(tmp_path / place, notes.progress)
+    with pytest.raises(CacheNotWritable, match=r"cannot write to .*: .*Set MODEL_CACHE"):
+        cache.obtain(cache.entry("name", "identity"), "source", Building())

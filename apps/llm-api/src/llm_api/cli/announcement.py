@@ -1,6 +1,7 @@
 """What a service says once it is ready: where it is, and how to try it."""
 
 import json
+import shlex
 from dataclasses import dataclass
 
 import structlog
@@ -20,7 +21,7 @@ class Announcement:
     def curl(self) -> str:
         body = json.dumps({"model": self.model, "messages": [{"role": "user", "content": _QUESTION}], "max_tokens": 100})
         key = '-H "authorization: Bearer $API_KEY" ' if self.needs_key else ""
-        return f"curl {self.url}/v1/chat/completions {key}-H 'content-type: application/json' -d '{body}'"
+        return f"curl {self.url}/v1/chat/completions {key}-H 'content-type: application/json' -d {shlex.quote(body)}"
 
     def print(self, console: Console) -> None:
         """The curl line stays in one piece, however narrow the terminal: it is there to be copied."""

@@ -11,6 +11,7 @@ from llm_api.engine.machine import available_memory
 from llm_api.engine.messages import EngineConfig
 from llm_api.engine.models.model_config import ModelConfig
 
+MIB = 1024**2
 GIB = 1024**3
 CPU_CACHE_AT_MOST = 4 * GIB
 SHARE_OF_FREE_MEMORY = 0.4  # on a CPU, where other processes live too
@@ -56,7 +57,7 @@ def check_weights_fit(model_path: Path, dtype: torch.dtype, device: torch.device
     needed = stored * dtype.itemsize // 2 if dtype is torch.float32 else stored
     available = available_memory()
     if needed > available:
-        raise EngineError(f"the weights need {_gib(needed)} of memory and {_gib(available)} are available")
+        raise EngineError(f"the weights need {_readable(needed)} of memory and {_readable(available)} are available")
 
 
 def count_blocks(config: EngineConfig, limits: Limits, shape: KVCacheShape, device: torch.device) -> int:
@@ -71,8 +72,8 @@ def count_blocks(config: EngineConfig, limits: Limits, shape: KVCacheShape, devi
     needed = -(-(config.max_model_len or config.block_size) // config.block_size)
     if blocks < needed:
         raise EngineError(
-            f"the KV cache has {_gib(memory)}, {needed * config.block_size} tokens need"
-            f" {_gib(needed * bytes_per_block)}: raise KV_CACHE_MEMORY or lower MAX_MODEL_LEN"
+            f"the KV cache has {_readable(memory)}, {needed * config.block_size} tokens need"
+            f" {_readable(needed * bytes_per_block)}: raise KV_CACHE_MEMORY or lower MAX_MODEL_LEN"
         )
     return blocks
 
@@ -84,5 +85,5 @@ def _free_memory(device: torch.device) -> int:
     return min(int(available_memory() * SHARE_OF_FREE_MEMORY), CPU_CACHE_AT_MOST)
 
 
-def _gib(size: int) -> str:
-    return f"{size / GIB:.2f} GiB"
+def _readable(size: int) -> str:
+    return f"{size / GIB:.2f} GiB" if size >= GIB else f"{size / MIB:.1f} MiB"

@@ -10,6 +10,8 @@ from llm_api.weights.errors import CacheNotWritable, DiskFull
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP)
+_BROKEN = (errno.EIO, errno.ESTALE, errno.ENOLCK, errno.EINVAL)
 _MARGIN = 16 * 1024 * 1024
 
 
@@ -33,14 +35,15 @@ def require_space(folder: Path, size: int, purpose: str) -> None:
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Names the folder and the setting when a write under it fails for lack of space or of permission."""
+    """Names the folder and the setting when a write under it fails for what the folder, or its disk, is."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
             raise disk_full(folder) from error
-        if error.errno in _FORBIDDEN:
-            raise CacheNotWritable(f"cannot write to {folder}: {error.strerror}. Set MODEL_CACHE to a writable folder.") from error
+        if error.errno in _FORBIDDEN + _NO_FOLDER + _BROKEN:
+            reason = "a file is in its place" if error.errno == errno.EEXIST else error.strerror
+            raise CacheNotWritable(f"cannot write to {folder}: {reason}. Set MODEL_CACHE to a writable folder.") from error
         raise
 
 
