@@ -27,7 +27,7 @@ class ChatTemplate:
     def prompt(self, messages: Sequence[Message]) -> str:
         """The text after which the assistant's answer begins. Messages are first put into the form that the template takes.
 
-        Strings of special tokens within a message stay as they are, and are encoded as those tokens, as transformers does.
+        Strings of special tokens within a message stay as they are: plain_text.py keeps them from being read as such.
         """
         return self.render(self._style.fit(messages), add_generation_prompt=True)
 

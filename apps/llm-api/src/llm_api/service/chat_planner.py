@@ -1,8 +1,10 @@
 """From a chat to a plan that fits the model. Slow for long texts, so it runs off the event loop."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm_api.chat.errors import ChatTemplateError
+from llm_api.chat.plain_text import PlainText
 from llm_api.chat.template import ChatTemplate
 from llm_api.engine.messages import EngineInfo
 from llm_api.protocol.chat import ChatCompletionRequest
@@ -20,11 +22,13 @@ class ChatPlanner:
     def __init__(self, tokenizer: Tokenizer, template: ChatTemplate) -> None:
         self._tokenizer = tokenizer
         self._template = template
+        self._plain_text = PlainText(tokenizer.special_tokens)
 
     def plan(self, request: ChatCompletionRequest, info: EngineInfo) -> Plan:
-        text = self._render(request)
+        text, mark = self._render(request)
         check_text_length(self._tokenizer.least_tokens(text), info.max_model_len, "messages")
-        token_ids = self._tokenizer.encode(text, add_special_tokens=False)
+        parts = self._tokenizer.encode_batch(text.split(mark) if mark else [text], add_special_tokens=False)
+        token_ids = [token_id for part in parts for token_id in part]
         max_tokens = fit_completion(len(token_ids), request.token_limit, info.max_model_len, "messages")
         return Plan(
             prompts=[Prompt(token_ids)],
@@ -34,16 +38,17 @@ class ChatPlanner:
             joins_prompt=False,
         )
 
-    def _render(self, request: ChatCompletionRequest) -> str:
-        messages = [message.model_dump(exclude_none=True) for message in request.messages]
+    def _render(self, request: ChatCompletionRequest) -> tuple[str, str | None]:
+        """The prompt, and the mark at which it is to be encoded in parts."""
+        messages, mark = self._plain_text.mark([message.model_dump(exclude_none=True) for message in request.messages])
         try:
             text = self._template.prompt(messages)
         except ChatTemplateError as error:
             raise InvalidRequest(str(error), param="messages") from error
         self._check_names_used(messages, text)
-        return text
+        return text, mark
 
-    def _check_names_used(self, messages: list[dict[str, Any]], text: str) -> None:
+    def _check_names_used(self, messages: Sequence[Mapping[str, Any]], text: str) -> None:
         """Most templates do not read `name`: the prompt is the same without. They treat the messages of a role alike."""
         first_named = {message["role"]: position for position, message in reversed(list(enumerate(messages))) if "name" in message}
         for role, position in first_named.items():
@@ -55,12 +60,12 @@ class ChatPlanner:
                     code="unsupported_parameter",
                 )
 
-    def _try(self, messages: list[dict[str, Any]]) -> str | None:
+    def _try(self, messages: Sequence[Mapping[str, Any]]) -> str | None:
         try:
             return self._template.prompt(messages)
         except ChatTemplateError:  # a template that needs names uses them
             return None
 
 
-def _nameless(message: dict[str, Any]) -> dict[str, Any]:
+def _nameless(message: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in message.items() if key != "name"}

@@ -31,6 +31,10 @@ class Tokenizer:
         self.eos_token_ids = read_eos_token_ids(model_path, self._tokenizer.token_to_id)
 
     @property
+    def special_tokens(self) -> list[str]:
+        return [token for token_id in sorted(self._special_ids) if (token := self._tokenizer.id_to_token(token_id))]
+
+    @property
     def vocab_size(self) -> int:
         return self._tokenizer.get_vocab_size()
 
