@@ -26,7 +26,7 @@ TORCH_CPU = $(if $(VARIANT),$(INSTALL) --torch-backend cpu --reinstall-package t
 # Commands separated by `;` (bash -e ignores a failure left of &&); prints how long they took: $(call suite,name,commands)
 suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%-8s ok, %.1f min\n", "$(1)", s / 60 }'
 
-.PHONY: help serve test lint format types imports unit manifests schemas smoke bench docs lock clean
+.PHONY: help serve test lint format types imports unit manifests schemas smoke image e2e bench docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,12 @@ schemas: $(DEV_READY) ## Write tools/schemas anew, from the Go modules that it p
 
 smoke: $(DEV_READY) ## `make serve` in a fresh clone of HEAD, twice, asked by the openai client
 	@$(call suite,smoke,$(BIN)/pytest -s tests/fresh_start)
+
+image: ## Build the image by docker, podman or buildah (BASE_IMAGE, WITH_MODEL, PUSH: tools/image)
+	@tools/image
+
+e2e: $(DEV_READY) ## Try the overlays and IMAGE on the cluster of KUBECONFIG (changes its namespace llm-api)
+	@$(call suite,e2e,$(BIN)/pytest -s --override-ini timeout=600 tests/cluster $(PYTEST_ARGS))
 
 bench: $(SERVE_READY) ## Measure the service, beside PEERS="name=URL ..." (BENCH_ARGS for more)
 	@$(BIN)/llm-api bench $(PEERS:%=--peer %) --json build/bench.json --markdown docs/performance.md $(BENCH_ARGS)
