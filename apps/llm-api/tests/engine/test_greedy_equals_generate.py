@@ -18,9 +18,11 @@ def expected(reference: Reference, prompts: list[list[int]]) -> list[list[int]]:
     return reference.greedy(prompts, TOKENS)
 
 
-def test_alone(float32: Runner, prompts: list[list[int]], expected: list[list[int]]) -> None:
+@pytest.mark.parametrize("kind", range(len(LENGTHS)))
+def test_alone(float32: Runner, prompts: list[list[int]], expected: list[list[int]], kind: int) -> None:
+    """The prompts of one length."""
     engine = Engine(float32)
-    assert [greedy(engine, [prompt], TOKENS)[0] for prompt in prompts] == expected
+    assert [greedy(engine, [prompt], TOKENS)[0] for prompt in prompts[kind :: len(LENGTHS)]] == expected[kind :: len(LENGTHS)]
 
 
 def test_in_batches_of_16_without_the_prefix_cache(float32: Runner, prompts: list[list[int]], expected: list[list[int]]) -> None:

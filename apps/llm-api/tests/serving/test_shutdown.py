@@ -10,6 +10,7 @@ from serving.conftest import StartServer
 from serving.server_process import ServerProcess
 
 STREAMS = 10
+LONGER_THAN_THE_LAME_DUCK = 400  # tokens, of ten streams at once
 
 
 def body(max_tokens: int, *, stream: bool) -> dict[str, object]:
@@ -19,7 +20,7 @@ def body(max_tokens: int, *, stream: bool) -> dict[str, object]:
 
 async def stream_once(client: httpx2.AsyncClient, started: asyncio.Semaphore) -> list[str]:
     events: list[str] = []
-    async with client.stream("POST", "/v1/chat/completions", json=body(80, stream=True)) as response:
+    async with client.stream("POST", "/v1/chat/completions", json=body(LONGER_THAN_THE_LAME_DUCK, stream=True)) as response:
         async for line in response.aiter_lines():
             if line.startswith("data: "):
                 if not events:
