@@ -1,0 +1,83 @@
+"""The cluster that KUBECONFIG names, and the committed overlays/dev on it with the image of this commit."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from cluster.kube import Kube, Manifest
+
+from delivery.kustomize import render
+
+ROOT = Path(__file__).parents[2]
+NODE_PORT = 30800
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """IMAGE, by digest, where the cluster's nodes can pull it."""
+    for name in ("KUBECONFIG", "IMAGE"):
+        if not os.environ.get(name):
+            pytest.fail(f"{name} is not set: `make e2e` needs a cluster and an image that it can pull (docs/manifests.md)")
+    assert shutil.which("kubectl"), "kubectl is not on PATH"
+    return os.environ["IMAGE"]
+
+
+@pytest.fixture(scope="session")
+def kustomize() -> Path:
+    return Path(subprocess.run([ROOT / "tools/build"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()) / "kustomize"
+
+
+@pytest.fixture(scope="session")
+def dev(image: str, kustomize: Path) -> list[Manifest]:
+    """overlays/dev as it is committed; only the image's registry and digest are replaced."""
+    manifests = render(ROOT, "overlays/dev", kustomize).objects
+    for manifest in manifests:
+        if manifest["kind"] == "Deployment":
+            manifest["spec"]["template"]["spec"]["containers"][0]["image"] = image
+    return manifests
+
+
+@pytest.fixture(scope="session")
+def kube(dev: list[Manifest]) -> Iterator[Kube]:
+    """The namespace with overlays/dev running in it, and a NodePort beside its Service for traffic from outside."""
+    kube = Kube("llm-api")
+    kube.run("create", "namespace", kube.namespace, check=False)
+    kube.apply(dev)
+    kube.apply([node_port()])
+    kube.rolled_out(seconds=600)
+    yield kube
+    if not os.environ.get("KEEP"):
+        kube.run("delete", "namespace", kube.namespace, "--wait=false")
+
+
+@pytest.fixture
+def fresh(kube: Kube, dev: list[Manifest]) -> Iterator[Kube]:
+    """overlays/dev as committed before and after a test that changes it."""
+    yield kube
+    kube.apply(dev)
+    kube.rolled_out()
+
+
+@pytest.fixture(scope="session")
+def url(kube: Kube) -> str:
+    address = f"http://127.0.0.1:{NODE_PORT}"
+    kube.until(lambda: _answers(address), 60)
+    return address
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx2.get(f"{url}/v1/models", timeout=5).status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
+def node_port() -> dict[str, Any]:
+    ports = [{"name": "http", "port": 80, "targetPort": "http", "nodePort": NODE_PORT}]
+    spec = {"type": "NodePort", "selector": {"app.kubernetes.io/name": "llm-api"}, "ports": ports}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "from-outside"}, "spec": spec}

@@ -1,0 +1,46 @@
+"""kubectl, as far as the tests need it."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import yaml
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+
+Manifest = dict[str, Any]
+
+
+class Kube:
+    """The cluster of KUBECONFIG, one namespace."""
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+
+    def run(self, *arguments: str, text: str | None = None, check: bool = True) -> "subprocess.CompletedProcess[str]":
+        command = ["kubectl", "--namespace", self.namespace, *arguments]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)}: {done.stderr.strip()}")
+        return done
+
+    def apply(self, manifests: Iterable[Manifest], *options: str) -> str:
+        return self.run("apply", "--server-side", "--force-conflicts", *options, "-f", "-", text=yaml.safe_dump_all(manifests)).stdout
+
+    def get(self, *what: str) -> Any:
+        return json.loads(self.run("get", *what, "-o", "json").stdout)
+
+    def pods(self, name: str = "llm-api") -> list[Manifest]:
+        """Those that are not on their way out."""
+        pods: list[Manifest] = self.get("pods", "-l", f"app.kubernetes.io/name={name}")["items"]
+        return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+    def patch(self, what: str, change: Manifest) -> None:
+        self.run("patch", what, "--type", "strategic", "--patch", json.dumps(change))
+
+    def rolled_out(self, deployment: str = "llm-api", seconds: int = 300) -> None:
+        self.run("rollout", "status", f"deployment/{deployment}", f"--timeout={seconds}s")
+
+    def until(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Raises tenacity.RetryError when it does not come true in time."""
+        retry(retry=retry_if_result(lambda held: not held), stop=stop_after_delay(seconds), wait=wait_fixed(0.5))(condition)()
