@@ -64,6 +64,7 @@ def create_app(settings: Settings, service: ModelService, metrics: Metrics, life
 def create_management_app(service: ModelService, metrics: Metrics, lifecycle: Lifecycle) -> FastAPI:
     """The probes and metrics alone, without keys."""
     app = _fastapi(Middleware(RequestIdMiddleware), Middleware(ErrorMiddleware))
+    app.router.routes.clear()  # /openapi.json, which is for the API's port
     _include_management(app, service, metrics, lifecycle)
     return app
 

@@ -93,4 +93,5 @@ def test_a_management_port_has_probes_and_metrics_for_itself() -> None:
                 assert http.get(path).status_code in (401, 404)
             assert management.get("/v1/models").status_code == 404
             assert management.get("/docs").status_code == 404
+            assert management.get("/openapi.json").status_code == 404
             assert management.get("/v1/models").json()["error"]["type"] == "invalid_request_error"

@@ -3,6 +3,7 @@
 Every field may be null, which means absent. Ranges are OpenAI's where OpenAI has the field.
 """
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -17,7 +18,17 @@ def whole_number(value: Any) -> Any:
 
 WHOLE = BeforeValidator(whole_number)
 Penalty = Annotated[float, Field(ge=-2, le=2)]
-BiasedToken = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+def token_key(value: Any) -> Any:
+    """JSON's keys are strings, and int() would also take " 5", "+5", "1_0" and "0005"."""
+    if isinstance(value, str) and TOKEN_KEY.fullmatch(value):
+        return int(value)
+    raise PydanticCustomError("token_key", "keys must be token ids, such as 50256")
+
+
+TOKEN_KEY = re.compile("0|[1-9][0-9]{0,9}", re.ASCII)
+BiasedToken = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(token_key)]
 Bias = Annotated[float, Field(ge=-100, le=100)]
 StopString = Annotated[str, Field(min_length=1)]
 MetadataKey = Annotated[str, Field(max_length=64)]
