@@ -37,7 +37,7 @@ serve: $(SERVE_READY) ## Install what is missing, get the model, serve it on POR
 test: lint types imports unit manifests ## Everything that must pass: lint, types, imports, unit, manifests
 
 lint: $(DEV_READY) ## Check style and formatting
-	@$(call suite,lint,$(BIN)/ruff check --quiet .; $(BIN)/ruff format --quiet --check .)
+	@$(call suite,lint,$(BIN)/ruff check --quiet .; $(BIN)/ruff format --quiet --check .; $(BIN)/hadolint apps/llm-api/Dockerfile)
 
 format: $(DEV_READY) ## Fix style and formatting
 	@$(BIN)/ruff check --quiet --fix-only .
