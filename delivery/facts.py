@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from typer.main import get_group
 
 from delivery.kustomize import render
 from delivery.policy.duration import seconds
 from delivery.policy.overlay import Facts, at
+from llm_api.cli.commands import application
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics
 
@@ -18,6 +20,7 @@ SUFFIXES = {"counter": ("_total", "_created"), "histogram": ("_bucket", "_sum", 
 def read_facts(root: Path, kustomize: Path) -> Facts:
     return Facts(
         settings=accepted_settings(),
+        commands=accepted_commands(),
         metrics=frozenset(emitted_metrics()),
         selectors=yaml.safe_load((root / "delivery/policy/selectors.yaml").read_text(encoding="utf-8")),
         sync_timeouts=dict(_sync_timeouts(root, kustomize)),
@@ -28,6 +31,13 @@ def read_facts(root: Path, kustomize: Path) -> Facts:
 def accepted_settings() -> dict[str, Any]:
     fields = Settings.model_fields.items()
     return {name.upper(): field.get_default(call_default_factory=True, validated_data={}) for name, field in fields}
+
+
+def accepted_commands() -> dict[str, frozenset[str]]:
+    return {
+        name: frozenset(option for parameter in command.params for option in parameter.opts if option.startswith("--")) | {"--help"}
+        for name, command in get_group(application()).commands.items()
+    }
 
 
 def emitted_metrics() -> Iterator[str]:

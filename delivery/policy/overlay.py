@@ -20,6 +20,8 @@ class Facts:
     """Environment variables that the service accepts, with their defaults."""
     metrics: frozenset[str]
     """Sample names that the service emits."""
+    commands: dict[str, frozenset[str]]
+    """Commands of llm-api, with their flags."""
     selectors: dict[str, dict[str, str]]
     """Of the last promoted render, by kind/name."""
     sync_timeouts: dict[str, tuple[str, float]] = field(default_factory=dict)
