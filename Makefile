@@ -26,7 +26,7 @@ TORCH_CPU = $(if $(VARIANT),$(INSTALL) --torch-backend cpu --reinstall-package t
 # Commands separated by `;` (bash -e ignores a failure left of &&); prints how long they took: $(call suite,name,commands)
 suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%-8s ok, %.1f min\n", "$(1)", s / 60 }'
 
-.PHONY: help serve test lint format types imports unit manifests schemas smoke image e2e bench docs lock clean
+.PHONY: help serve test lint format types imports unit manifests pins schemas smoke image e2e bench docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ unit: $(DEV_READY) ## Run the tests (PYTEST_ARGS for pytest)
 
 manifests: $(DEV_READY) ## Render every overlay, platform and cluster folder, and check them (offline)
 	@$(call suite,manifests,tools=$$(PYTHON=$(abspath $(BIN)/python) tools/build); $(BIN)/python -m delivery.manifests --tools "$$tools"; $(BIN)/pytest tests/manifests $(PYTEST_ARGS))
+
+pins: $(DEV_READY) ## Look up, online, every chart and image of pins.yaml
+	@$(BIN)/python -m delivery.pins
 
 schemas: $(DEV_READY) ## Write tools/schemas anew, from the Go modules that it pins (GO names Go)
 	@cd tools/schemas && GOTOOLCHAIN=local $(abspath $(BIN)/python) make_schemas.py --go $(or $(GO),go)

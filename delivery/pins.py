@@ -1,0 +1,125 @@
+"""Checks pins.yaml: that all of the tree's charts and images are in it, and, online, that they exist: `python -m delivery.pins`."""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from delivery.registries import NotThere, Registries
+
+TREE = ("base", "components", "overlays", "platform", "clusters")
+DOCKERFILE = "apps/llm-api/Dockerfile"
+
+
+@dataclass(frozen=True)
+class Pin:
+    name: str
+    version: str
+    files: tuple[str, ...]
+    digest: str | None = None
+    repository: str | None = None
+    """Of a chart; an image has none."""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}" if self.repository else f"{self.name}:{self.version}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--root", type=Path, default=Path())
+    root = parser.parse_args().root
+    pins, registries = read(root), Registries()
+    told = list(out_of_step(root, pins))
+    for pin in pins:
+        try:
+            print(f"{pin}: {looked_up(pin, registries)}")
+        except NotThere as error:
+            told.append(str(error))
+    for placeholder in _listed(root).get("placeholders", []):
+        print(f"{placeholder['name']}:{placeholder['tag']}: a placeholder, {placeholder['why']}")
+    print(*told, sep="\n")
+    sys.exit(f"{len(told)} to put right" if told else None)
+
+
+def looked_up(pin: Pin, registries: Registries) -> str:
+    """Raises NotThere."""
+    if pin.repository:
+        registries.chart(pin.repository, pin.name, pin.version)
+        return "ok"
+    found = registries.digest(pin.name, pin.version)
+    if pin.digest in {None, found}:
+        return "ok" if pin.digest else f"there, as {found}; pins.yaml has no digest"
+    raise NotThere(f"{pin} is {found} now, pins.yaml has {pin.digest}: a tag was moved, or the digest is of another image")
+
+
+def read(root: Path) -> list[Pin]:
+    listed, repositories = _listed(root), _repositories(root)
+    charts = (
+        Pin(found["name"], str(found["version"]), tuple(found["in"]), None, repositories.get(found["name"])) for found in listed["charts"]
+    )
+    images = (Pin(found["name"], str(found["tag"]), tuple(found["in"]), found.get("digest")) for found in listed["images"])
+    return [*charts, *images]
+
+
+def out_of_step(root: Path, pins: list[Pin]) -> Iterator[str]:
+    """Where the tree and pins.yaml differ."""
+    listed = {(file, str(pin)) for pin in pins for file in pin.files}
+    used = set(_used(root))
+    for file, pin in sorted(listed - used):
+        yield f"pins.yaml: {file} has no {pin}: correct its entry"
+    for file, pin in sorted(used - listed):
+        yield f"{file}: {pin} is not in pins.yaml: add where it was seen, and when"
+
+
+def _listed(root: Path) -> dict[str, Any]:
+    listed: dict[str, Any] = yaml.safe_load((root / "pins.yaml").read_text(encoding="utf-8"))
+    return listed
+
+
+def _repositories(root: Path) -> dict[str, str]:
+    """By chart; the HelmRelease names a HelmRepository beside it."""
+    documents = [document for _, document in _documents(root)]
+    urls = {document["metadata"]["name"]: document["spec"]["url"] for document in documents if document.get("kind") == "HelmRepository"}
+    charts = [document["spec"]["chart"]["spec"] for document in documents if document.get("kind") == "HelmRelease"]
+    return {chart["chart"]: urls[chart["sourceRef"]["name"]] for chart in charts}
+
+
+def _used(root: Path) -> Iterator[tuple[str, str]]:
+    for base in re.findall(r"^ARG BASE_IMAGE=(\S+)$", (root / DOCKERFILE).read_text(encoding="utf-8"), re.MULTILINE):
+        yield DOCKERFILE, base.partition("@")[0]
+    for file, document in _documents(root):
+        yield from ((file, pin) for pin in _pinned(document))
+
+
+def _pinned(found: Any) -> Iterator[str]:
+    """Charts and images anywhere in a document, but for ours: bump and promote write those."""
+    if isinstance(found, list):
+        for entry in found:
+            yield from _pinned(entry)
+    elif isinstance(found, dict):
+        if "chart" in found and isinstance(found["chart"], str):
+            yield f"{found['chart']} {found.get('version') or found.get('targetRevision')}"
+        if "newTag" in found and found["name"] != "llm-api":
+            yield f"{found.get('newName', found['name'])}:{found['newTag']}"
+        image = found.get("image")
+        if isinstance(image, str) and image != "llm-api":
+            yield image.partition("@")[0]
+        for value in found.values():
+            yield from _pinned(value)
+
+
+def _documents(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for folder in TREE:
+        for path in sorted((root / folder).rglob("*.yaml")):
+            for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+                if isinstance(document, dict):
+                    yield str(path.relative_to(root)), document
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Looks images and charts up where they are published, without credentials."""
+
+from collections.abc import Generator
+from urllib.request import parse_http_list, parse_keqv_list
+
+import httpx2
+import yaml
+
+MANIFESTS = ", ".join(
+    f"application/vnd.{kind}+json"
+    for kind in ("oci.image.index.v1", "oci.image.manifest.v1", "docker.distribution.manifest.list.v2", "docker.distribution.manifest.v2")
+)
+
+
+class NotThere(Exception):
+    """What was looked for and not found, or why it could not be looked for."""
+
+
+class Anonymous(httpx2.Auth):
+    """The token that a registry gives to anybody."""
+
+    requires_response_body = True
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        response = yield request
+        scheme, _, challenge = response.headers.get("www-authenticate", "").partition(" ")
+        if response.status_code == 401 and scheme.lower() == "bearer":
+            given = parse_keqv_list(parse_http_list(challenge))
+            token = (yield httpx2.Request("GET", given.pop("realm"), params=given)).json()
+            request.headers["authorization"] = f"Bearer {token.get('token') or token.get('access_token')}"
+            yield request
+
+
+class Registries:
+    def __init__(self) -> None:
+        self._client = httpx2.Client(auth=Anonymous(), follow_redirects=True, timeout=30)
+
+    def digest(self, image: str, tag: str) -> str:
+        """Raises NotThere."""
+        url, name = _place(image)
+        response = self._get("HEAD", f"{url}/v2/{name}/manifests/{tag}", {"accept": MANIFESTS})
+        return str(response.headers.get("docker-content-digest", "without a digest"))
+
+    def chart(self, repository: str, name: str, version: str) -> None:
+        """Raises NotThere."""
+        if repository.startswith("oci://"):
+            self.digest(f"{repository.removeprefix('oci://')}/{name}", version)
+            return
+        index = yaml.safe_load(self._get("GET", f"{repository.rstrip('/')}/index.yaml", {}).text)
+        versions = [entry["version"] for entry in index["entries"].get(name, [])]
+        if version not in versions:
+            raise NotThere(f"{repository} has no {name} {version}; its newest are {', '.join(versions[:3]) or 'none'}")
+
+    def _get(self, method: str, url: str, headers: dict[str, str]) -> httpx2.Response:
+        try:
+            response = self._client.request(method, url, headers=headers)
+        except httpx2.HTTPError as error:
+            raise NotThere(f"{url} cannot be reached: {error}") from error
+        if response.status_code != 200:
+            raise NotThere(f"{url} answers {response.status_code}")
+        return response
+
+
+def _place(image: str) -> tuple[str, str]:
+    """Where the registry of an image is, and the image's name there; by the rules of docker."""
+    host, slash, name = image.partition("/")
+    if slash and ("." in host or ":" in host or host == "localhost"):
+        return f"{'http' if host.startswith(('127.0.0.1', 'localhost')) else 'https'}://{host}", name
+    return "https://registry-1.docker.io", image if slash else f"library/{image}"
