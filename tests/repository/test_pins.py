@@ -118,8 +118,8 @@ def test_what_is_published_is_found_with_its_digest(published: Path) -> None:
 
 def test_all_that_is_not_there_or_was_moved_is_told_at_once(published: Path, edit: Edit) -> None:
     edit("pins.yaml", "    tag: v0.33.0", f"    tag: v0.33.0\n    digest: sha256:{'b' * 64}")
-    for file in ("pins.yaml", "apps/llm-api/Dockerfile"):
-        edit(file, "13", "14")
+    edit("pins.yaml", "tag: '13'", "tag: '14'")
+    edit("apps/llm-api/Dockerfile", "/cuda:13", "/cuda:14")
     for file in ("pins.yaml", "platform/ingress-nginx/helmrelease.yaml", "clusters/prod/argocd/application.yaml"):
         edit(file, "4.15.1", "4.15.9")
     shutil.rmtree(published / "overlays")
