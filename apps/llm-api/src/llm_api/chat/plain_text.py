@@ -1,42 +1,63 @@
 """Keeps what people wrote from acting as the model's control tokens: `<|im_end|>` in a message is ten characters of text."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
+
+from llm_api.chat.message_style import Message
 
 MARKS = tuple(map(chr, range(0xE000, 0xF900)))  # Unicode's private use area
 OURS = frozenset({"role", "type"})  # never free text
 
+Render = Callable[[Sequence[Message]], str]
+
 
 class PlainText:
-    """Splits the strings of special tokens within messages, so that no template and no tokenizer sees one.
+    """Looks at prompts, not at messages alone: a template may join, trim and replace what makes a token only then."""
 
-    The text that a template makes of marked messages is encoded in the parts between the marks.
-    """
+    def __init__(self, control_tokens: Collection[str], render: Render) -> None:
+        tokens = {token for token in control_tokens if len(token) > 1}
+        self._beginnings = {token[0] for token in tokens}
+        self._tokens = re.compile(_any_of(tokens) if tokens else r"(?!)")
+        self._render = render
 
-    def __init__(self, special_tokens: Collection[str]) -> None:
-        longest_first = sorted((token for token in special_tokens if len(token) > 1), key=len, reverse=True)
-        self._special = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+    def parts(self, messages: Sequence[Message]) -> list[str]:
+        """The prompt in the parts that are to be encoded apart: a single one, unless messages bring control tokens."""
+        prompt = self._render(messages)
+        if not any(beginning in text for text in _strings(messages) for beginning in self._beginnings):
+            return [prompt]
+        mark = next((mark for mark in MARKS if mark not in prompt), MARKS[-1])
+        without = self._render(self._changed(messages, dict.fromkeys(self._beginnings, mark)))
+        if self._tokens.findall(prompt) == self._tokens.findall(without):
+            return [prompt]
+        return self._render(self._changed(messages, {beginning: beginning + mark for beginning in self._beginnings})).split(mark)
 
-    def mark(self, messages: Sequence[Mapping[str, Any]]) -> tuple[Sequence[Mapping[str, Any]], str | None]:
-        """The messages, and the mark that splits special tokens in them; None where they hold none."""
-        text = "\n".join(_strings(messages))
-        if self._special is None or not self._special.search(text):
-            return messages, None
-        mark = next((mark for mark in MARKS if mark not in text), MARKS[-1])
-        return [self._marked(message, mark) for message in messages], mark
+    def _changed(self, messages: Sequence[Message], characters: dict[str, str]) -> list[Message]:
+        table = str.maketrans(characters)
+        return [{key: _translated(value, table) if key not in OURS else value for key, value in message.items()} for message in messages]
 
-    def _marked(self, value: Any, mark: str) -> Any:
-        if isinstance(value, str):
-            return self._special.sub(lambda found: found[0][0] + mark + found[0][1:], value) if self._special else value
-        if isinstance(value, Mapping):
-            return {key: item if key in OURS else self._marked(item, mark) for key, item in value.items()}
-        return [self._marked(item, mark) for item in value] if isinstance(value, list | tuple) else value
+
+def _translated(value: Any, table: dict[int, str]) -> Any:
+    if isinstance(value, str):
+        return value.translate(table)
+    if isinstance(value, dict):
+        return {key: _translated(item, table) if key not in OURS else item for key, item in value.items()}
+    return [_translated(item, table) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, Mapping | list | tuple):
-        for item in value.values() if isinstance(value, Mapping) else value:
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
             yield from _strings(item)
+
+
+def _any_of(tokens: Collection[str]) -> str:
+    """A pattern of the longest of these at a place. It branches by character: vocabularies have a thousand, texts megabytes."""
+    rests = defaultdict(set)
+    for token in filter(None, tokens):
+        rests[token[0]].add(token[1:])
+    branches = "|".join(re.escape(first) + (_any_of(rest) if rest != {""} else "") for first, rest in rests.items())
+    return f"(?:{branches}){'?' if '' in tokens else ''}"

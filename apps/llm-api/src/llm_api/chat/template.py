@@ -14,6 +14,8 @@ from llm_api.chat.sources import read_special_tokens, read_templates
 # What a template's own expressions raise on messages that it was not written for.
 RENDER_ERRORS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
+_SAMPLE = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"})
+
 
 class ChatTemplate:
     """Safe to share between threads. A folder without a template has one that refuses every message, saying so."""
@@ -30,6 +32,10 @@ class ChatTemplate:
         Strings of special tokens within a message stay as they are: plain_text.py keeps them from being read as such.
         """
         return self.render(self._style.fit(messages), add_generation_prompt=True)
+
+    def sample(self) -> str:
+        """A short chat, which shows the markers that the template writes; nothing where it takes none."""
+        return self._try(self._style.fit(_SAMPLE))
 
     def render(self, messages: Sequence[Message], *, tools: Sequence[Mapping[str, Any]] | None = None, **options: Any) -> str:
         """What transformers' `apply_chat_template(tokenize=False)` gives. `options` are the template's own variables."""

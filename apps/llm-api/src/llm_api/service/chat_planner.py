@@ -22,13 +22,10 @@ class ChatPlanner:
     def __init__(self, tokenizer: Tokenizer, template: ChatTemplate) -> None:
         self._tokenizer = tokenizer
         self._template = template
-        self._plain_text = PlainText(tokenizer.special_tokens)
+        self._plain_text = PlainText(_control_tokens(tokenizer, template), template.prompt)
 
     def plan(self, request: ChatCompletionRequest, info: EngineInfo) -> Plan:
-        text, mark = self._render(request)
-        check_text_length(self._tokenizer.least_tokens(text), info.max_model_len, "messages")
-        parts = self._tokenizer.encode_batch(text.split(mark) if mark else [text], add_special_tokens=False)
-        token_ids = [token_id for part in parts for token_id in part]
+        token_ids = self._encode(self._render(request), info)
         max_tokens = fit_completion(len(token_ids), request.token_limit, info.max_model_len, "messages")
         return Plan(
             prompts=[Prompt(token_ids)],
@@ -38,19 +35,25 @@ class ChatPlanner:
             joins_prompt=False,
         )
 
-    def _render(self, request: ChatCompletionRequest) -> tuple[str, str | None]:
-        """The prompt, and the mark at which it is to be encoded in parts."""
-        messages, mark = self._plain_text.mark([message.model_dump(exclude_none=True) for message in request.messages])
+    def _encode(self, parts: Sequence[str], info: EngineInfo) -> list[int]:
+        least_tokens = self._tokenizer.least_tokens("".join(parts))
+        check_text_length(max(least_tokens, len(parts) - 1), info.max_model_len, "messages")
+        return [token_id for part in self._tokenizer.encode_batch(parts, add_special_tokens=False) for token_id in part]
+
+    def _render(self, request: ChatCompletionRequest) -> list[str]:
+        """The prompt, in the parts that are to be encoded apart."""
+        messages = [message.model_dump(exclude_none=True) for message in request.messages]
         try:
-            text = self._template.prompt(messages)
+            parts = self._plain_text.parts(messages)
         except ChatTemplateError as error:
             raise InvalidRequest(str(error), param="messages") from error
-        self._check_names_used(messages, text)
-        return text, mark
+        self._check_names_used(messages)
+        return parts
 
-    def _check_names_used(self, messages: Sequence[Mapping[str, Any]], text: str) -> None:
+    def _check_names_used(self, messages: Sequence[Mapping[str, Any]]) -> None:
         """Most templates do not read `name`: the prompt is the same without. They treat the messages of a role alike."""
         first_named = {message["role"]: position for position, message in reversed(list(enumerate(messages))) if "name" in message}
+        text = self._try(messages) if first_named else None
         for role, position in first_named.items():
             if self._try([_nameless(message) if message["role"] == role else message for message in messages]) == text:
                 raise InvalidRequest(
@@ -65,6 +68,13 @@ class ChatPlanner:
             return self._template.prompt(messages)
         except ChatTemplateError:  # a template that needs names uses them
             return None
+
+
+def _control_tokens(tokenizer: Tokenizer, template: ChatTemplate) -> set[str]:
+    """The special tokens, and the template's own markers: some families do not declare these special, DeepSeek for one."""
+    sample = template.sample()
+    markers = {token for token in tokenizer.added_tokens if token in sample and not (token[0].isalnum() or token[0].isspace())}
+    return markers.union(tokenizer.special_tokens)
 
 
 def _nameless(message: Mapping[str, Any]) -> dict[str, Any]:

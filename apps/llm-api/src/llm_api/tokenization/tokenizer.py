@@ -24,15 +24,13 @@ class Tokenizer:
         self._tokenizer.no_padding()
         definition: dict[str, Any] = json.loads(source)
         self._special_ids = {token["id"] for token in definition["added_tokens"] if token["special"]}
+        self.special_tokens = [token["content"] for token in definition["added_tokens"] if token["special"]]
+        self.added_tokens = [token["content"] for token in definition["added_tokens"]]
         self._reads = token_bytes_from(definition["decoder"])
         self._keeps_length = definition["normalizer"] is None
         self._bytes: dict[int, bytes] = {}
         self._text_bytes: dict[int, bytes] = dict.fromkeys(self._special_ids, b"")
         self.eos_token_ids = read_eos_token_ids(model_path, self._tokenizer.token_to_id)
-
-    @property
-    def special_tokens(self) -> list[str]:
-        return [token for token_id in sorted(self._special_ids) if (token := self._tokenizer.id_to_token(token_id))]
 
     @property
     def vocab_size(self) -> int:
