@@ -1,5 +1,6 @@
 """A cached model is made once, and made again when it is no longer what it was."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from weights.conftest import Notes
 
 from llm_api.weights import manifest
 from llm_api.weights.cache import Built, ModelCache
+from llm_api.weights.disk import disk_errors
 from llm_api.weights.errors import CacheNotWritable, WeightsError, WrongChecksum
 
 CONTENT = b"weights " * 1000
@@ -150,3 +152,9 @@ def test_a_cache_that_can_be_no_folder_is_told_with_the_setting(notes: Notes, tm
     cache = ModelCache(tmp_path / place, notes.progress)
     with pytest.raises(CacheNotWritable, match=r"cannot write to .*: .*Set MODEL_CACHE"):
         cache.obtain(cache.entry("name", "identity"), "source", Building())
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
+def test_what_is_wrong_with_the_disk_is_told_with_the_setting(tmp_path: Path, number: int) -> None:
+    with pytest.raises(WeightsError, match=f"{tmp_path}/absent.*[Ss]et MODEL_CACHE to a"), disk_errors(tmp_path / "absent"):
+        raise OSError(number, os.strerror(number))

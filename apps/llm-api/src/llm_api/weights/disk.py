@@ -48,5 +48,6 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 
 def disk_full(folder: Path) -> DiskFull:
-    free = readable_size(shutil.disk_usage(folder).free)
+    there = next(place for place in (folder, *folder.parents) if place.exists())  # it may be full before the folder is made
+    free = readable_size(shutil.disk_usage(there).free)
     return DiskFull(f"the disk of {folder} is full ({free} free). Free some, or set MODEL_CACHE to a folder on a larger disk.")
