@@ -39,7 +39,7 @@ def _schema_file(kind: str, api_version: str) -> str:
     return "-".join(filter(None, [kind.lower(), group.partition(".")[0], version])) + ".json"
 
 
-@pytest.mark.parametrize("path", resources(), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", list(resources()), ids=lambda path: str(path.relative_to(ROOT)))
 def test_its_first_line_names_its_schema(path: Path) -> None:
     first = path.read_text(encoding="utf-8").partition("\n")[0]
     assert first == f"# yaml-language-server: $schema={schema(path)}"
