@@ -1,0 +1,118 @@
+"""overlays/dev with components/model-cache, on a volume of the node, and a hub in the cluster to pull from."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cluster.conftest import ROOT
+from cluster.kube import Manifest
+from weights.hub_server import COMMIT
+
+from delivery.kustomize import render
+
+NAMESPACE = "llm-api-cache"
+REPO = "org/smol"
+MODEL = f"hf://{REPO}@{COMMIT}"
+CLASS = "of-the-node"
+FOLDER = "/var/tmp/llm-api-e2e"  # noqa: S108 -- on the node
+TESTS = ROOT / "apps/llm-api/tests"
+RESTRICTED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def overlay(kustomize: Path, image: str) -> tuple[list[Manifest], Manifest]:
+    """What a team's overlay would render to, and its Job by itself: two pods of it, which share a small node."""
+    folder = ROOT / "build/e2e-model-cache"
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = {"model": MODEL, "cacheClass": CLASS, "cacheSize": "2Gi"}
+    local = {"config.kubernetes.io/local-config": "true"}
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "environment", "annotations": local}, "data": environment}
+    (folder / "environment.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    kustomization = {
+        "namespace": NAMESPACE,
+        "resources": ["../../overlays/dev", "environment.yaml"],
+        "components": ["../../components/model-cache"],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
+    manifests = render(ROOT, str(folder.relative_to(ROOT)), kustomize).objects
+    for container in _containers(manifests):
+        container["image"] = image
+    [job] = [manifest for manifest in manifests if manifest["kind"] == "Job"]
+    job["spec"] |= {"parallelism": 2, "completions": 2}
+    [pull] = job["spec"]["template"]["spec"]["containers"]
+    pull["resources"]["requests"] |= {"cpu": "100m", "memory": "1Gi", "ephemeral-storage": "0"}
+    pull["env"].append({"name": "HF_ENDPOINT", "value": "http://hub"})
+    return [manifest for manifest in manifests if manifest is not job], job
+
+
+def _containers(manifests: list[Manifest]) -> Iterator[Manifest]:
+    for manifest in manifests:
+        pod = manifest["spec"].get("template", {}).get("spec", {}) if "spec" in manifest else {}
+        yield from (*pod.get("initContainers", []), *pod.get("containers", []))
+
+
+def hub(image: str) -> list[Manifest]:
+    files = {"hub_in_a_pod.py": ROOT / "tests/cluster", "file_server.py": TESTS / "weights", "hub_server.py": TESTS / "weights"}
+    places = {"hub_in_a_pod.py": "hub_in_a_pod.py", "file_server.py": "weights/file_server.py", "hub_server.py": "weights/hub_server.py"}
+    data = {name: (folder / name).read_text(encoding="utf-8") for name, folder in files.items()}
+    pod = {
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [
+            {
+                "name": "hub",
+                "image": image,
+                "command": ["python", "/hub/hub_in_a_pod.py", REPO, "/opt/models/SmolLM2-135M-Instruct"],
+                "env": [{"name": "PYTHONPATH", "value": "/hub"}],
+                "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
+                "securityContext": RESTRICTED,
+                "volumeMounts": [{"name": "hub", "mountPath": "/hub"}],
+            }
+        ],
+        "volumes": [{"name": "hub", "configMap": {"name": "hub", "items": [{"key": key, "path": path} for key, path in places.items()]}}],
+    }
+    labels = {"app.kubernetes.io/name": "hub"}
+    return [
+        _named("v1", "ConfigMap", "hub", data=data),
+        _named("v1", "Service", "hub", spec={"selector": labels, "ports": [{"port": 80, "targetPort": 8080}]}),
+        _named(
+            "apps/v1",
+            "Deployment",
+            "hub",
+            spec={"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}},
+        ),
+        _named("networking.k8s.io/v1", "NetworkPolicy", "within", spec=_within()),
+    ]
+
+
+def _within() -> Manifest:
+    """Where policies are enforced: the pods here may talk to one another, and to nobody else."""
+    anybody_here = [{"podSelector": {}}]
+    return {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [{"from": anybody_here}], "egress": [{"to": anybody_here}]}
+
+
+def volume(node: str) -> Manifest:
+    """Of one node; to the tests it is what a shared file system is to a cluster."""
+    on_it = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
+    spec = {
+        "capacity": {"storage": "2Gi"},
+        "accessModes": ["ReadWriteMany"],
+        "storageClassName": CLASS,
+        "hostPath": {"path": FOLDER},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [on_it]}]}},
+    }
+    return _named("v1", "PersistentVolume", "llm-api-cache", spec=spec)
+
+
+def keeper(image: str, node: str) -> Manifest:
+    """Root on that node: makes the folder writable for 10001, damages what is in it, and takes it away in the end."""
+    container: dict[str, Any] = {"name": "keeper", "image": image, "securityContext": {"runAsUser": 0}}
+    container |= {
+        "command": ["sh", "-c", "chmod 777 /models && exec sleep 3600"],
+        "volumeMounts": [{"name": "models", "mountPath": "/models"}],
+    }
+    volume = {"name": "models", "hostPath": {"path": FOLDER, "type": "DirectoryOrCreate"}}
+    return _named("v1", "Pod", "keeper", spec={"nodeName": node, "containers": [container], "volumes": [volume]})
+
+
+def _named(version: str, kind: str, name: str, **fields: Any) -> Manifest:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, **fields}

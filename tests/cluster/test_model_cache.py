@@ -1,0 +1,103 @@
+"""components/model-cache on a cluster: pulled once, verified, and served by pods that ask nobody for it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cluster import model_cache
+from cluster.kube import Kube, Manifest
+from cluster.model_cache import MODEL, NAMESPACE, REPO
+
+WEIGHTS = "model.safetensors"
+pytestmark = pytest.mark.timeout(600)
+
+
+class Cache:
+    """The overlay with its Job, the hub that it pulls from, and root on the node that holds the volume."""
+
+    def __init__(self, image: str, kustomize: Path) -> None:
+        self.kube, self._host = Kube(NAMESPACE), Kube(f"{NAMESPACE}-host")
+        self._overlay, self._job = model_cache.overlay(kustomize, image)
+        self._image = image
+
+    def prepare(self) -> None:
+        node = next(item["metadata"]["name"] for item in self.kube.get("nodes")["items"] if "kwok.x-k8s.io/node" not in str(item))
+        for kube in (self._host, self.kube):
+            kube.run("create", "namespace", kube.namespace)
+        self._host.apply([model_cache.keeper(self._image, node)])
+        self._host.run("wait", "pod/keeper", "--for=condition=Ready", "--timeout=120s")
+        self.kube.apply([model_cache.volume(node), *model_cache.hub(self._image)])
+        self.kube.rolled_out("hub", seconds=120)
+
+    def on_the_node(self, script: str) -> str:
+        return self._host.run("exec", "keeper", "--", "sh", "-ec", f"cd /models/models/*/ && {script}").stdout
+
+    def apply_overlay(self) -> None:
+        self.kube.apply(self._overlay)
+
+    def pull(self) -> Manifest:
+        """Runs the Job anew, as after a change of the image. Gives it as it ended."""
+        self.kube.run("delete", "job", "llm-api-model", "--ignore-not-found", "--wait")
+        self.kube.apply([self._job])
+        self.kube.run("wait", "job/llm-api-model", "--for=condition=Complete", "--timeout=300s")
+        job: Manifest = self.kube.get("job", "llm-api-model")
+        return job
+
+    def asked(self) -> list[str]:
+        """Requests that the hub has seen."""
+        return self.kube.run("logs", "deployment/hub").stdout.splitlines()
+
+    def downloads(self) -> int:
+        return sum(line.startswith("GET") and line.endswith(WEIGHTS) for line in self.asked())
+
+    def clean_up(self) -> None:
+        self._host.run("exec", "keeper", "--", "sh", "-c", "rm -rf /models/*", check=False)
+        for kube in (self.kube, self._host):
+            kube.run("delete", "namespace", kube.namespace, "--wait=false", check=False)
+        self.kube.run("delete", "persistentvolume", "llm-api-cache", "--wait=false", check=False)
+
+
+@pytest.fixture(scope="module")
+def cache(image: str, kustomize: Path) -> Iterator[Cache]:
+    cache = Cache(image, kustomize)
+    try:
+        cache.prepare()
+        yield cache
+    finally:
+        cache.clean_up()
+
+
+def test_two_pods_fetch_once_and_the_service_waits_for_them(cache: Cache) -> None:
+    cache.apply_overlay()
+    assert cache.pull()["status"]["succeeded"] == 2
+    assert cache.downloads() == 1
+    cache.kube.rolled_out(seconds=180)
+    path = f"/api/v1/namespaces/{NAMESPACE}/services/llm-api:http/proxy/v1/models"
+    [model] = json.loads(cache.kube.run("get", "--raw", path).stdout)["data"]
+    assert model["id"] == REPO
+
+
+def test_a_second_start_downloads_nothing_and_pods_need_no_hub(cache: Cache) -> None:
+    before = cache.asked()
+    cache.pull()
+    assert cache.asked() == before
+    cache.kube.run("scale", "deployment/hub", "--replicas=0")
+    cache.kube.run("rollout", "restart", "deployment/llm-api")
+    cache.kube.rolled_out(seconds=180)
+    cache.kube.run("scale", "deployment/hub", "--replicas=1")
+    cache.kube.rolled_out("hub", seconds=120)
+
+
+def test_a_corrupted_file_is_caught_and_fetched_again(cache: Cache) -> None:
+    before = cache.downloads()
+    right = cache.on_the_node(f"sha256sum {WEIGHTS}")
+    cache.on_the_node(
+        f"cp -p {WEIGHTS} /tmp/old && printf x | dd of={WEIGHTS} bs=1 seek=1000000 conv=notrunc && touch -r /tmp/old {WEIGHTS}"
+    )
+    assert cache.on_the_node(f"sha256sum {WEIGHTS}") != right
+    job = cache.pull()
+    assert job["status"]["failed"] >= 1, "size and time are as recorded: only --verify can see it"
+    assert cache.downloads() == before + 1
+    assert cache.on_the_node(f"sha256sum {WEIGHTS}") == right
+    assert MODEL in cache.on_the_node("cat ../../pulled")
