@@ -1,5 +1,6 @@
 """What README and docs/ say is so."""
 
+import os
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from llm_api.settings import Settings
+from llm_api.weights.errors import WeightsError
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -41,3 +43,10 @@ def test_the_settings_table_names_every_variable_with_its_meaning() -> None:
 def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_runbook_lists_every_exit_code() -> None:
+    listed = set(re.findall(r"^\| (\d+)", (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8"), re.MULTILINE))
+    failures: list[type[WeightsError]] = [WeightsError, *WeightsError.__subclasses__()]
+    assert {str(failure.exit_code) for failure in failures} <= listed
+    assert {str(code) for code in (os.EX_OK, os.EX_OSERR, os.EX_CONFIG, 1, 2)} <= listed

@@ -5,12 +5,14 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from cli.commands import run_cli
 from openai import OpenAI
@@ -62,19 +64,40 @@ def test_a_signal_while_the_model_is_converted_ends_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "exit_code", "line"),
+    ("environment", "exit_code", "reason"),
     [
         ({"HOST": "0.0.0.0"}, 78, "API_KEYS_FILE"),  # noqa: S104
+        ({"HOST": "192.0.2.1", "ALLOW_ANONYMOUS": "1", "MODEL_PATH": "tiny"}, 71, "Cannot listen on 192.0.2.1"),
+        ({"BLOCK_SIZE": "none"}, 78, "BLOCK_SIZE=none is not valid"),
         ({"MODEL_URI": "s3://bucket/m"}, 78, "s3:// comes later"),
         ({"MODEL_PATH": "/nothing"}, 66, "/nothing does not exist"),
     ],
 )
-def test_what_keeps_it_from_starting_is_one_line(environment: dict[str, str], exit_code: int, line: str) -> None:
+def test_what_keeps_it_from_starting_is_one_record(tmp_path: Path, environment: dict[str, str], exit_code: int, reason: str) -> None:
+    if environment.get("MODEL_PATH") == "tiny":
+        environment["MODEL_PATH"] = str(write_folder(tmp_path / "tiny"))
     with serving(**environment) as process:
         _, stderr = process.communicate(timeout=60)
+    (said,) = map(json.loads, stderr.splitlines())
     assert process.returncode == exit_code
-    assert line in stderr
-    assert stderr.count("\n") == 1
+    assert (said["level"], said["event"]) == ("error", "not started")
+    assert reason in said["reason"]
+
+
+def test_a_setting_that_only_the_engine_can_judge_has_the_exit_code_of_the_others(tmp_path: Path) -> None:
+    with serving(MODEL_PATH=str(write_folder(tmp_path / "tiny")), KV_CACHE_MEMORY="1000") as process:
+        assert "raise KV_CACHE_MEMORY" in said_until(process, "the model cannot serve any more")["reason"]
+        assert process.wait(timeout=20) == 78
+
+
+def test_an_engine_that_is_killed_as_it_loads_is_no_wrong_setting(tmp_path: Path) -> None:
+    with serving(MODEL_PATH=str(write_folder(tmp_path / "tiny"))) as process:
+        said_until(process, "listening")
+        while not (engines := psutil.Process(process.pid).children()):
+            time.sleep(0.01)
+        engines[0].kill()
+        assert "SIGKILL" in said_until(process, "the model cannot serve any more")["reason"]
+        assert process.wait(timeout=20) == 1
 
 
 def test_on_a_terminal_the_curl_line_stays_in_one_piece() -> None:

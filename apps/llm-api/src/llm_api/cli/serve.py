@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from llm_api.cli.configuration import read_settings
-from llm_api.cli.outcome import plain_errors
+from llm_api.cli.outcome import logged_errors
 
 EPILOG = """
 Examples:
@@ -18,6 +18,8 @@ Examples:
 `MAX_NUM_SEQS=32 KV_CACHE_MEMORY=4GiB llm-api serve --port 9000`: sets what has no option: see `llm-api settings`
 
 SIGTERM drains: requests in flight are answered, then it exits with 0. A second one exits at once.
+
+Exit codes: 1 the engine failed, 71 cannot listen on HOST and PORT, 78 bad setting, seen at once or by the engine; others as `llm-api pull`.
 """
 
 
@@ -29,7 +31,7 @@ def serve(
     model_name: Annotated[str | None, typer.Option(help="Model id that clients send. (Env MODEL_NAME; the model's own)")] = None,
 ) -> None:
     """Serve the OpenAI API. Gets the model first, if it is not there yet."""
-    with plain_errors():
+    with logged_errors():
         settings = read_settings(host=host, port=port, model_path=model_path, model_uri=model_uri, model_name=model_name)
         from llm_api.cli.service_run import ServiceRun
 

@@ -1,7 +1,7 @@
 """Runs the service for `llm-api serve`: gets the model, starts engine and server, and says when it can be used."""
 
 import asyncio
-import contextlib
+import os
 import sys
 
 from rich.console import Console
@@ -18,12 +18,15 @@ from llm_api.settings import Settings
 from llm_api.telemetry.logs import configure_logs
 from llm_api.telemetry.metrics import Metrics
 
+UNEXPLAINED = ("unexpected ", "the engine process ")  # how the engine's failures begin that no setting could mend
+
 
 class ServiceRun:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._on_terminal = sys.stderr.isatty() and settings.log_format != "json"
         self._announcing: asyncio.Task[None] | None = None
+        self._not_loaded: str | None = None
 
     def until_exit(self) -> int:
         """Returns the exit code. Raises CommandError and WeightsError."""
@@ -34,7 +37,8 @@ class ServiceRun:
         engine, metrics = EngineClient(engine_config(self._settings, source)), Metrics()
         service = local_service(self._settings, source, engine, metrics)
         model = self._settings.model_name or source.name
-        return run(self._settings, service, metrics, lambda addresses: self._announce_later(engine, model, addresses))
+        exit_code = run(self._settings, service, metrics, lambda addresses: self._announce_later(engine, model, addresses))
+        return os.EX_CONFIG if exit_code == 1 and self._not_loaded and not self._not_loaded.startswith(UNEXPLAINED) else exit_code
 
     def _check_before_download(self) -> None:
         try:
@@ -48,9 +52,12 @@ class ServiceRun:
         self._announcing = asyncio.ensure_future(self._announce(engine, announcement))
 
     async def _announce(self, engine: EngineClient, announcement: Announcement) -> None:
-        with contextlib.suppress(EngineDied):  # the server says so
+        try:
             await engine.wait_ready()
-            if self._on_terminal:
-                announcement.print(Console(stderr=True))
-            else:
-                announcement.log()
+        except EngineDied as error:  # the server logs it
+            self._not_loaded = str(error)
+            return
+        if self._on_terminal:
+            announcement.print(Console(stderr=True))
+        else:
+            announcement.log()
