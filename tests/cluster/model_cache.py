@@ -37,6 +37,8 @@ def overlay(kustomize: Path, image: str) -> tuple[list[Manifest], Manifest]:
     manifests = render(ROOT, str(folder.relative_to(ROOT)), kustomize).objects
     for container in _containers(manifests):
         container["image"] = image
+    [namespace] = [manifest for manifest in manifests if manifest["kind"] == "Namespace"]
+    namespace["metadata"]["name"] = NAMESPACE
     [job] = [manifest for manifest in manifests if manifest["kind"] == "Job"]
     job["spec"] |= {"parallelism": 2, "completions": 2}
     [pull] = job["spec"]["template"]["spec"]["containers"]
@@ -71,22 +73,18 @@ def hub(image: str) -> list[Manifest]:
         "volumes": [{"name": "hub", "configMap": {"name": "hub", "items": [{"key": key, "path": path} for key, path in places.items()]}}],
     }
     labels = {"app.kubernetes.io/name": "hub"}
+    deployment = {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}}
     return [
         _named("v1", "ConfigMap", "hub", data=data),
         _named("v1", "Service", "hub", spec={"selector": labels, "ports": [{"port": 80, "targetPort": 8080}]}),
-        _named(
-            "apps/v1",
-            "Deployment",
-            "hub",
-            spec={"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}},
-        ),
+        _named("apps/v1", "Deployment", "hub", spec=deployment),
         _named("networking.k8s.io/v1", "NetworkPolicy", "within", spec=_within()),
     ]
 
 
 def _within() -> Manifest:
     """Where policies are enforced: the pods here may talk to one another, and to nobody else."""
-    anybody_here = [{"podSelector": {}}]
+    anybody_here: list[Manifest] = [{"podSelector": {}}]
     return {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [{"from": anybody_here}], "egress": [{"to": anybody_here}]}
 
 
@@ -103,15 +101,21 @@ def volume(node: str) -> Manifest:
     return _named("v1", "PersistentVolume", "llm-api-cache", spec=spec)
 
 
-def keeper(image: str, node: str) -> Manifest:
+def keeper(image: str, node: str, namespace: str) -> list[Manifest]:
     """Root on that node: makes the folder writable for 10001, damages what is in it, and takes it away in the end."""
-    container: dict[str, Any] = {"name": "keeper", "image": image, "securityContext": {"runAsUser": 0}}
-    container |= {
+    container = {
+        "name": "keeper",
+        "image": image,
         "command": ["sh", "-c", "chmod 777 /models && exec sleep 3600"],
+        "securityContext": {"runAsUser": 0},
         "volumeMounts": [{"name": "models", "mountPath": "/models"}],
     }
     volume = {"name": "models", "hostPath": {"path": FOLDER, "type": "DirectoryOrCreate"}}
-    return _named("v1", "Pod", "keeper", spec={"nodeName": node, "containers": [container], "volumes": [volume]})
+    may = {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, **may}},
+        _named("v1", "Pod", "keeper", spec={"nodeName": node, "containers": [container], "volumes": [volume]}),
+    ]
 
 
 def _named(version: str, kind: str, name: str, **fields: Any) -> Manifest:

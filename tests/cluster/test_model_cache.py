@@ -23,10 +23,9 @@ class Cache:
 
     def prepare(self) -> None:
         node = next(item["metadata"]["name"] for item in self.kube.get("nodes")["items"] if "kwok.x-k8s.io/node" not in str(item))
-        for kube in (self._host, self.kube):
-            kube.run("create", "namespace", kube.namespace)
-        self._host.apply([model_cache.keeper(self._image, node)])
+        self._host.apply(model_cache.keeper(self._image, node, self._host.namespace))
         self._host.run("wait", "pod/keeper", "--for=condition=Ready", "--timeout=120s")
+        self.kube.run("create", "namespace", NAMESPACE)
         self.kube.apply([model_cache.volume(node), *model_cache.hub(self._image)])
         self.kube.rolled_out("hub", seconds=120)
 

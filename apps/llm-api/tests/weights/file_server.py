@@ -92,8 +92,8 @@ class _Quiet(ThreadingHTTPServer):
 
 
 @contextmanager
-def running(server: FileServer) -> Iterator[FileServer]:
-    http = _Quiet(("127.0.0.1", 0), _handler(server))
+def running(server: FileServer, address: tuple[str, int] = ("127.0.0.1", 0)) -> Iterator[FileServer]:
+    http = _Quiet(address, _handler(server))
     server.url = f"http://127.0.0.1:{http.server_address[1]}"
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
