@@ -1,5 +1,6 @@
 """In float32, greedy output is transformers' `model.generate`, token for token, whatever else the engine does."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,11 @@ def expected(reference: Reference, prompts: list[list[int]]) -> list[list[int]]:
 
 @pytest.mark.parametrize("kind", range(len(LENGTHS)))
 def test_alone(float32: Runner, prompts: list[list[int]], expected: list[list[int]], kind: int) -> None:
-    """The prompts of one length."""
+    """The prompts of one length; outside of CI one of them, which spares a minute."""
+    count = None if os.environ.get("CI") else 1
     engine = Engine(float32)
-    assert [greedy(engine, [prompt], TOKENS)[0] for prompt in prompts[kind :: len(LENGTHS)]] == expected[kind :: len(LENGTHS)]
+    chosen, texts = prompts[kind :: len(LENGTHS)][:count], expected[kind :: len(LENGTHS)][:count]
+    assert [greedy(engine, [prompt], TOKENS)[0] for prompt in chosen] == texts
 
 
 def test_in_batches_of_16_without_the_prefix_cache(float32: Runner, prompts: list[list[int]], expected: list[list[int]]) -> None:
