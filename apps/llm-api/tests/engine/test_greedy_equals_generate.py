@@ -15,6 +15,12 @@ TOKENS = 64
 
 
 @pytest.fixture(scope="module")
+def prompts(prompts: list[list[int]]) -> list[list[int]]:
+    """All fifty in CI, where they take three minutes; elsewhere four of each length."""
+    return prompts if os.environ.get("CI") else prompts[: 4 * len(LENGTHS)]
+
+
+@pytest.fixture(scope="module")
 def expected(reference: Reference, prompts: list[list[int]]) -> list[list[int]]:
     return reference.greedy(prompts, TOKENS)
 
@@ -51,7 +57,7 @@ def test_staggered_arrivals_then_again_from_the_prefix_cache(float32: Runner, pr
 def test_preempted(float32: Runner, prompts: list[list[int]], expected: list[list[int]]) -> None:
     engine = Engine(float32, sequences=16, blocks=64)  # six sequences or so, of up to 13 blocks
     assert greedy(engine, prompts, TOKENS) == expected
-    assert engine.preemptions > 10
+    assert engine.preemptions > len(prompts) // 5
 
 
 def test_chunked_prefill(float32: Runner, prompts: list[list[int]], expected: list[list[int]]) -> None:
