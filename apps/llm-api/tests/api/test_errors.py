@@ -30,6 +30,7 @@ def test_the_routers_errors_are_the_openai_object(http: httpx2.Client, method: s
     assert set(error) == {"message", "type", "param", "code"}
     assert error["type"] == "invalid_request_error"
     assert error["message"]
+    assert error["code"]
     if status == 405:
         assert f"but {response.headers['allow']}." in error["message"]
 

@@ -33,12 +33,12 @@ LONG = "word " * 300
         (completion("hi", max_tokens=256), "prompt", "context_length_exceeded", r"257 tokens \(1 in the prompt, 256 in the completion\)"),
         (completion([1] * 256, max_tokens=0), "prompt", "context_length_exceeded", "resulted in 256 tokens"),
         (completion("x" * 100_000), "prompt", "context_length_exceeded", "resulted in at least 1"),
-        (completion([5, 49152]), "prompt[1]", None, "Token id 49152 .* at most 49151"),
-        (completion([[5], [6, 7, 10**9]]), "prompt[1][2]", None, "Token id 1000000000"),
-        (completion([[49152]]), "prompt[0][0]", None, "Token id 49152"),
-        (completion(""), "prompt", None, "'prompt' is empty"),
-        (completion(["a", ""]), "prompt[1]", None, r"'prompt\[1\]' is empty"),
-        (chat(logit_bias={"49152": 1}), "logit_bias.49152", None, "at most 49151"),
+        (completion([5, 49152]), "prompt[1]", "invalid_value", "Token id 49152 .* at most 49151"),
+        (completion([[5], [6, 7, 10**9]]), "prompt[1][2]", "invalid_value", "Token id 1000000000"),
+        (completion([[49152]]), "prompt[0][0]", "invalid_value", "Token id 49152"),
+        (completion(""), "prompt", "invalid_value", "'prompt' is empty"),
+        (completion(["a", ""]), "prompt[1]", "invalid_value", r"'prompt\[1\]' is empty"),
+        (chat(logit_bias={"49152": 1}), "logit_bias.49152", "invalid_value", "at most 49151"),
     ],
 )  # fmt: skip
 async def test_what_the_model_cannot_take_is_named(
@@ -67,7 +67,7 @@ async def test_a_template_that_refuses_the_messages_is_quoted(say: Say, tokenize
     request = chat().model_copy(update={"messages": [*chat("a").messages, *chat("b").messages]})
     with pytest.raises(ApiError, match="roles must alternate") as refused:
         await service.infer(request)
-    assert (refused.value.status, refused.value.param) == (400, "messages")
+    assert (refused.value.status, refused.value.param, refused.value.code) == (400, "messages", "invalid_value")
 
 
 NAMED = {"role": "user", "content": "hi", "name": "ann"}

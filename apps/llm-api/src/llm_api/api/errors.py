@@ -60,7 +60,7 @@ async def pass_on(request: Request, error: Exception) -> Response:
 def _from_router(error: HTTPException) -> ApiError:
     headers = Headers(error.headers or {})
     kinds: dict[int, Callable[[], ApiError]] = {
-        404: lambda: NotFound("This path does not exist; /docs lists those that do.", headers=headers),
+        404: lambda: NotFound("This path does not exist; /docs lists those that do.", code="unknown_url", headers=headers),
         405: lambda: MethodNotAllowed(f"This path does not take this method, but {headers.get('allow', 'others')}.", headers=headers),
     }
     return kinds.get(error.status_code, lambda: InvalidRequest(str(error.detail), headers=headers))()

@@ -41,6 +41,7 @@ class ApiError(Exception):
 class InvalidRequest(ApiError):
     status = 400
     type = "invalid_request_error"
+    code = "invalid_value"
 
 
 class Unauthorized(ApiError):
