@@ -37,6 +37,8 @@ def overlay(kustomize: Path, image: str) -> tuple[list[Manifest], Manifest]:
     manifests = render(ROOT, str(folder.relative_to(ROOT)), kustomize).objects
     for container in _containers(manifests):
         container["image"] = image
+        for amounts in container["resources"].values():
+            amounts.pop("ephemeral-storage", None)  # a node that does not account for its disk would never fit
     [namespace] = [manifest for manifest in manifests if manifest["kind"] == "Namespace"]
     namespace["metadata"]["name"] = NAMESPACE
     [job] = [manifest for manifest in manifests if manifest["kind"] == "Job"]
