@@ -1,6 +1,6 @@
 """The applications: wiring, nothing else."""
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -14,13 +14,13 @@ from llm_api.api.chat.router import chat_router
 from llm_api.api.completions.router import completions_router
 from llm_api.api.errors import ErrorMiddleware, pass_on
 from llm_api.api.gate import GateMiddleware
-from llm_api.api.generation import Generation
+from llm_api.api.generation import GeneratingEndpoint
 from llm_api.api.health.metrics import metrics_router
 from llm_api.api.health.router import Probes
 from llm_api.api.keys import ApiKeys
 from llm_api.api.models.router import Models
 from llm_api.api.openapi import install_openapi
-from llm_api.api.paths import DOCS_ASSETS
+from llm_api.api.paths import DOCS_ASSETS, OPEN_PATHS
 from llm_api.api.request_id import RequestIdMiddleware
 from llm_api.lifecycle import Lifecycle
 from llm_api.protocol.chat import ChatCompletionChunk, ChatCompletionRequest
@@ -31,9 +31,6 @@ from llm_api.telemetry.metrics import Metrics
 from llm_api.web.docs import mount_docs
 
 DESCRIPTION = "An OpenAI-compatible API on a continuous-batching torch engine."
-HANDLERS = frozenset(
-    {"/v1/chat/completions", "/v1/completions", "/v1/models", "/healthz", "/livez", "/readyz", "/metrics", "/docs", "/openapi.json"}
-)
 
 
 def create_app(settings: Settings, service: ModelService, metrics: Metrics, lifecycle: Lifecycle) -> FastAPI:
@@ -42,20 +39,20 @@ def create_app(settings: Settings, service: ModelService, metrics: Metrics, life
     if keys.required:
         metrics.watch_keys(lambda: keys.count, lambda: keys.file_is_good)
     admission = Admission(settings, service, metrics)
-    generation = Generation(settings, service, lifecycle, admission, BodyReader(settings, lifecycle, metrics))
+    endpoint = GeneratingEndpoint(settings, service, lifecycle, admission, BodyReader(settings, lifecycle, metrics))
+    routers = [chat_router(endpoint), completions_router(endpoint), Models(service).router()]
+    if settings.management_port is None:
+        routers += _management(service, metrics, lifecycle)
     app = _fastapi(
         Middleware(RequestIdMiddleware),
-        Middleware(AccessLogMiddleware, metrics, HANDLERS),
+        Middleware(AccessLogMiddleware, metrics, OPEN_PATHS | _paths(routers)),
         Middleware(ErrorMiddleware),
         Middleware(GateMiddleware, service, lifecycle, metrics),
         Middleware(AuthMiddleware, keys),
         Middleware(AdmissionMiddleware, admission),
     )
-    app.include_router(chat_router(generation))
-    app.include_router(completions_router(generation))
-    app.include_router(Models(service).router())
-    if settings.management_port is None:
-        _include_management(app, service, metrics, lifecycle)
+    for router in routers:
+        app.include_router(router)
     mount_docs(app, page="/docs", assets=DOCS_ASSETS)
     install_openapi(app, service, ChatCompletionRequest, ChatCompletionChunk, CompletionRequest)
     return app
@@ -65,13 +62,17 @@ def create_management_app(service: ModelService, metrics: Metrics, lifecycle: Li
     """The probes and metrics alone, without keys."""
     app = _fastapi(Middleware(RequestIdMiddleware), Middleware(ErrorMiddleware))
     app.router.routes.clear()  # /openapi.json, which is for the API's port
-    _include_management(app, service, metrics, lifecycle)
+    for router in _management(service, metrics, lifecycle):
+        app.include_router(router)
     return app
 
 
-def _include_management(app: FastAPI, service: ModelService, metrics: Metrics, lifecycle: Lifecycle) -> None:
-    app.include_router(Probes(service, lifecycle).router())
-    app.include_router(metrics_router(metrics))
+def _management(service: ModelService, metrics: Metrics, lifecycle: Lifecycle) -> list[APIRouter]:
+    return [Probes(service, lifecycle).router(), metrics_router(metrics)]
+
+
+def _paths(routers: list[APIRouter]) -> frozenset[str]:
+    return frozenset(route.path for router in routers for route in router.routes if isinstance(route, APIRoute))
 
 
 def _fastapi(*middleware: Middleware) -> FastAPI:

@@ -86,9 +86,9 @@ class _Server(uvicorn.Server):
     async def run_until_exit(self) -> None:
         await self.serve(sockets=[self._listener])
 
-    def leave(self, now: bool) -> None:
+    def leave(self, hurried: bool) -> None:
         self.should_exit = True
-        if now:
+        if hurried:
             self._last_bytes = HURRIED_LAST_BYTES
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -129,7 +129,7 @@ async def _serve_until(shutdown: Shutdown, service: ModelService, servers: list[
         return await shutdown.wait()
     finally:
         for server in servers:
-            server.leave(shutdown.now)
+            server.leave(shutdown.hurried)
         await asyncio.gather(*serving)
 
 

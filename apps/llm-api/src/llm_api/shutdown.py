@@ -1,4 +1,4 @@
-"""How the server leaves: on SIGTERM or SIGINT in good order, on a second signal now, on a failed model with an error."""
+"""How the server leaves: on SIGTERM or SIGINT in good order, on a second signal at once, on a failed model with an error."""
 
 import asyncio
 import signal
@@ -19,10 +19,10 @@ ERROR_DELIVERY = 1.5  # seconds for requests in flight to send their last error;
 
 
 class Shutdown:
-    """`now`: nothing more is waited for, after a second signal, a failure or the whole DRAIN_TIMEOUT."""
+    """`hurried`: connections get no time for last bytes, after a second signal, a failure or the whole DRAIN_TIMEOUT."""
 
     def __init__(self, settings: Settings, service: ModelService, lifecycle: Lifecycle) -> None:
-        self.now = False
+        self.hurried = False
         self._settings = settings
         self._service = service
         self._lifecycle = lifecycle
@@ -37,14 +37,14 @@ class Shutdown:
         loop = asyncio.get_running_loop()
         signals = SIGNALS if threading.current_thread() is threading.main_thread() else ()
         for number in signals:
-            loop.add_signal_handler(number, self.request, number)
+            loop.add_signal_handler(number, self.take_signal, number)
         try:
             yield
         finally:
             for number in signals:
                 loop.remove_signal_handler(number)
 
-    def request(self, number: signal.Signals) -> None:
+    def take_signal(self, number: signal.Signals) -> None:
         (self._repeated if self._requested.is_set() else self._requested).set()
         self._signal = number
 
@@ -83,12 +83,12 @@ class Shutdown:
         self._lifecycle.begin_drain()
         if not await self._idle_within(ERROR_DELIVERY):
             await self._cut_all(EngineFailed("The engine failed while the request ran; try again."))
-        self.now = True
+        self.hurried = True
         return 1
 
     async def _cut_all(self, reason: ApiError) -> None:
         """Clients get the error object, in a stream an error event, instead of a closed connection."""
-        self.now = True
+        self.hurried = True
         self._lifecycle.begin_drain()
         self._lifecycle.cut_all(reason)
         await self._idle_within(ERROR_DELIVERY)
@@ -102,6 +102,6 @@ class Shutdown:
         return True
 
     def _lame_duck_seconds(self) -> float:
-        """None for a person who pressed Ctrl-C, nor while not ready: then nobody sends requests here."""
+        """0 for a person who pressed Ctrl-C, nor while not ready: then nobody sends requests here."""
         interactive = self._signal is signal.SIGINT and sys.stderr.isatty()
         return 0 if interactive or self._service.health().phase != "ready" else self._settings.lame_duck_seconds

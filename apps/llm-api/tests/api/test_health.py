@@ -62,6 +62,7 @@ def test_metrics_count_what_happened() -> None:
         http.get("/v1/models/org/tiny-model")
         http.get("/nowhere/1")
         http.request("PROPFIND", "/nowhere/2")
+        http.get("/v1/completions")
         response = http.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=")
     for line in (
@@ -69,6 +70,7 @@ def test_metrics_count_what_happened() -> None:
         'http_requests_total{handler="/v1/models/{model:path}",method="GET",status="200"} 1.0',
         'http_requests_total{handler="other",method="GET",status="404"} 1.0',
         'http_requests_total{handler="other",method="other",status="404"} 1.0',
+        'http_requests_total{handler="/v1/completions",method="GET",status="405"} 1.0',
         'http_request_duration_seconds_count{handler="/v1/chat/completions",method="POST"} 1.0',
         'llm_key_tokens_total{key="anonymous",kind="completion"} 4.0',
         "llm_num_requests_running 0.0",

@@ -137,7 +137,7 @@ async def test_the_drain_timeout_tells_the_clients_it_cuts() -> None:
 
     running = asyncio.create_task(request())
     await asyncio.sleep(0)
-    shutdown.request(signal.SIGTERM)
+    shutdown.take_signal(signal.SIGTERM)
     assert await shutdown.wait() == 0
     with pytest.raises(Unavailable, match="shutting down"):
         await running
@@ -173,7 +173,7 @@ async def test_only_a_ready_server_has_a_lame_duck(phase: Phase, lame_duck: bool
     service, lifecycle = ScriptedService(phase), Lifecycle()
     await service.start()
     shutdown = Shutdown(Settings(lame_duck_seconds=0.5), service, lifecycle)
-    shutdown.request(signal.SIGTERM)
+    shutdown.take_signal(signal.SIGTERM)
     started = time.monotonic()
     assert await shutdown.wait() == 0
     assert (time.monotonic() - started >= 0.5) is lame_duck

@@ -20,7 +20,7 @@ from llm_api.telemetry.context import current_request
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class GeneratingEndpoint:
     settings: Settings
     service: ModelService
     lifecycle: Lifecycle

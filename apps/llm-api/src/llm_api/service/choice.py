@@ -36,7 +36,7 @@ class ChoiceDelta:
         return ChoiceDelta(self.index, self.text + later.text, self.tokens + later.tokens, later.finish_reason)
 
 
-class Choice:
+class GrowingChoice:
     """Text that may begin a stop string is held back, and a token's logprobs with it."""
 
     def __init__(self, index: int, detokenizer: Detokenizer, stops: StopStrings, scored: bool, echo: Echo | None) -> None:

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from llm_api.engine.client import EngineDied
 from llm_api.engine.messages import SequenceOutput
 from llm_api.protocol.errors import EngineFailed
-from llm_api.service.choice import Choice, ChoiceDelta
+from llm_api.service.choice import ChoiceDelta, GrowingChoice
 from llm_api.service.engine import Engine
 from llm_api.service.merge import merged
 from llm_api.service.plan import Plan, Prompt
@@ -47,12 +47,12 @@ class Generation:
         except EngineDied as error:
             raise EngineFailed("The engine stopped while it worked on this request. Send it again.") from error
 
-    def _choice(self, index: int, prompt: Prompt) -> Choice:
+    def _choice(self, index: int, prompt: Prompt) -> GrowingChoice:
         continued = prompt.token_ids[-CONTINUED_TOKENS:] if self.plan.joins_prompt else ()
         scored = self.plan.sampling.logprobs is not None
-        return Choice(index, self._tokenizer.detokenizer(continued), StopStrings(self.plan.stops), scored, prompt.echo)
+        return GrowingChoice(index, self._tokenizer.detokenizer(continued), StopStrings(self.plan.stops), scored, prompt.echo)
 
-    def _advance(self, choices: list[Choice], step: list[SequenceOutput]) -> list[ChoiceDelta]:
+    def _advance(self, choices: list[GrowingChoice], step: list[SequenceOutput]) -> list[ChoiceDelta]:
         deltas: dict[int, ChoiceDelta] = {}
         for output in step:
             choice = choices[output.index]
@@ -61,7 +61,7 @@ class Generation:
                 deltas[output.index] = earlier.joined(delta) if earlier else delta
         return list(deltas.values())
 
-    def _advance_choice(self, choice: Choice, output: SequenceOutput) -> ChoiceDelta:
+    def _advance_choice(self, choice: GrowingChoice, output: SequenceOutput) -> ChoiceDelta:
         if output.finish_reason == "error":
             raise EngineFailed(output.error or "The engine failed on this request.")
         delta = choice.advance(output)

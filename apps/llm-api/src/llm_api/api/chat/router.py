@@ -2,14 +2,14 @@
 
 from fastapi import APIRouter, Request, Response
 
-from llm_api.api.generation import Generation
+from llm_api.api.generation import GeneratingEndpoint
 from llm_api.api.openapi import error_responses, event_stream, json_body
 from llm_api.protocol.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest
 
 STATUSES = (400, 401, 404, 408, 413, 415, 429, 500, 503, 504)
 
 
-def chat_router(generation: Generation) -> APIRouter:
+def chat_router(endpoint: GeneratingEndpoint) -> APIRouter:
     router = APIRouter(tags=["Chat"])
 
     @router.post(
@@ -20,6 +20,6 @@ def chat_router(generation: Generation) -> APIRouter:
         summary="Answer a conversation",
     )
     async def create_chat_completion(http: Request) -> Response:
-        return await generation.answer(http, await generation.body.read(http, ChatCompletionRequest))
+        return await endpoint.answer(http, await endpoint.body.read(http, ChatCompletionRequest))
 
     return router

@@ -2,14 +2,14 @@
 
 from fastapi import APIRouter, Request, Response
 
-from llm_api.api.generation import Generation
+from llm_api.api.generation import GeneratingEndpoint
 from llm_api.api.openapi import error_responses, event_stream, json_body
 from llm_api.protocol.completions import Completion, CompletionRequest
 
 STATUSES = (400, 401, 404, 408, 413, 415, 429, 500, 503, 504)
 
 
-def completions_router(generation: Generation) -> APIRouter:
+def completions_router(endpoint: GeneratingEndpoint) -> APIRouter:
     router = APIRouter(tags=["Completions"])
 
     @router.post(
@@ -20,6 +20,6 @@ def completions_router(generation: Generation) -> APIRouter:
         summary="Continue a text",
     )
     async def create_completion(http: Request) -> Response:
-        return await generation.answer(http, await generation.body.read(http, CompletionRequest))
+        return await endpoint.answer(http, await endpoint.body.read(http, CompletionRequest))
 
     return router
