@@ -77,6 +77,15 @@ def test_two_pods_fetch_once_and_the_service_waits_for_them(cache: Cache) -> Non
     assert model["id"] == REPO
 
 
+def test_a_damaged_file_is_noticed_and_fetched_again_once(cache: Cache) -> None:
+    sound, before = cache.on_the_node(f"sha256sum {WEIGHTS}"), cache.downloads()
+    cache.on_the_node(f"printf damaged | dd of={WEIGHTS} bs=1 seek=100000 conv=notrunc status=none")
+    assert cache.on_the_node(f"sha256sum {WEIGHTS}") != sound
+    cache.pull()
+    assert cache.on_the_node(f"sha256sum {WEIGHTS}") == sound
+    assert cache.downloads() == before + 1
+
+
 def test_a_second_start_downloads_nothing_and_pods_need_no_hub(cache: Cache) -> None:
     before = cache.asked()
     cache.pull()

@@ -55,7 +55,8 @@ class Settings(BaseSettings):
         None, description="Model folder (config.json, safetensors, tokenizer.json) or .gguf file. Wins over MODEL_URI."
     )
     model_uri: str = Field(
-        DEFAULT_MODEL_URI, description="Where to get the model: `hf://org/name@revision`, `file:///path`, or `package://name@version/file`."
+        DEFAULT_MODEL_URI,
+        description="Where to get the model: `hf://org/name@revision`, `s3://bucket/folder`, `file:///path`, or `package://name@version/file`.",
     )
     model_cache: Path = Field(default_factory=_default_cache, description="Folder for downloaded and converted models.")
     allow_remote_code: Annotated[tuple[str, ...], NoDecode] = Field(

@@ -7,7 +7,7 @@ import pytest
 from llm_api.settings import DEFAULT_MODEL_URI
 from llm_api.weights.errors import BadModelUri
 from llm_api.weights.pins import pin_of
-from llm_api.weights.uri import HubModel, LocalModel, PackageModel, parse_uri
+from llm_api.weights.uri import HubModel, LocalModel, PackageModel, S3Model, parse_uri
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
@@ -21,6 +21,10 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
         ("hf://org/name@main/model-Q4_K_M.gguf", HubModel("org/name", "main", "model-Q4_K_M.gguf")),
         ("hf://org/name@v1/sub/model.GGUF", HubModel("org/name", "v1", "sub/model.GGUF")),
         ("hf://org/name/model.gguf", HubModel("org/name", "main", "model.gguf")),
+        ("s3://bucket/models/Qwen3-0.6B/", S3Model("bucket", "models/Qwen3-0.6B", None)),
+        ("s3://my.bucket-1", S3Model("my.bucket-1", "", None)),
+        ("s3://bucket/a/m.gguf", S3Model("bucket", "a", "m.gguf")),
+        ("s3://bucket/m.gguf", S3Model("bucket", "", "m.gguf")),
         ("file:///models/with%20space", LocalModel(Path("/models/with space"))),
         ("file://localhost/m.gguf", LocalModel(Path("/m.gguf"))),
         ("package://some-model@1.0.2/some_model/m.gguf", PackageModel("some-model", "1.0.2", "some_model/m.gguf")),
@@ -33,7 +37,10 @@ def test_each_scheme_is_understood(uri: str, model: object) -> None:
 @pytest.mark.parametrize(
     ("uri", "reason"),
     [
-        ("s3://bucket/model", "comes later"),
+        ("s3://", "is not s3://bucket/folder"),
+        ("s3://bucket/../other", "is not s3://bucket/folder"),
+        ("s3://bucket//model", "is not s3://bucket/folder"),
+        ("s3://id:secret@bucket/model", "is not s3://bucket/folder"),
         ("/models/name", "set MODEL_PATH"),
         ("ftp://host/model", "unknown scheme 'ftp'"),
         ("hf://name", "is not hf://org/name@revision"),

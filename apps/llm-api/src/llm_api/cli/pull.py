@@ -16,6 +16,8 @@ Examples:
 
 `llm-api pull hf://Qwen/Qwen3-0.6B@main`: gets a model of the hub; with a branch, its newest commit
 
+`llm-api pull s3://bucket/models/Qwen3-0.6B`: gets a folder of a bucket, by AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL and so on
+
 `MODEL_CACHE=/models llm-api pull --verify`: fills a volume and proves it: in an init container, or an image build
 
 An interrupted download goes on where it stopped. A gated repository needs HF_TOKEN.

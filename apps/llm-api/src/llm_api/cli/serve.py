@@ -27,7 +27,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. Not loopback: needs API keys. (Env HOST; 127.0.0.1)")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. (Env PORT; 8000)")] = None,
     model_path: Annotated[Path | None, typer.Option(help="Model folder or .gguf file. Wins over the URI. (Env MODEL_PATH)")] = None,
-    model_uri: Annotated[str | None, typer.Option(help="Where to get the model: hf://, file:// or package://. (Env MODEL_URI)")] = None,
+    model_uri: Annotated[str | None, typer.Option(help="Where to get it: hf://, s3://, file:// or package://. (Env MODEL_URI)")] = None,
     model_name: Annotated[str | None, typer.Option(help="Model id that clients send. (Env MODEL_NAME; the model's own)")] = None,
 ) -> None:
     """Serve the OpenAI API. Gets the model first, if it is not there yet."""

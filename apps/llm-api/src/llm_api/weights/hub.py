@@ -3,47 +3,26 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 
 from llm_api.weights.disk import require_space
-from llm_api.weights.errors import ModelNotFound, NotAuthorised, SourceUnreachable, UnsupportedModel, WeightsError
-from llm_api.weights.folder import SLOW_TOKENIZERS, no_safe_weights
+from llm_api.weights.errors import ModelNotFound, NotAuthorised, SourceUnreachable, WeightsError
 from llm_api.weights.progress import Progress, Report
+from llm_api.weights.snapshot import RemoteFile, Snapshot, wanted
 from llm_api.weights.uri import HubModel
 
-_BESIDE_WEIGHTS = ("*.json", "*.jinja", "merges.txt", "vocab.txt", *SLOW_TOKENIZERS)
 
-
-@dataclass(frozen=True, slots=True)
-class HubFile:
-    name: str
-    size: int
-    sha256: str | None  # None: small files kept in git
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """One commit, and which of its files are wanted."""
-
-    commit: str
-    files: tuple[HubFile, ...]
-
-    @property
-    def gguf(self) -> str | None:
-        return next((file.name for file in self.files if file.name.lower().endswith(".gguf")), None)
-
-
-def look_up(model: HubModel, with_code: bool) -> Snapshot:
+def look_up_hub(model: HubModel, with_code: bool) -> Snapshot:
     from huggingface_hub import HfApi  # takes a while to import
     from huggingface_hub.hf_api import RepoFile
 
     with hub_errors(model):
         commit = HfApi().repo_info(model.repo, revision=model.revision).sha or model.revision
         tree = HfApi().list_repo_tree(model.repo, revision=commit, recursive=model.file is not None)
-        files = [HubFile(entry.path, entry.size, entry.lfs.sha256 if entry.lfs else None) for entry in tree if isinstance(entry, RepoFile)]
-    return Snapshot(commit, tuple(_wanted(model, files, with_code)))
+        files = [
+            RemoteFile(entry.path, entry.size, entry.lfs.sha256 if entry.lfs else None) for entry in tree if isinstance(entry, RepoFile)
+        ]
+    return Snapshot(commit, tuple(_named(model, files) if model.file else wanted(str(model), files, with_code)))
 
 
 def fetch_hub(model: HubModel, snapshot: Snapshot, folder: Path, progress: Progress) -> None:
@@ -51,40 +30,21 @@ def fetch_hub(model: HubModel, snapshot: Snapshot, folder: Path, progress: Progr
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    total, there = sum(file.size for file in snapshot.files), _size(folder)
+    total, there = snapshot.size, _size(folder)
     folder.mkdir(parents=True, exist_ok=True)
     require_space(folder, max(0, total - there), f"to download {model}")
     disable_progress_bars()
     names = [file.name for file in snapshot.files]
     with hub_errors(model), progress.transfer(f"downloading {model}", total) as report, _watched(folder, total, report):
-        snapshot_download(model.repo, revision=snapshot.commit, local_dir=folder, allow_patterns=names)
+        snapshot_download(model.repo, revision=snapshot.revision, local_dir=folder, allow_patterns=names)
 
 
-def _wanted(model: HubModel, files: list[HubFile], with_code: bool) -> list[HubFile]:
-    if model.file is not None:
-        return _named(model, files)
-    files = [file for file in files if "/" not in file.name]  # folders hold other formats of the same model
-    names = {file.name for file in files}
-    weights = {name for name in names if name.endswith(".safetensors")}
-    if not weights:
-        raise _only_ggufs(model, names) or no_safe_weights(str(model), names)
-    # Some repositories ship the same weights twice: model-*.safetensors for transformers, consolidated.* for others.
-    weights = {name for name in weights if name.startswith("model")} or weights
-    patterns = _BESIDE_WEIGHTS + (("*.py",) if with_code else ())
-    return [file for file in files if file.name in weights or any(fnmatch(file.name, pattern) for pattern in patterns)]
-
-
-def _named(model: HubModel, files: list[HubFile]) -> list[HubFile]:
+def _named(model: HubModel, files: list[RemoteFile]) -> list[RemoteFile]:
     found = [file for file in files if file.name == model.file]
     if not found:
         others = ", ".join(file.name for file in files if file.name.endswith(".gguf")) or "no GGUF"
         raise ModelNotFound(f"{model.repo} has no {model.file} at {model.revision}; it has {others}.")
     return found
-
-
-def _only_ggufs(model: HubModel, names: set[str]) -> WeightsError | None:
-    ggufs = sorted(name for name in names if name.endswith(".gguf"))
-    return UnsupportedModel(f"{model} has GGUFs alone. Name one: {model}/{ggufs[0]} (of {', '.join(ggufs[:6])}).") if ggufs else None
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """From MODEL_PATH or MODEL_URI to a folder that can be served: fetched, checked and converted when it must be, once."""
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 
 from llm_api.weights.cache import Built, ModelCache
@@ -9,12 +10,17 @@ from llm_api.weights.checksum import check_sha256
 from llm_api.weights.converter import Converter
 from llm_api.weights.errors import ModelNotFound, RemoteCodeRefused, UnreadableModel, WeightsError
 from llm_api.weights.folder import FolderFacts, inspect
-from llm_api.weights.hub import Snapshot, fetch_hub, look_up
+from llm_api.weights.hub import fetch_hub, look_up_hub
 from llm_api.weights.manifest import Manifest
 from llm_api.weights.package import fetch_package
 from llm_api.weights.progress import Progress
+from llm_api.weights.s3 import fetch_s3, look_up_s3
+from llm_api.weights.snapshot import Snapshot
 from llm_api.weights.source import ModelSource, gguf_name
-from llm_api.weights.uri import HubModel, LocalModel, PackageModel, parse_uri
+from llm_api.weights.uri import HubModel, LocalModel, PackageModel, S3Model, parse_uri
+
+LookUp = Callable[[bool], Snapshot]  # with the model's own code?
+Fetch = Callable[[Snapshot, Path, Progress], None]
 
 
 def resolve(
@@ -26,7 +32,7 @@ def resolve(
     allow_remote_code: Collection[str] = (),
     refresh: bool = False,
 ) -> ModelSource:
-    """`model_path` wins. With `refresh` a branch of the hub is asked for its newest commit; else what is cached serves.
+    """`model_path` wins. With `refresh` a branch of the hub, or a bucket, is asked for its newest state; else what is cached serves.
 
     Raises WeightsError: one line, and the exit code for it.
     """
@@ -36,7 +42,10 @@ def resolve(
         case LocalModel():
             return resolver.local(model.path.expanduser().absolute())
         case HubModel():
-            return resolver.hub(model)
+            return resolver.remote(model.repo, model, partial(look_up_hub, model), partial(fetch_hub, model))
+        case S3Model():
+            name = gguf_name(model.file) if model.file else model.name
+            return resolver.remote(name, model, partial(look_up_s3, model), partial(fetch_s3, model))
         case PackageModel():
             return resolver.package(model)
 
@@ -67,18 +76,22 @@ class Resolver:
 
         return ModelSource(self._cache.obtain(self._cache.entry(name, str(model)), str(model), build), name)
 
-    def hub(self, model: HubModel) -> ModelSource:
-        with_code = model.repo in self._allow_remote_code
+    def remote(self, name: str, model: HubModel | S3Model, look_up: LookUp, fetch: Fetch) -> ModelSource:
+        with_code = name in self._allow_remote_code
 
         def build(staging: Path) -> Built:
-            return self._from_hub(model, look_up(model, with_code), staging)
+            snapshot = look_up(with_code)
+            folder = staging / f"files-{snapshot.revision}"
+            fetch(snapshot, folder, self._progress)
+            return self._fetched(name, snapshot, folder)
 
         def stale(known: Manifest) -> bool:
-            return self._refresh and model.revision != known.revision != look_up(model, with_code).commit
+            pinned = isinstance(model, HubModel) and model.revision == known.revision
+            return self._refresh and not pinned and known.revision != look_up(with_code).revision
 
         identity = f"{model} with code" if with_code else str(model)
-        folder = self._cache.obtain(self._cache.entry(model.repo, identity), str(model), build, stale=stale)
-        return ModelSource(folder, model.repo, with_code and inspect(folder).has_remote_code)
+        folder = self._cache.obtain(self._cache.entry(name, identity), str(model), build, stale=stale)
+        return ModelSource(folder, name, with_code and inspect(folder).has_remote_code)
 
     def _local_gguf(self, path: Path) -> ModelSource:
         if not path.is_file():
@@ -87,21 +100,18 @@ class Resolver:
         folder = self._cache.obtain(entry, str(path), lambda staging: self._converted(path, staging))
         return ModelSource(folder, gguf_name(path.name))
 
-    def _from_hub(self, model: HubModel, snapshot: Snapshot, staging: Path) -> Built:
-        folder = staging / f"files-{snapshot.commit}"
-        fetch_hub(model, snapshot, folder, self._progress)
-        known = {file.name: file.sha256 for file in snapshot.files if file.sha256}
+    def _fetched(self, name: str, snapshot: Snapshot, folder: Path) -> Built:
         if snapshot.gguf:
-            if snapshot.gguf in known:
-                check_sha256(folder / snapshot.gguf, known[snapshot.gguf], snapshot.gguf)
-            return self._converted(folder / snapshot.gguf, staging, snapshot.commit)
+            if snapshot.gguf in snapshot.sha256:
+                check_sha256(folder / snapshot.gguf, snapshot.sha256[snapshot.gguf], snapshot.gguf)
+            return self._converted(folder / snapshot.gguf, folder.parent, snapshot.revision)
         shutil.rmtree(folder / ".cache", ignore_errors=True)
         facts = inspect(folder)
-        if not self._may_run_code(model.repo, folder, facts):
+        if not self._may_run_code(name, folder, facts):
             self._converter.check(folder)
         if not facts.has_tokenizer:
             self._converter.tokenizer(folder)
-        return Built(folder, snapshot.commit, known)
+        return Built(folder, snapshot.revision, snapshot.sha256)
 
     def _converted(self, file: Path, staging: Path, revision: str | None = None) -> Built:
         folder = staging / "model"

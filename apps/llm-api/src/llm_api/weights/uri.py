@@ -10,7 +10,8 @@ from llm_api.weights.errors import BadModelUri
 _HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^@]+?))?(?:/(?P<file>[^@]+\.gguf))?", re.IGNORECASE)
 _HUB_PINNED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[^/@]+)/(?P<file>[^@]+\.gguf)", re.IGNORECASE)
 _PACKAGE = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)@(?P<version>[\w.!+-]+)/(?P<path>[^@]+)")
-_EXPECTED = "Expected hf://org/name@revision, hf://org/name@revision/file.gguf, file:///path or package://name@version/path-in-wheel."
+_BUCKET = re.compile(r"[A-Za-z0-9][\w.-]{1,254}")
+_EXPECTED = "Expected hf://org/name@revision, hf://org/name@revision/file.gguf, s3://bucket/folder, file:///path or package://name@version/path-in-wheel."
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,26 @@ class PackageModel:
         return f"package://{self.name}@{self.version}/{self.path}"
 
 
-def parse_uri(uri: str) -> LocalModel | HubModel | PackageModel:
+@dataclass(frozen=True, slots=True)
+class S3Model:
+    """A folder of a bucket; with `file`, one GGUF in it. `folder` is empty for the bucket itself."""
+
+    bucket: str
+    folder: str
+    file: str | None
+
+    @property
+    def name(self) -> str:
+        return (self.folder or self.bucket).rpartition("/")[2]
+
+    def key(self, file: str) -> str:
+        return f"{self.folder}/{file}" if self.folder else file
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}" + "".join(f"/{part}" for part in (self.folder, self.file) if part)
+
+
+def parse_uri(uri: str) -> LocalModel | HubModel | S3Model | PackageModel:
     scheme, separator, rest = uri.partition("://")
     match scheme.lower() if separator else "":
         case "hf":
@@ -54,7 +74,7 @@ def parse_uri(uri: str) -> LocalModel | HubModel | PackageModel:
         case "file":
             return _file(uri)
         case "s3":
-            raise BadModelUri(f"model URI {uri!r}: s3:// comes later. Until then copy or mount the model and set MODEL_PATH.")
+            return _s3(uri, rest)
         case "":
             raise BadModelUri(f"model URI {uri!r} has no scheme. {_EXPECTED} For a folder or a .gguf file set MODEL_PATH.")
     raise BadModelUri(f"model URI {uri!r}: unknown scheme {scheme!r}. {_EXPECTED}")
@@ -72,6 +92,16 @@ def _package(uri: str, rest: str) -> PackageModel:
     if not found or _climbs(rest) or not rest.lower().endswith(".gguf"):
         raise BadModelUri(f"model URI {uri!r} is not package://name@version/path-in-wheel.gguf.")
     return PackageModel(found["name"], found["version"], found["path"])
+
+
+def _s3(uri: str, rest: str) -> S3Model:
+    bucket, _, path = rest.rstrip("/").partition("/")
+    if not _BUCKET.fullmatch(bucket) or (path and _climbs(path)):
+        raise BadModelUri(f"model URI {uri!r} is not s3://bucket/folder or s3://bucket/folder/file.gguf.")
+    if path.lower().endswith(".gguf"):
+        folder, _, file = path.rpartition("/")
+        return S3Model(bucket, folder, file)
+    return S3Model(bucket, path, None)
 
 
 def _file(uri: str) -> LocalModel:

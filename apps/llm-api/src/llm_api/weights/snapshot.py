@@ -1,0 +1,54 @@
+"""What a place that is not this disk offers of a model: one state of its files, and which of them are wanted."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+from llm_api.weights.errors import UnsupportedModel, WeightsError
+from llm_api.weights.folder import SLOW_TOKENIZERS, no_safe_weights
+
+_BESIDE_WEIGHTS = ("*.json", "*.jinja", "merges.txt", "vocab.txt", *SLOW_TOKENIZERS)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    name: str
+    size: int
+    sha256: str | None  # None: the place states none
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """`revision` is another one as soon as any file is."""
+
+    revision: str
+    files: tuple[RemoteFile, ...]
+
+    @property
+    def gguf(self) -> str | None:
+        return next((file.name for file in self.files if file.name.lower().endswith(".gguf")), None)
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+    @property
+    def sha256(self) -> dict[str, str]:
+        return {file.name: file.sha256 for file in self.files if file.sha256}
+
+
+def wanted(source: str, files: list[RemoteFile], with_code: bool) -> list[RemoteFile]:
+    """The files that serving takes. Raises WeightsError when there are no safetensors, before anything is downloaded."""
+    files = [file for file in files if "/" not in file.name]  # folders hold other formats of the same model
+    names = {file.name for file in files}
+    weights = {name for name in names if name.endswith(".safetensors")}
+    if not weights:
+        raise _only_ggufs(source, names) or no_safe_weights(source, names)
+    # Some repositories ship the same weights twice: model-*.safetensors for transformers, consolidated.* for others.
+    weights = {name for name in weights if name.startswith("model")} or weights
+    patterns = _BESIDE_WEIGHTS + (("*.py",) if with_code else ())
+    return [file for file in files if file.name in weights or any(fnmatch(file.name, pattern) for pattern in patterns)]
+
+
+def _only_ggufs(source: str, names: set[str]) -> WeightsError | None:
+    ggufs = sorted(name for name in names if name.endswith(".gguf"))
+    return UnsupportedModel(f"{source} has GGUFs alone. Name one: {source}/{ggufs[0]} (of {', '.join(ggufs[:6])}).") if ggufs else None
