@@ -1,6 +1,6 @@
 """What the invariants compare an overlay with, read from the rest of the repository."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,15 @@ def accepted_settings() -> dict[str, Any]:
 
 
 def accepted_commands() -> dict[str, frozenset[str]]:
-    return {
-        name: frozenset(option for parameter in command.params for option in parameter.opts if option.startswith("--")) | {"--help"}
-        for name, command in get_group(application()).commands.items()
-    }
+    """The flags of each command, and the variables that stand for one of them."""
+    return {name: frozenset(_accepted(command.params)) | {"--help"} for name, command in get_group(application()).commands.items()}
+
+
+def _accepted(parameters: Iterable[Any]) -> Iterator[str]:
+    for parameter in parameters:
+        yield from (option for option in parameter.opts if option.startswith("--"))
+        if isinstance(parameter.envvar, str):
+            yield parameter.envvar
 
 
 def emitted_metrics() -> Iterator[str]:

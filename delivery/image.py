@@ -22,7 +22,7 @@ from delivery.policy.overlay import SERVICE, Facts, Overlay
 from delivery.policy.schemas import Schemas
 
 SETTING = re.compile(r"^([A-Z][A-Z0-9_]+) ", re.MULTILINE)
-FLAG = re.compile(r"^\W*(--[a-z][a-z-]*)", re.MULTILINE)
+FLAG = re.compile(r"(?:^\W*(?=--)|\[env var: )(--[a-z][a-z-]*|[A-Z][A-Z0-9_]+)", re.MULTILINE)  # of a command, and variables for them
 
 Run = Callable[[Sequence[str]], str]
 """Runs llm-api in the image with these arguments, and gives what it prints. Raises CalledProcessError when it fails."""

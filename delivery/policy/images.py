@@ -32,9 +32,10 @@ def settings(overlay: Overlay) -> Iterator[Problem]:
     for workload, container, path in overlay.containers():
         if container["image"] not in ours:
             continue
+        known = accepted.union(*(overlay.facts.commands.get(command, ()) for command, _ in calls(container)))
         for name in environment(container):
-            if name not in accepted:
-                near = get_close_matches(name, accepted, n=1)
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
                 fix = f"did you mean {near[0]}?" if near else "`llm-api settings` lists what there is"
                 yield overlay.problem(workload, f"{path}.env {name}", name, "the service has no such setting: it would be ignored", fix)
         if container["name"] == SERVICE and container.get("args") != ["serve"]:

@@ -68,13 +68,17 @@ def progress(overlay: Overlay) -> Iterator[Problem]:
 def _deadline(overlay: Overlay, deployment: Object, budget: float) -> Iterator[Problem]:
     grace_seconds = at(deployment, "spec", "template", "spec", "terminationGracePeriodSeconds") or 30
     pull = float(at(deployment, "metadata", "annotations", "llm-api/image-pull-seconds") or 300)
-    download = sum(float(job["spec"].get("activeDeadlineSeconds", 0)) for job in overlay.of("Job"))
+    download = sum(float(job["spec"].get("activeDeadlineSeconds", 0)) for job in overlay.of("Job") if not _comes_after(job))
     total, deadline = grace_seconds + pull + download + budget, deployment["spec"].get("progressDeadlineSeconds", 600)
     if deadline <= total:
         because = f"grace {grace_seconds} + image pull {pull:g} + model download {download:g} + startup budget {budget:g} = {total:g} s"
         fix = f"more than {total:g}: a slow but healthy rollout must not be called failed"
         yield overlay.problem(deployment, "spec.progressDeadlineSeconds", deadline, because, fix)
     yield from _sync_timeout(overlay, deployment, deadline)
+
+
+def _comes_after(job: Object) -> bool:
+    return bool(at(job, "metadata", "annotations", "argocd.argoproj.io/hook") == "PostSync")
 
 
 def _sync_timeout(overlay: Overlay, deployment: Object, deadline: float) -> Iterator[Problem]:

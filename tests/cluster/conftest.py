@@ -37,7 +37,7 @@ def dev(image: str, kustomize: Path) -> list[Manifest]:
     """overlays/dev as it is committed; only the image's registry and digest are replaced."""
     manifests = render(ROOT, "overlays/dev", kustomize).objects
     for manifest in manifests:
-        if manifest["kind"] == "Deployment":
+        if manifest["kind"] in {"Deployment", "Job"}:
             manifest["spec"]["template"]["spec"]["containers"][0]["image"] = image
     return manifests
 

@@ -41,6 +41,7 @@ def overlay(kustomize: Path, image: str) -> tuple[list[Manifest], Manifest]:
             amounts.pop("ephemeral-storage", None)  # a node that does not account for its disk would never fit
     [namespace] = [manifest for manifest in manifests if manifest["kind"] == "Namespace"]
     namespace["metadata"]["name"] = NAMESPACE
+    manifests = [manifest for manifest in manifests if manifest["metadata"]["name"] != "llm-api-smoke"]
     [job] = [manifest for manifest in manifests if manifest["kind"] == "Job"]
     job["spec"] |= {"parallelism": 2, "completions": 2}
     [pull] = job["spec"]["template"]["spec"]["containers"]

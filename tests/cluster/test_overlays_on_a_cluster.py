@@ -36,6 +36,12 @@ def test_the_client_gets_an_answer_and_a_stream_through_the_service(client: Open
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == text
 
 
+def test_the_smoke_job_asks_through_the_service_and_ends_well(kube: Kube) -> None:
+    kube.run("wait", "job/llm-api-smoke", "--for=condition=Complete", "--timeout=120s")
+    said = kube.run("logs", "job/llm-api-smoke").stdout.splitlines()
+    assert [line.split(" ok")[0] for line in said] == ["models", "chat", "stream"]
+
+
 def test_the_management_port_is_not_behind_the_service(url: str, kube: Kube) -> None:
     for path in ("/metrics", "/readyz", "/livez"):
         assert httpx2.get(url + path).status_code == 404, path

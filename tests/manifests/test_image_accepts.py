@@ -34,7 +34,7 @@ def one_without_pull(arguments: Sequence[str]) -> str:
 def test_an_image_of_this_tree_has_what_this_tree_has(prod: Overlay) -> None:
     facts = of_image(prod, this_tree)
     assert facts.settings == prod.facts.settings
-    assert facts.commands == {name: prod.facts.commands[name] for name in ("serve", "pull")}
+    assert facts.commands == {name: prod.facts.commands[name] for name in ("serve", "pull", "smoke")}
     assert refused(prod, this_tree) == []
 
 

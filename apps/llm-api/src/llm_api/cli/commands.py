@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from llm_api.cli import bench, keys, pull, serve, settings
+from llm_api.cli import bench, keys, pull, serve, settings, smoke
 
 EPILOG = """
 First steps:
@@ -36,6 +36,7 @@ def application() -> typer.Typer:
     commands.command(epilog=serve.EPILOG)(serve.serve)
     commands.command(epilog=pull.EPILOG)(pull.pull)
     commands.add_typer(keys.application(), name="keys")
+    commands.command(epilog=smoke.EPILOG)(smoke.smoke)
     commands.command(context_settings=bench.PASS_ON, add_help_option=False)(bench.bench)
     commands.command(epilog=settings.EPILOG)(settings.settings)
     return commands

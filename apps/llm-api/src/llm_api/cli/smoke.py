@@ -1,0 +1,32 @@
+"""`llm-api smoke`."""
+
+from typing import Annotated
+
+import typer
+
+from llm_api.cli.outcome import CommandError, plain_errors, stops_on_sigterm
+
+EPILOG = """
+Examples:
+
+`llm-api smoke`: asks the service on this machine
+
+`API_KEY=sk-... llm-api smoke https://llm.example.com`: asks through the ingress, with a key
+
+components/smoke runs it in the cluster after every sync. Exit codes: 0 all answered, 1 one check failed.
+"""
+
+
+def smoke(
+    url: Annotated[str, typer.Argument(help="Where the service answers, without /v1.")] = "http://127.0.0.1:8000",
+    key: Annotated[str | None, typer.Option(envvar="API_KEY", show_default=False, help="API key, where the service asks for one.")] = None,
+    patience: Annotated[float, typer.Option(min=0, help="Seconds to try again while nothing answers, or it is busy.")] = 30,
+) -> None:
+    """Ask a running service for its models, a chat completion and a stream. Fails when one is not answered in full."""
+    from llm_api.smoke import Smoke, SmokeFailed
+
+    with plain_errors(), stops_on_sigterm():
+        try:
+            Smoke(url, key, patience, typer.echo).run()
+        except SmokeFailed as failure:
+            raise CommandError(f"smoke: {failure}", 1) from None
