@@ -26,10 +26,10 @@ TORCH_CPU = $(if $(VARIANT),$(INSTALL) --torch-backend cpu --reinstall-package t
 # Commands separated by `;` (bash -e ignores a failure left of &&); prints how long they took: $(call suite,name,commands)
 suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%-8s ok, %.1f min\n", "$(1)", s / 60 }'
 
-.PHONY: help serve test lint format types imports unit manifests pins schemas smoke image e2e bench docs lock clean
+.PHONY: help serve test lint format types imports unit manifests pins schemas smoke image e2e e2e-delivery bench docs lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 serve: $(SERVE_READY) ## Install what is missing, get the model, serve it on PORT (8000)
 	@exec $(BIN)/llm-api serve
@@ -70,6 +70,9 @@ image: ## Build the image by docker, podman or buildah (BASE_IMAGE, WITH_MODEL, 
 
 e2e: $(DEV_READY) ## Try the overlays and IMAGE on the cluster of KUBECONFIG (changes its namespace llm-api)
 	@$(call suite,e2e,$(BIN)/pytest -s --override-ini timeout=600 tests/cluster $(PYTEST_ARGS))
+
+e2e-delivery: $(DEV_READY) ## Bring a commit to the cluster of KUBECONFIG by Argo CD, from IMAGE on; break it, heal it
+	@$(call suite,delivery,$(BIN)/pytest -s --override-ini timeout=600 tests/rollout $(PYTEST_ARGS))
 
 bench: $(SERVE_READY) ## Measure the service, beside PEERS="name=URL ..." (BENCH_ARGS for more)
 	@$(BIN)/llm-api bench $(PEERS:%=--peer %) --json build/bench.json --markdown docs/performance.md $(BENCH_ARGS)

@@ -1,0 +1,67 @@
+"""The image of an environment, as its kustomization.yaml pins it. The tag says which commit it was built from."""
+
+import re
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+
+from ruamel.yaml import YAML
+
+NAME = "llm-api"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_TAG = re.compile(r"sha-([0-9a-f]{40})")
+
+
+class PinError(Exception):
+    """Which file or value is not what it must be."""
+
+
+@dataclass(frozen=True)
+class ImagePin:
+    registry: str
+    tag: str
+    digest: str | None
+
+    @property
+    def commit(self) -> str | None:
+        """What it was built from; None for an image that no bump has written."""
+        found = _TAG.fullmatch(self.tag)
+        return found[1] if found else None
+
+    @classmethod
+    def of_commit(cls, registry: str, commit: str, digest: str) -> "ImagePin":
+        if not _DIGEST.fullmatch(digest) or set(digest.partition(":")[2]) == {"0"}:
+            raise PinError(f"digest {digest!r} is not that of an image: expected sha256: and 64 hexadecimal digits")
+        return cls(registry, f"sha-{commit}", digest)
+
+
+def read_pin(kustomization: str, file: str) -> ImagePin:
+    entry = _entry(_yaml().load(kustomization), file)
+    return ImagePin(str(entry.get("newName", NAME)), str(entry.get("newTag", "")), entry.get("digest"))
+
+
+def write_pin(kustomization: str, file: str, pin: ImagePin) -> str:
+    """The same text, comments and order kept, with the image's registry, tag and digest replaced."""
+    yaml, text = _yaml(), StringIO()
+    document = yaml.load(kustomization)
+    entry = _entry(document, file)
+    for key, value in (("newName", pin.registry), ("newTag", pin.tag), ("digest", pin.digest)):
+        entry[key] = value
+    yaml.dump(document, text)
+    return text.getvalue()
+
+
+def _entry(document: Any, file: str) -> Any:
+    images = document.get("images", []) if isinstance(document, dict) else []
+    found = [entry for entry in images if entry.get("name") == NAME]
+    if len(found) != 1:
+        raise PinError(f"{file} must have one entry {NAME!r} under images:, it has {len(found)}")
+    return found[0]
+
+
+def _yaml() -> YAML:
+    yaml = YAML()  # round trip
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.width = 1000
+    yaml.preserve_quotes = True
+    return yaml

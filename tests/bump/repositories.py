@@ -1,0 +1,55 @@
+"""A bare repository with overlays/dev in it, and clones of it, as pipelines have them."""
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+FILE = "overlays/dev/kustomization.yaml"
+ROOT = Path(__file__).parents[2]
+AUTHOR = {f"GIT_{who}_{what}": f"test{at}" for who in ("AUTHOR", "COMMITTER") for what, at in (("NAME", ""), ("EMAIL", "@localhost"))}
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", folder, *arguments], env=os.environ | AUTHOR, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+class Remote:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.bare = folder / "main.git"
+        subprocess.run(["git", "init", "-q", "--bare", "-b", "main", self.bare], check=True)
+        self.work = self.clone("work")
+        git(self.work, "checkout", "-q", "-b", "main")
+        (self.work / FILE).parent.mkdir(parents=True)
+        (self.work / FILE).write_bytes((ROOT / FILE).read_bytes())
+        self.merge("first")
+
+    def clone(self, name: str) -> Path:
+        folder = self._folder / name
+        subprocess.run(["git", "clone", "-q", self.bare, folder], check=True, capture_output=True)
+        return folder
+
+    def merge(self, subject: str) -> str:
+        """A commit on main, as a merged pull request leaves it."""
+        if self.head:
+            git(self.work, "pull", "-q", "--ff-only", "origin", "main")
+        (self.work / "code.txt").write_text(subject, encoding="utf-8")
+        git(self.work, "add", "-A")
+        git(self.work, "commit", "-q", "-m", subject)
+        git(self.work, "push", "-q", "origin", "main")
+        return git(self.work, "rev-parse", "HEAD")
+
+    @property
+    def head(self) -> str:
+        told = git(self.bare, "for-each-ref", "--format=%(objectname)", "refs/heads/main")
+        return told.strip()
+
+    def kustomization(self) -> str:
+        return git(self.bare, "show", f"main:{FILE}") + "\n"
+
+    def hook(self, name: str, script: str) -> None:
+        path = self.bare / "hooks" / name
+        path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
