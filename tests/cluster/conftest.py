@@ -66,11 +66,11 @@ def fresh(kube: Kube, dev: list[Manifest]) -> Iterator[Kube]:
 @pytest.fixture(scope="session")
 def url(kube: Kube) -> str:
     address = f"http://127.0.0.1:{NODE_PORT}"
-    kube.until(lambda: _answers(address), 60)
+    kube.until(lambda: answers(address), 60)
     return address
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
         return httpx2.get(f"{url}/v1/models", timeout=5).status_code == 200
     except httpx2.HTTPError:

@@ -1,0 +1,52 @@
+"""What Argo CD says of an Application."""
+
+from typing import Any
+
+from cluster.kube import Kube
+
+NAMESPACE = "argocd"
+
+
+class Application:
+    def __init__(self, name: str) -> None:
+        self._kube, self._name = Kube(NAMESPACE), name
+
+    @property
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = self._kube.get("application", self._name).get("status", {})
+        return status
+
+    @property
+    def health(self) -> str:
+        return str(self.status.get("health", {}).get("status"))
+
+    def delivered(self, commit: str) -> bool:
+        """The commit is synced, hooks included, and all of it is healthy."""
+        status = self.status
+        operation = status.get("operationState", {})
+        return bool(
+            status.get("sync", {}).get("status") == "Synced"
+            and status["sync"].get("revisions") == [commit]
+            and operation.get("phase") == "Succeeded"
+            and operation["syncResult"].get("revisions") == [commit]
+            and status["health"]["status"] == "Healthy"
+        )
+
+    def failed(self, commit: str) -> bool:
+        """An attempt at the commit ended in failure; Argo CD may be about to try again."""
+        operation = self.status.get("operationState", {})
+        tried = operation.get("syncResult", {}).get("revisions") == [commit]
+        return tried and (operation.get("phase") in {"Failed", "Error"} or operation.get("retryCount", 0) > 0)
+
+    def refresh(self) -> None:
+        """What a webhook of the git host does; without one Argo CD looks every three minutes."""
+        self._kube.run("annotate", "application", self._name, "argocd.argoproj.io/refresh=normal", "--overwrite")
+
+    def wait(self, commit: str, seconds: float) -> None:
+        self.refresh()
+        try:
+            self._kube.until(lambda: self.delivered(commit), seconds)
+        except Exception as error:
+            status = self.status
+            state = {key: status.get(key) for key in ("sync", "health", "conditions")}
+            raise AssertionError(f"{self._name} did not deliver {commit}: {state} {status.get('operationState')}") from error

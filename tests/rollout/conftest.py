@@ -1,0 +1,48 @@
+"""clusters/dev, applied as its README says; only the repository's address and the image's registry are replaced."""
+
+from collections.abc import Iterator
+
+import pytest
+from cluster.conftest import NODE_PORT, answers, node_port
+from cluster.kube import Kube
+from rollout.argocd import NAMESPACE, Application
+from rollout.repository import Repository
+
+pytest_plugins = ["cluster.conftest"]
+DEV = "overlays/dev/kustomization.yaml"
+
+
+@pytest.fixture(scope="session")
+def repository(image: str, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    repository = Repository(tmp_path_factory.mktemp("git"))
+    name, _, digest = image.partition("@")
+    repository.edit("clusters/dev/argocd/source.yaml", r"repository: .*", f"repository: {repository.url}")
+    repository.edit(DEV, r"newName: .*", f"newName: {name}")
+    repository.edit(DEV, r"^( +)newTag: .*", rf"\1newTag: first\n\1digest: {digest}")
+    repository.push("The repository and registry of this cluster")
+    return repository
+
+
+@pytest.fixture(scope="session")
+def dev(repository: Repository, url: str) -> Iterator[Application]:
+    argocd, service = Kube(NAMESPACE), Kube("llm-api")
+    argocd.run("create", "namespace", NAMESPACE, check=False)
+    argocd.run("apply", "--server-side", "--force-conflicts", "-k", str(repository.folder / "clusters/dev/argocd"))
+    application = Application("llm-api-dev")
+    application.wait(repository.head, 400)
+    service.apply([node_port()])
+    service.until(lambda: answers(url), 60)
+    yield application
+    for name in ("cluster-dev", "llm-api-dev"):
+        argocd.run("delete", "application", name, "--wait=false", check=False)
+    service.run("delete", "namespace", service.namespace, "--wait=false", check=False)
+
+
+@pytest.fixture(scope="session")
+def url() -> str:
+    return f"http://127.0.0.1:{NODE_PORT}"
+
+
+@pytest.fixture
+def kube() -> Kube:
+    return Kube("llm-api")

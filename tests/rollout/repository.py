@@ -1,0 +1,64 @@
+"""The git repository that a cluster syncs from: a bare one on this machine, and a clone of HEAD to commit in."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from cluster.conftest import ROOT
+
+AUTHOR = {f"GIT_{who}_{what}": f"e2e{at}" for who in ("AUTHOR", "COMMITTER") for what, at in (("NAME", ""), ("EMAIL", "@localhost"))}
+
+
+class Repository:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "clone"
+        self.url = f"file://{folder}/llm-api.git"
+        _run("git", "init", "--quiet", "--bare", "--initial-branch", "main", folder / "llm-api.git")
+        _run("git", "clone", "--quiet", "--no-local", ROOT, self.folder)
+        self.git("checkout", "--quiet", "-B", "main")
+        self.git("remote", "set-url", "origin", self.url)
+
+    def git(self, *arguments: str) -> str:
+        return _run("git", "-C", self.folder, *arguments).strip()
+
+    @property
+    def head(self) -> str:
+        return self.git("rev-parse", "HEAD")
+
+    def edit(self, file: str, pattern: str, by: str) -> None:
+        """Replaces the one place that matches."""
+        path = self.folder / file
+        text, count = re.subn(pattern, by, path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert count == 1, f"{pattern!r} is {count} times in {file}"
+        path.write_text(text, encoding="utf-8")
+
+    def push(self, subject: str) -> str:
+        """Commits what was edited, and pushes it to main."""
+        self.git("commit", "--quiet", "--all", "--message", subject)
+        self.git("push", "--quiet", "origin", "main")
+        return self.head
+
+    def revert(self) -> str:
+        self.git("revert", "--no-edit", "HEAD")
+        self.git("push", "--quiet", "origin", "main")
+        return self.head
+
+    def build(self, image: str) -> str:
+        """Builds the image of the commit, and gives it by digest."""
+        told = _run("make", "-C", self.folder, "image", PUSH=image)
+        return told.strip().splitlines()[-1]
+
+    def bump(self, image: str) -> str:
+        """As the pipeline does, from a clone of its own. Gives the commit that main is at then."""
+        name, _, digest = image.partition("@")
+        _run(sys.executable, "-m", "delivery", "bump", "--image", name, "--digest", digest, "--commit", self.head, cwd=self.folder)
+        self.git("pull", "--quiet", "--ff-only", "origin", "main")
+        return self.head
+
+
+def _run(*command: str | Path, cwd: Path | None = None, **environment: str) -> str:
+    done = subprocess.run(command, cwd=cwd, env=os.environ | AUTHOR | environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(map(str, command))}: {done.stderr}{done.stdout}"
+    return done.stdout

@@ -1,0 +1,41 @@
+"""A commit to main is built, bumped by digest, synced, rolled out under load, and smoked; nothing is lost on its way."""
+
+import httpx2
+import pytest
+from cluster.kube import Kube
+from cluster.load import REQUESTS, STREAMS, Load
+from rollout.argocd import Application
+from rollout.repository import Repository
+from rollout.stopwatch import Stopwatch
+
+MARK = "The very change that was committed."
+
+
+@pytest.mark.timeout(900)
+async def test_a_commit_serves_with_no_request_lost(dev: Application, repository: Repository, kube: Kube, image: str, url: str) -> None:
+    assert MARK not in httpx2.get(f"{url}/openapi.json").text
+    repository.edit("apps/llm-api/src/llm_api/app.py", r'^DESCRIPTION = ".*"', f'DESCRIPTION = "{MARK}"')
+    watch, smoked = Stopwatch(), smoke_job(kube)
+    repository.push("Say something else")
+    built = repository.build(image.partition("@")[0])
+    watch.step("image built and pushed")
+    commit = repository.bump(built)
+    watch.step("bumped")
+
+    def deliver() -> None:
+        dev.wait(commit, 400)
+
+    outcome = await Load(url).around(deliver)
+    watch.step("synced, rolled and smoked")
+    assert MARK in httpx2.get(f"{url}/openapi.json").text
+    assert outcome.lost == {}
+    assert outcome.answered >= REQUESTS
+    assert outcome.streams == STREAMS
+    assert smoke_job(kube) != smoked
+    assert kube.get("job", "llm-api-smoke")["status"]["succeeded"] == 1
+    [container] = kube.get("deployment", "llm-api")["spec"]["template"]["spec"]["containers"]
+    assert container["image"].endswith(built.partition("@")[2])
+
+
+def smoke_job(kube: Kube) -> str:
+    return str(kube.get("job", "llm-api-smoke")["metadata"]["uid"])
