@@ -29,6 +29,8 @@ def test_a_bad_image_stalls_degraded_while_the_old_one_serves_and_a_revert_heals
 
 def test_a_failed_smoke_test_fails_the_sync(dev: Application, repository: Repository, kube: Kube) -> None:
     repository.edit("components/smoke/job.yaml", r"args: \[.*\]", 'args: [smoke, "http://llm-api:81", --patience, "1"]')
+    # A hook alone is no reason to sync: Argo CD compares what is synced, and hooks are not.
+    repository.edit("base/deployment.yaml", r"progressDeadlineSeconds: 1300$", "progressDeadlineSeconds: 1301")
     commit = repository.push("A smoke test that asks at the wrong port")
     dev.refresh()
     kube.until(lambda: dev.failed(commit), 240)
