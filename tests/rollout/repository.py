@@ -47,7 +47,7 @@ class Repository:
 
     def build(self, image: str) -> str:
         """Builds the image of the commit, and gives it by digest."""
-        told = _run("make", "--no-print-directory", "image", cwd=self.folder, PUSH=image)
+        told = _run("make", "--no-print-directory", "image", cwd=self.folder, PUSH=image, IMAGE="llm-api:dev")
         return told.strip().splitlines()[-1]
 
     def bump(self, image: str) -> str:
