@@ -7,7 +7,7 @@ import typer
 
 from delivery.bump import Bump
 from delivery.git import Git, GitError
-from delivery.image_pin import ImagePin, PinError
+from delivery.image_pin import PinError
 
 BUMP_EPILOG = """
 Examples:
@@ -38,11 +38,8 @@ def bump(
 ) -> None:
     """Pin an image in overlays/dev, and push that. An older commit never overwrites a newer one; the working tree is left alone."""
     try:
-        git = Git(Path(), remote, branch)
-        git.fetch()
-        whole = git.commit_named(commit)
-        pin = ImagePin.of_commit(image, whole, digest)
-        typer.echo(Bump(git, f"overlays/{environment}/kustomization.yaml", pin, whole).run())
+        file = f"overlays/{environment}/kustomization.yaml"
+        typer.echo(Bump(Git(Path(), remote, branch), file, image, digest, commit).run())
     except (GitError, PinError) as error:
         typer.echo(f"delivery: {error}", err=True)
         raise typer.Exit(1) from None

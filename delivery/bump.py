@@ -15,13 +15,16 @@ ATTEMPTS = 50  # others push too; each attempt takes a second at most, and only 
 
 @dataclass(frozen=True)
 class Bump:
+    """`commit`: any name of it that git knows once the branch is fetched."""
+
     git: Git
     file: str
-    pin: ImagePin
+    image: str
+    digest: str
     commit: str
 
     def run(self) -> str:
-        """Says in one line what came of it. Raises GitError, or PinError for a file that cannot be read."""
+        """Says in one line what came of it. Raises GitError, or PinError for a digest or a file that is not what it must be."""
         retrying = Retrying(
             retry=retry_if_exception_type(Moved),
             stop=stop_after_attempt(ATTEMPTS),
@@ -36,29 +39,30 @@ class Bump:
 
     def _attempt(self) -> str:
         head = self.git.fetch()
+        commit = self.git.commit_named(self.commit)
+        pin = ImagePin.of_commit(self.image, commit, self.digest)
         text = self.git.read(head, self.file)
         current = read_pin(text, self.file)
-        if not self.git.is_ancestor(self.commit, head):
-            raise GitError(f"{self.commit[:12]} is not on the branch: only what was merged is delivered")
-        if current == self.pin:
-            return f"bumped already: {self.file} has {self.pin.tag}"
-        if newer := self._newer(current, head):
+        if not self.git.is_ancestor(commit, head):
+            raise GitError(f"{commit[:12]} is not on the branch: only what was merged is delivered")
+        if current == pin:
+            return f"bumped already: {self.file} has {pin.tag}"
+        if newer := self._newer(current.commit, commit, head):
             return f"superseded by {newer}: {self.file} stays"
-        made = self.git.commit(head, self.file, write_pin(text, self.file, self.pin), self._message())
+        made = self.git.commit(head, self.file, write_pin(text, self.file, pin), self._message(pin, commit))
         self.git.push(made)
-        return f"bumped {self.file} to {self.pin.tag} by {made[:12]}"
+        return f"bumped {self.file} to {pin.tag} by {made[:12]}"
 
-    def _newer(self, current: ImagePin, head: str) -> str | None:
+    def _newer(self, pinned: str | None, commit: str, head: str) -> str | None:
         """The commit that is pinned now, when it comes after ours. One that history lost, by a forced push, does not count."""
-        pinned = current.commit
-        if pinned is None or pinned == self.commit or not self.git.knows(pinned) or not self.git.is_ancestor(pinned, head):
+        if pinned is None or pinned == commit or not self.git.knows(pinned) or not self.git.is_ancestor(pinned, head):
             return None
-        if self.git.is_ancestor(self.commit, pinned):
+        if self.git.is_ancestor(commit, pinned):
             return pinned
-        if not self.git.is_ancestor(pinned, self.commit):
-            raise GitError(f"{self.commit[:12]} and {pinned[:12]}, which is pinned, stand side by side: neither is the newer one")
+        if not self.git.is_ancestor(pinned, commit):
+            raise GitError(f"{commit[:12]} and {pinned[:12]}, which is pinned, stand side by side: neither is the newer one")
         return None
 
-    def _message(self) -> str:
+    def _message(self, pin: ImagePin, commit: str) -> str:
         environment = self.file.split("/")[1]
-        return f"{environment}: the image of {self.commit[:12]}\n\n{self.pin.registry}:{self.pin.tag}@{self.pin.digest}\n"
+        return f"{environment}: the image of {commit[:12]}\n\n{pin.registry}:{pin.tag}@{pin.digest}\n"

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 REFUSALS = ("protected", "pre-receive", "hook declined", "read-only", "permission", "denied", "not allowed", "could not read", "unable to")
+OVERTAKEN = ("cannot lock ref", "fetch first", "non-fast-forward")
 
 
 class GitError(Exception):
@@ -61,9 +62,8 @@ class Git:
         if done.returncode == 0:
             return
         told = done.stdout + done.stderr
-        if not any(word in told.lower() for word in REFUSALS) and ("rejected" in told or "failed to update ref" in told):
-            raise Moved
-        if "cannot lock ref" in told or "fetch first" in told or "non-fast-forward" in told:
+        refused = any(word in told.lower() for word in REFUSALS)
+        if any(word in told for word in OVERTAKEN) or (not refused and ("rejected" in told or "failed to update ref" in told)):
             raise Moved
         raise GitError(f"{self._remote} refuses a push to {self._branch}: {_line(told)}")
 

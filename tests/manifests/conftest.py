@@ -1,17 +1,15 @@
 """The tools, and the repository rendered once."""
 
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from copied_tree import ROOT, Edit, copy_tree, editor
 
 from delivery.facts import read_facts
 from delivery.kustomize import render
 from delivery.policy.overlay import Facts, Overlay
 from delivery.policy.schemas import Schemas
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -36,19 +34,10 @@ def prod(tools: Path, facts: Facts) -> Overlay:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A copy of what is rendered and compared, to edit."""
-    for name in ("base", "components", "overlays", "platform", "clusters", "delivery", "tools/schemas"):
-        subprocess.run(["cp", "-r", "--parents", name, tmp_path], check=True, cwd=ROOT)
-    return tmp_path
+    """A copy of what is rendered and compared."""
+    return copy_tree(tmp_path, "base", "components", "overlays", "platform", "clusters", "delivery", "tools/schemas")
 
 
 @pytest.fixture
-def edit(clone: Path) -> Callable[[str, str, str], None]:
-    """Replaces text in a file of the clone; text that is not there fails the test."""
-
-    def replace(file: str, old: str, new: str) -> None:
-        text = (clone / file).read_text(encoding="utf-8")
-        assert old in text, f"{file} has no {old!r}"
-        (clone / file).write_text(text.replace(old, new, 1), encoding="utf-8")
-
-    return replace
+def edit(clone: Path) -> Edit:
+    return editor(clone)

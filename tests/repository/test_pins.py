@@ -5,36 +5,28 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
+from copied_tree import ROOT, Edit, copy_tree, editor
 
 from delivery.pins import out_of_step, read
 
-ROOT = Path(__file__).parents[2]
 DIGEST = f"sha256:{'a' * 64}"
 INDEX = {"entries": {"cert-manager": [{"version": "v1.21.2"}], "ingress-nginx": [{"version": "4.15.2"}, {"version": "4.15.1"}]}}
-Edit = Callable[[str, str, str], None]
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    for name in ("base", "components", "overlays", "platform", "clusters", "apps/llm-api/Dockerfile", "pins.yaml"):
-        subprocess.run(["cp", "-r", "--parents", name, tmp_path], check=True, cwd=ROOT)
-    return tmp_path
+    return copy_tree(tmp_path, "base", "components", "overlays", "platform", "clusters", "apps/llm-api/Dockerfile", "pins.yaml")
 
 
 @pytest.fixture
 def edit(clone: Path) -> Edit:
-    def replace(file: str, old: str, new: str) -> None:
-        text = (clone / file).read_text(encoding="utf-8")
-        assert old in text, f"{file} has no {old!r}"
-        (clone / file).write_text(text.replace(old, new), encoding="utf-8")
-
-    return replace
+    return editor(clone)
 
 
 class _Published(BaseHTTPRequestHandler):

@@ -6,9 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bump.repositories import AUTHOR
 from cluster.conftest import ROOT
-
-AUTHOR = {f"GIT_{who}_{what}": f"e2e{at}" for who in ("AUTHOR", "COMMITTER") for what, at in (("NAME", ""), ("EMAIL", "@localhost"))}
 
 
 class Repository:

@@ -45,7 +45,7 @@ def test_verify_names_both_checksums_of_a_bad_file(cached: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("model", "exit_code", "line"),
     [
-        ("s3://bucket/m", 78, "s3:// comes later"),
+        ("s3://", 78, "is not s3://bucket/folder"),
         ("nonsense://x", 78, "unknown scheme 'nonsense'"),
         ("/nothing/here", 66, "/nothing/here does not exist"),
         ("/nothing/here.gguf", 66, "/nothing/here.gguf does not exist"),

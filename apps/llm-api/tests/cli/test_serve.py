@@ -69,7 +69,7 @@ def test_a_signal_while_the_model_is_converted_ends_it(tmp_path: Path) -> None:
         ({"HOST": "0.0.0.0"}, 78, "API_KEYS_FILE"),  # noqa: S104
         ({"HOST": "192.0.2.1", "ALLOW_ANONYMOUS": "1", "MODEL_PATH": "tiny"}, 71, "Cannot listen on 192.0.2.1"),
         ({"BLOCK_SIZE": "none"}, 78, "BLOCK_SIZE=none is not valid"),
-        ({"MODEL_URI": "s3://bucket/m"}, 78, "s3:// comes later"),
+        ({"MODEL_URI": "nonsense://x"}, 78, "unknown scheme 'nonsense'"),
         ({"MODEL_PATH": "/nothing"}, 66, "/nothing does not exist"),
     ],
 )

@@ -3,8 +3,8 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
 import typer
@@ -18,32 +18,26 @@ class CommandError(Exception):
         self.exit_code = exit_code
 
 
-@contextmanager
-def plain_errors() -> Iterator[None]:
-    from llm_api.weights.errors import WeightsError
-
-    try:
-        yield
-    except (CommandError, WeightsError) as error:
-        typer.echo(f"llm-api: {error}", err=True)
-        raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        typer.echo("llm-api: interrupted", err=True)
-        raise typer.Exit(128 + signal.SIGINT) from None
+def plain_errors() -> AbstractContextManager[None]:
+    return _told(lambda reason: typer.echo(f"llm-api: {reason}", err=True))
 
 
-@contextmanager
-def logged_errors() -> Iterator[None]:
+def logged_errors() -> AbstractContextManager[None]:
     """For a service: what keeps it from starting is a record in the log, like all that it says later."""
+    return _told(_log_not_started)
+
+
+@contextmanager
+def _told(tell: Callable[[str], None]) -> Iterator[None]:
     from llm_api.weights.errors import WeightsError
 
     try:
         yield
     except (CommandError, WeightsError) as error:
-        _log_not_started(str(error))
+        tell(str(error))
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        _log_not_started("interrupted")
+        tell("interrupted")
         raise typer.Exit(128 + signal.SIGINT) from None
 
 
