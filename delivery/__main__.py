@@ -1,30 +1,63 @@
 """`python -m delivery`: what the pipelines run, and what a person can run as well."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from delivery.bump import Bump
+from delivery.diff.changes import changes
+from delivery.diff.checkout import rendered_at
+from delivery.diff.forecast import forecast
+from delivery.environments import pin_file, wishes
 from delivery.git import Git, GitError
 from delivery.image_pin import PinError
+from delivery.kustomize import RenderError
+from delivery.policy.duration import seconds
+from delivery.promote.github import GitHub
+from delivery.promote.promotion import Promotion
+from delivery.promote.refused import Refused
+from delivery.promote.signature import keyless
+from delivery.promote.soak import Soak
+from delivery.release import Release
+from delivery.tools import ToolsMissing, built
 
-BUMP_EPILOG = """
+EXIT_CODES = "\n\nExit codes: 0 done, or nothing to do; 1 refused, with the reason in one line; 2 wrong usage.\n"
+BUMP_EPILOG = f"""
+Example: `python -m delivery bump --image ghcr.io/example/llm-api --digest sha256:... --commit HEAD`, as image.yml does.{EXIT_CODES}
+"""
+PROMOTE_EPILOG = f"""
+Example: `GITHUB_REPOSITORY=example/llm-api GITHUB_TOKEN=$(gh auth token) python -m delivery promote --soak 2h`{EXIT_CODES}
+"""
+DIFF_EPILOG = f"""
 Examples:
 
-`python -m delivery bump --image ghcr.io/example/llm-api --digest sha256:... --commit "$(git rev-parse HEAD)"`: what image.yml runs
+`python -m delivery diff overlays/prod --old 1.4.0`: what the commits since that release mean for prod
 
-Exit codes: 0 bumped, bumped already, or superseded by a newer commit's image; 1 refused, with the reason in one line; 2 wrong usage.
+`python -m delivery diff overlays/dev --old HEAD~1 --new HEAD`{EXIT_CODES}
 """
+RELEASE_EPILOG = f"""
+Example: `python -m delivery release`, as release.yml does once a promotion is merged. A rollback: revert it, and this again.{EXIT_CODES}
+"""
+
+Remote = Annotated[str, typer.Option(help="The git remote.")]
+Branch = Annotated[str, typer.Option(help="What dev's cluster follows.")]
 
 application = typer.Typer(
     help="Brings images to environments, by commits.", no_args_is_help=True, add_completion=False, rich_markup_mode="markdown"
 )
 
 
-@application.callback()
-def _root() -> None:
-    pass
+@contextmanager
+def one_line() -> Iterator[None]:
+    try:
+        yield
+    except (GitError, PinError, RenderError, Refused, ToolsMissing) as error:
+        typer.echo(f"delivery: {error}", err=True)
+        raise typer.Exit(1) from None
 
 
 @application.command(epilog=BUMP_EPILOG)
@@ -33,16 +66,81 @@ def bump(
     digest: Annotated[str, typer.Option(help="Its digest, as the push gave it: sha256:...")],
     commit: Annotated[str, typer.Option(help="The commit it was built from; the pinned tag becomes sha-COMMIT.")],
     environment: Annotated[str, typer.Option(help="Folder under overlays/.")] = "dev",
-    remote: Annotated[str, typer.Option(help="Where to push.")] = "origin",
-    branch: Annotated[str, typer.Option(help="What the cluster follows.")] = "main",
+    remote: Remote = "origin",
+    branch: Branch = "main",
 ) -> None:
     """Pin an image in overlays/dev, and push that. An older commit never overwrites a newer one; the working tree is left alone."""
-    try:
-        file = f"overlays/{environment}/kustomization.yaml"
-        typer.echo(Bump(Git(Path(), remote, branch), file, image, digest, commit).run())
-    except (GitError, PinError) as error:
-        typer.echo(f"delivery: {error}", err=True)
-        raise typer.Exit(1) from None
+    with one_line():
+        typer.echo(Bump(Git(Path(), remote, branch), pin_file(environment), image, digest, commit).run())
+
+
+@application.command(epilog=PROMOTE_EPILOG)
+def promote(
+    soak: Annotated[str, typer.Option(help="How long dev must have been well with the image: 30m, 2h.")] = "30m",
+    source: Annotated[str, typer.Option("--from", help="The environment that has the image.")] = "dev",
+    target: Annotated[str, typer.Option("--to", help="The environment that gets it.")] = "prod",
+    verify: Annotated[str, typer.Option(help="What verifies a signature; the image's name follows. Default: keyless, by image.yml.")] = "",
+    body: Annotated[Path | None, typer.Option(help="Write the pull request's text here, too.")] = None,
+    remote: Remote = "origin",
+    branch: Branch = "main",
+) -> None:
+    """Open a pull request that gives prod the image of dev. Refused unless it is signed, and dev has been well with it for a while."""
+    with one_line():
+        time = seconds(soak)
+        if time is None:
+            raise typer.BadParameter(f"{soak!r} is not a time such as 30m or 2h", param_hint="--soak")
+        github = GitHub.of_environment()
+        waited = Soak(f"llm-api-{source}", timedelta(seconds=time), github.statuses)
+        command = verify or keyless(github.repository, branch)
+        promoted = Promotion(Git(Path(), remote, branch), source, target, command, waited, built() / "kustomize").run()
+        if promoted is None:
+            typer.echo(f"promoted already: overlays/{target} has the image of overlays/{source}")
+            return
+        if body:
+            body.write_text(promoted.body, encoding="utf-8")
+        typer.echo(github.open_pull_request(promoted.branch, branch, promoted.title, promoted.body))
+
+
+@application.command(epilog=RELEASE_EPILOG)
+def release(
+    same_image: Annotated[bool, typer.Option("--same-image", help="Release changed manifests though the image stays.")] = False,
+    remote: Remote = "origin",
+    branch: Branch = "main",
+) -> None:
+    """Tag main as the next release when prod's image changed in it: that is what prod's cluster syncs."""
+    with one_line():
+        typer.echo(Release(Git(Path(), remote, branch), same_image=same_image).run())
+
+
+@application.command(epilog=DIFF_EPILOG)
+def diff(
+    overlay: Annotated[str, typer.Argument(help="Its folder.")] = "overlays/prod",
+    old: Annotated[str, typer.Option(help="A commit, branch or tag.")] = "origin/main",
+    new: Annotated[str, typer.Option(help="Another.")] = "HEAD",
+) -> None:
+    """Show what a change means for an environment: the rendered difference, secrets masked, and what the rollout will be like."""
+    with one_line():
+        git, kustomize = Git(Path(), "origin", "main"), built() / "kustomize"
+        before, after = (rendered_at(git, git.commit_named(name), overlay, kustomize) for name in (old, new))
+        for change in changes(before, after):
+            typer.echo(change)
+        for line in forecast(before, after):
+            typer.echo(f"forecast: {line}")
+
+
+@application.command()
+def status(remote: Remote = "origin", branch: Branch = "main") -> None:
+    """Show which image each environment wants, and since when."""
+    with one_line():
+        for wish in wishes(Git(Path(), remote, branch)):
+            what = f"{wish.pin.registry}:{wish.pin.tag}@{wish.pin.digest}" if wish.pin and not wish.pin.placeholder else "no image yet"
+            since = f", since {wish.since:%Y-%m-%d %H:%M} UTC ({ago(wish.since)})" if wish.since else ""
+            typer.echo(f"{wish.environment:<8} {wish.revision:<15} {what}{since}")
+
+
+def ago(then: datetime) -> str:
+    hours, minutes = divmod(int((datetime.now(UTC) - then).total_seconds()) // 60, 60)
+    return f"{hours // 24} days ago" if hours >= 48 else f"{hours} h {minutes} min ago"
 
 
 if __name__ == "__main__":

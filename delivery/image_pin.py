@@ -28,11 +28,20 @@ class ImagePin:
         found = _TAG.fullmatch(self.tag)
         return found[1] if found else None
 
+    @property
+    def placeholder(self) -> bool:
+        """Nothing was promoted here yet: promote and release refuse it."""
+        return not _is_digest(self.digest or "")
+
     @classmethod
     def of_commit(cls, registry: str, commit: str, digest: str) -> "ImagePin":
-        if not _DIGEST.fullmatch(digest) or set(digest.partition(":")[2]) == {"0"}:
+        if not _is_digest(digest):
             raise PinError(f"digest {digest!r} is not that of an image: expected sha256: and 64 hexadecimal digits")
         return cls(registry, f"sha-{commit}", digest)
+
+
+def _is_digest(digest: str) -> bool:
+    return bool(_DIGEST.fullmatch(digest)) and set(digest.partition(":")[2]) != {"0"}
 
 
 def read_pin(kustomization: str, file: str) -> ImagePin:

@@ -1,12 +1,13 @@
-"""A bare repository with overlays/dev in it, and clones of it, as pipelines have them."""
+"""A bare repository with parts of this one in it, and clones of it, as pipelines have them."""
 
 import os
 import stat
 import subprocess
 from pathlib import Path
 
+from copied_tree import copy_tree
+
 FILE = "overlays/dev/kustomization.yaml"
-ROOT = Path(__file__).parents[2]
 AUTHOR = {f"GIT_{who}_{what}": f"test{at}" for who in ("AUTHOR", "COMMITTER") for what, at in (("NAME", ""), ("EMAIL", "@localhost"))}
 
 
@@ -16,14 +17,13 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 class Remote:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *names: str) -> None:
         self._folder = folder
         self.bare = folder / "main.git"
         subprocess.run(["git", "init", "-q", "--bare", "-b", "main", self.bare], check=True)
         self.work = self.clone("work")
         git(self.work, "checkout", "-q", "-b", "main")
-        (self.work / FILE).parent.mkdir(parents=True)
-        (self.work / FILE).write_bytes((ROOT / FILE).read_bytes())
+        copy_tree(self.work, *names or (FILE,))
         self.merge("first")
 
     def clone(self, name: str) -> Path:
@@ -31,11 +31,12 @@ class Remote:
         subprocess.run(["git", "clone", "-q", self.bare, folder], check=True, capture_output=True)
         return folder
 
-    def merge(self, subject: str) -> str:
-        """A commit on main, as a merged pull request leaves it."""
+    def merge(self, subject: str, file: str = "code.txt") -> str:
+        """A commit on main, as a merged pull request leaves it. Edits of `work` go with it."""
         if self.head:
             git(self.work, "pull", "-q", "--ff-only", "origin", "main")
-        (self.work / "code.txt").write_text(subject, encoding="utf-8")
+        (self.work / file).parent.mkdir(parents=True, exist_ok=True)
+        (self.work / file).write_text(subject, encoding="utf-8")
         git(self.work, "add", "-A")
         git(self.work, "commit", "-q", "-m", subject)
         git(self.work, "push", "-q", "origin", "main")

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from bump.repositories import AUTHOR, FILE, ROOT, Remote, git
+from bump.repositories import AUTHOR, FILE, Remote, git
+from copied_tree import ROOT
 
 IMAGE = "ghcr.io/org/llm-api"
 

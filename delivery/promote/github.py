@@ -1,0 +1,59 @@
+"""The repository on GitHub: commit statuses, and pull requests. Names and addresses are those of GitHub Actions' environment."""
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import httpx2
+
+from delivery.promote.refused import Refused
+from delivery.promote.soak import Status
+
+
+@dataclass(frozen=True)
+class GitHub:
+    repository: str
+    token: str
+    api: str = "https://api.github.com"
+
+    @classmethod
+    def of_environment(cls) -> "GitHub":
+        """Raises Refused."""
+        missing = [name for name in ("GITHUB_REPOSITORY", "GITHUB_TOKEN") if not os.environ.get(name)]
+        if missing:
+            raise Refused(f"{' and '.join(missing)} must be set: the cluster's report and the pull request are on GitHub (gh auth token)")
+        return cls(os.environ["GITHUB_REPOSITORY"], os.environ["GITHUB_TOKEN"], os.environ.get("GITHUB_API_URL") or cls.api)
+
+    def statuses(self, commit: str) -> list[Status]:
+        """All of a commit's, newest first."""
+        found = self._ask("GET", f"commits/{commit}/statuses", params={"per_page": 100})
+        return [Status(entry["context"], entry["state"], datetime.fromisoformat(entry["created_at"])) for entry in found]
+
+    def open_pull_request(self, branch: str, base: str, title: str, body: str) -> str:
+        """Opens it, or renews the one that is open for this branch. Gives its address."""
+        owner = self.repository.partition("/")[0]
+        text = {"title": title, "body": body}
+        is_open = self._ask("GET", "pulls", params={"head": f"{owner}:{branch}", "base": base, "state": "open"})
+        if is_open:
+            return str(self._ask("PATCH", f"pulls/{is_open[0]['number']}", json=text)["html_url"])
+        return str(self._ask("POST", "pulls", json={**text, "head": branch, "base": base})["html_url"])
+
+    def _ask(self, method: str, path: str, **what: Any) -> Any:
+        headers = {"authorization": f"Bearer {self.token}", "accept": "application/vnd.github+json", "x-github-api-version": "2022-11-28"}
+        transport = httpx2.HTTPTransport(retries=3)
+        try:
+            with httpx2.Client(transport=transport, timeout=30) as client:
+                response = client.request(method, f"{self.api}/repos/{self.repository}/{path}", headers=headers, **what)
+        except httpx2.HTTPError as error:
+            raise Refused(f"{self.api} cannot be reached: {error}") from error
+        if not response.is_success:
+            raise Refused(f"GitHub answers {response.status_code} to {method} {path}: {_message(response)}")
+        return response.json()
+
+
+def _message(response: httpx2.Response) -> str:
+    try:
+        return str(response.json().get("message", ""))
+    except ValueError:
+        return response.text[:200]

@@ -1,0 +1,57 @@
+"""Release tags, which prod tracks: 1.4.0, without a prefix."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from delivery.git import Git
+
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+_TAGGER = re.compile(r"^tagger .* (\d+) [+-]\d{4}$", re.MULTILINE)
+
+
+@dataclass(frozen=True, order=True)
+class Version:
+    major: int
+    minor: int
+    patch: int
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+    def next(self) -> "Version":
+        return Version(self.major, self.minor + 1, 0)
+
+
+@dataclass(frozen=True)
+class Tag:
+    version: Version
+    commit: str
+    made: datetime
+
+
+def release_tags(git: Git, major: int) -> list[Tag]:
+    """Those of the remote, newest first."""
+    objects = dict(_listed(git))
+    names = {name: Version(*map(int, found.groups())) for name in objects if (found := _VERSION.fullmatch(name))}
+    kept = {name: version for name, version in names.items() if version.major == major}
+    git.get(objects[name] for name in kept)
+    return sorted((_tag(git, version, objects[name]) for name, version in kept.items()), key=lambda tag: tag.version, reverse=True)
+
+
+def tracked_major(revision: str) -> int | None:
+    """Of `1.*`, what Argo CD is told to track; None for a branch."""
+    found = re.fullmatch(r"(\d+)\.\*", revision)
+    return int(found[1]) if found else None
+
+
+def _listed(git: Git) -> list[tuple[str, str]]:
+    lines = git("ls-remote", "--tags", "--refs", git.remote).splitlines()
+    return [(name.removeprefix("refs/tags/"), found) for found, name in (line.split("\t") for line in lines)]
+
+
+def _tag(git: Git, version: Version, found: str) -> Tag:
+    commit = git.commit_named(found)
+    tagger = _TAGGER.search(git("cat-file", "-p", found)) if found != commit else None
+    made = tagger[1] if tagger else git("log", "-1", "--format=%ct", commit)
+    return Tag(version, commit, datetime.fromtimestamp(int(made), UTC))
