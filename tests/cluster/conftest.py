@@ -46,13 +46,13 @@ def dev(image: str, kustomize: Path) -> list[Manifest]:
 def kube(dev: list[Manifest]) -> Iterator[Kube]:
     """The namespace with overlays/dev running in it, and a NodePort beside its Service for traffic from outside."""
     kube = Kube("llm-api")
-    kube.run("create", "namespace", kube.namespace, check=False)
+    kube.make_namespace()
     kube.apply(dev)
     kube.apply([node_port()])
     kube.rolled_out(seconds=600)
     yield kube
     if not os.environ.get("KEEP"):
-        kube.run("delete", "namespace", kube.namespace, "--wait=false")
+        kube.drop_namespace()
 
 
 @pytest.fixture

@@ -44,3 +44,14 @@ class Kube:
     def until(self, condition: Callable[[], bool], seconds: float) -> None:
         """Raises tenacity.RetryError when it does not come true in time."""
         retry(retry=retry_if_result(lambda held: not held), stop=stop_after_delay(seconds), wait=wait_fixed(0.5))(condition)()
+
+    def make_namespace(self) -> None:
+        """Makes it, if need be once an earlier one of that name is gone."""
+        self.until(lambda: "Terminating" not in self.run("get", "namespace", self.namespace, check=False).stdout, 400)
+        self.run("create", "namespace", self.namespace, check=False)
+
+    def drop_namespace(self) -> None:
+        """Deletes it and waits. Pods get no grace: the namespace would wait for the whole of it."""
+        self.run("delete", "deployments,jobs", "--all", "--wait=false", check=False)
+        self.run("delete", "pods", "--all", "--grace-period=1", "--timeout=60s", check=False)
+        self.run("delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=300s")

@@ -5,6 +5,7 @@ from typing import Any
 from cluster.kube import Kube
 
 NAMESPACE = "argocd"
+STOP = '[{"op": "remove", "path": "/operation"}]'
 
 
 class Application:
@@ -41,6 +42,11 @@ class Application:
     def refresh(self) -> None:
         """What a webhook of the git host does; without one Argo CD looks every three minutes."""
         self._kube.run("annotate", "application", self._name, "argocd.argoproj.io/refresh=normal", "--overwrite")
+
+    def forget(self) -> None:
+        """Deletes the Application alone, even in the midst of a sync; what it has synced stays."""
+        self._kube.run("patch", "application", self._name, "--type", "json", "--patch", STOP, check=False)
+        self._kube.run("delete", "application", self._name, "--ignore-not-found", "--timeout=60s")
 
     def wait(self, commit: str, seconds: float) -> None:
         self.refresh()

@@ -26,7 +26,8 @@ def repository(image: str, tmp_path_factory: pytest.TempPathFactory) -> Reposito
 @pytest.fixture(scope="session")
 def dev(repository: Repository, url: str) -> Iterator[Application]:
     argocd, service = Kube(NAMESPACE), Kube("llm-api")
-    argocd.run("create", "namespace", NAMESPACE, check=False)
+    argocd.make_namespace()
+    service.make_namespace()
     argocd.run("apply", "--server-side", "--force-conflicts", "-k", str(repository.folder / "clusters/dev/argocd"))
     application = Application("llm-api-dev")
     application.wait(repository.head, 400)
@@ -34,8 +35,8 @@ def dev(repository: Repository, url: str) -> Iterator[Application]:
     service.until(lambda: answers(url), 60)
     yield application
     for name in ("cluster-dev", "llm-api-dev"):
-        argocd.run("delete", "application", name, "--wait=false", check=False)
-    service.run("delete", "namespace", service.namespace, "--wait=false", check=False)
+        Application(name).forget()
+    service.drop_namespace()
 
 
 @pytest.fixture(scope="session")
