@@ -54,7 +54,7 @@ def create_app(settings: Settings, service: ModelService, metrics: Metrics, life
     for router in routers:
         app.include_router(router)
     mount_docs(app, page="/docs", assets=DOCS_ASSETS)
-    install_openapi(app, service, ChatCompletionRequest, ChatCompletionChunk, CompletionRequest)
+    install_openapi(app, service, ChatCompletionRequest, ChatCompletionChunk, CompletionRequest, needs_key=keys.required)
     return app
 
 

@@ -112,6 +112,8 @@ class ScriptedService:
         async for word in self._words(request):
             yield Completion(choices=[CompletionChoice(index=0, text=word, finish_reason=None)], **_envelope("cmpl-1"))
         yield Completion(choices=[CompletionChoice(index=0, text="", finish_reason="stop")], **_envelope("cmpl-1"))
+        if request.include_usage:
+            yield Completion(choices=[], usage=Usage.of(7, len(WORDS)), **_envelope("cmpl-1"))
 
     async def _words(self, request: ChatCompletionRequest | CompletionRequest) -> AsyncIterator[str]:
         text = _text_of(request)

@@ -4,8 +4,10 @@ from typing import Any
 
 import httpx2
 import pytest
-from api.running_server import CHAT
+from api.running_server import CHAT, RunningServer, chat_body, running_server
+from api.scripted_service import MODEL
 
+from llm_api.api.keys import new_key
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.completions import CompletionRequest
 from llm_api.protocol.sampling import GenerationRequest
@@ -49,14 +51,16 @@ def test_every_reference_of_the_schema_resolves(schema: dict[str, Any]) -> None:
             node = node[step]
 
 
-def test_bodies_are_described_with_an_example_that_works(http: httpx2.Client, schema: dict[str, Any]) -> None:
+def test_bodies_are_described_with_examples_that_work(http: httpx2.Client, schema: dict[str, Any]) -> None:
     for path, model in GENERATING.items():
         body = schema["paths"][path]["post"]["requestBody"]
         assert body["required"]
         name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
-        example = schema["components"]["schemas"][name]["examples"][0]
-        model.model_validate(example)
-        assert http.post(path, json=example).status_code == 200
+        examples = schema["components"]["schemas"][name]["examples"]
+        assert [bool(example.get("stream")) for example in examples] == [False, True]
+        for example in examples:
+            model.model_validate(example)
+            assert http.post(path, json=example).status_code == 200
 
 
 def test_every_error_and_both_forms_of_answer_are_described(schema: dict[str, Any]) -> None:
@@ -72,6 +76,50 @@ def test_every_error_and_both_forms_of_answer_are_described(schema: dict[str, An
 def test_operations_have_short_ids_and_need_a_key(schema: dict[str, Any]) -> None:
     operations = {operation["operationId"]: operation for path in schema["paths"].values() for operation in path.values()}
     assert {"create_chat_completion", "create_completion", "list_models", "retrieve_model", "readyz"} <= set(operations)
-    assert {"ApiKey": []} in operations["create_chat_completion"]["security"]
+    assert operations["create_chat_completion"]["security"] == [{"ApiKey": []}, {}]  # {}: the server has no keys
     assert schema["components"]["securitySchemes"]["ApiKey"]["scheme"] == "bearer"
     assert CHAT in schema["paths"]
+
+
+def test_a_server_with_keys_says_that_a_key_is_required() -> None:
+    with running_server(api_keys=new_key("alice")[1]) as server:
+        paths = httpx2.get(server.url + "/openapi.json").json()["paths"]
+    asked = {path: operation.get("security") for path, methods in paths.items() for operation in methods.values()}
+    assert {path for path, security in asked.items() if security == [{"ApiKey": []}]} == {*asked} - {"/livez", "/readyz", "/healthz"}
+
+
+def test_no_status_is_described_that_never_comes(schema: dict[str, Any]) -> None:
+    statuses = {status for path in schema["paths"].values() for operation in path.values() for status in operation["responses"]}
+    assert "422" not in statuses
+    assert "HTTPValidationError" not in schema["components"]["schemas"]
+
+
+def test_what_is_always_sent_is_required(shared_server: RunningServer, schema: dict[str, Any]) -> None:
+    client, schemas = shared_server.openai(), schema["components"]["schemas"]
+    with shared_server.client() as http:
+        chat = http.post(CHAT, json=chat_body()).json()
+        text = http.post("/v1/completions", json={"model": MODEL, "prompt": "hi"}).json()
+        models = http.get("/v1/models").json()
+    chunk = next(iter(client.chat.completions.create(**chat_body(), stream=True)))
+    for name, sent in (
+        ("ChatCompletion", chat),
+        ("Choice", chat["choices"][0]),
+        ("AnswerMessage", chat["choices"][0]["message"]),
+        ("Usage", chat["usage"]),
+        ("ChatCompletionChunk", chunk.to_dict()),
+        ("ModelList", models),
+        ("Model", models["data"][0]),
+    ):
+        assert set(schemas[name]["required"]) == set(sent), name
+    assert set(schemas["Completion"]["required"]) == set(text) - {"usage"}  # it is a stream's chunk, too
+
+
+def test_an_answer_links_to_its_model(http: httpx2.Client, schema: dict[str, Any]) -> None:
+    for path, method, answer in (
+        (CHAT, "post", http.post(CHAT, json=chat_body()).json()),
+        ("/v1/models", "get", http.get("/v1/models").json()["data"][0]),
+    ):
+        link = schema["paths"][path][method]["responses"]["200"]["links"]["model"]
+        assert link["operationId"] == "retrieve_model"
+        assert link["parameters"]["model"] in ("$response.body#/model", "$response.body#/data/0/id")
+        assert http.get(f"/v1/models/{answer.get('model', answer['id'])}").json()["id"] == MODEL

@@ -6,13 +6,14 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from llm_api.protocol.answer import AnswerModel
 from llm_api.protocol.errors import ErrorResponse
 from llm_api.service.model_service import ModelService
 
 REF = "#/components/schemas/{model}"
-NEEDS_KEY: dict[str, Any] = {"security": [{"ApiKey": []}, {}]}  # {}: a server without keys asks for none
+NEEDS_KEY: dict[str, Any] = {"security": [{"ApiKey": []}]}
 SCHEME = {"type": "http", "scheme": "bearer", "description": "An API key, when the server has any."}
 DESCRIPTIONS = {
     400: "The request is invalid; `param` names the field.",
@@ -52,11 +53,18 @@ def event_stream(chunk: type[BaseModel]) -> dict[str, Any]:
     return {
         "description": "The completion; with `stream` its chunks as server-sent events, then `[DONE]`, or an error event.",
         "content": {"text/event-stream": {"itemSchema": item}},
+        **model_link("/model"),
     }
 
 
-def install_openapi(app: FastAPI, service: ModelService, *bodies: type[BaseModel]) -> None:
-    """`bodies`: the models that routes refer to by name alone. Their examples name the served model, so that they run."""
+def model_link(pointer: str) -> dict[str, Any]:
+    """The `links` of a response with a model id at `pointer` in its body."""
+    return {"links": {"model": {"operationId": "retrieve_model", "parameters": {"model": f"$response.body#{pointer}"}}}}
+
+
+def install_openapi(app: FastAPI, service: ModelService, *bodies: type[BaseModel], needs_key: bool) -> None:
+    """`bodies`: the models that routes refer to by name alone. Their examples name the served model, so that they run.
+    `needs_key`: else a key is optional where a server with keys asks for one."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -64,14 +72,33 @@ def install_openapi(app: FastAPI, service: ModelService, *bodies: type[BaseModel
             schemas = schema["components"]["schemas"]
             schemas |= _schemas_of(bodies, service.models()[0].id) | schemas
             schema["components"]["securitySchemes"] = {"ApiKey": SCHEME}
+            _drop_framework_errors(schema)
+            if not needs_key:
+                _make_keys_optional(schema["paths"])
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
+def _drop_framework_errors(schema: dict[str, Any]) -> None:
+    """FastAPI adds a 422 wherever there is a parameter. Here what is invalid is a 400 or a 404."""
+    for path in schema["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(name, None)
+
+
+def _make_keys_optional(paths: dict[str, Any]) -> None:
+    for operation in (operation for path in paths.values() for operation in path.values() if "security" in operation):
+        operation["security"] = [*operation["security"], {}]
+
+
 def _schemas_of(bodies: tuple[type[BaseModel], ...], model_id: str) -> dict[str, Any]:
-    _, definitions = models_json_schema([(body, "validation") for body in bodies], ref_template=REF)
+    modes: list[tuple[type[BaseModel], JsonSchemaMode]]
+    modes = [(body, "serialization" if issubclass(body, AnswerModel) else "validation") for body in bodies]
+    _, definitions = models_json_schema(modes, ref_template=REF)
     schemas: dict[str, Any] = deepcopy(definitions["$defs"])
     for body in bodies:
         for example in schemas[body.__name__].get("examples", ()):

@@ -2,13 +2,16 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
+from llm_api.protocol.answer import AnswerModel, without_usage
 from llm_api.protocol.messages import Message
 from llm_api.protocol.sampling import STREAM_OPTIONS_NEED_STREAM, WHOLE, GenerationRequest, StrictModel, invalid, only_with
 from llm_api.protocol.unsupported import OnlyFalse, Unsupported
 from llm_api.protocol.usage import Usage
 
+QUESTION: JsonDict = {"role": "user", "content": "What is Kubernetes?"}
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
@@ -19,7 +22,10 @@ class TextFormat(StrictModel):
 class ChatCompletionRequest(GenerationRequest):
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"model": "smollm2-135m-instruct", "messages": [{"role": "user", "content": "What is Kubernetes?"}]}],
+            "examples": [
+                {"model": "smollm2-135m-instruct", "messages": [QUESTION]},
+                {"model": "smollm2-135m-instruct", "messages": [QUESTION], "stream": True, "stream_options": {"include_usage": True}},
+            ],
             "allOf": [STREAM_OPTIONS_NEED_STREAM, only_with("top_logprobs", "integer", "logprobs")],
         }
     )
@@ -63,7 +69,7 @@ class ChatCompletionRequest(GenerationRequest):
         return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
 
 
-class TopLogprob(BaseModel):
+class TopLogprob(AnswerModel):
     token: str
     logprob: float
     bytes: list[int] | None
@@ -75,25 +81,25 @@ class TokenLogprob(TopLogprob):
     top_logprobs: list[TopLogprob]
 
 
-class ChoiceLogprobs(BaseModel):
+class ChoiceLogprobs(AnswerModel):
     content: list[TokenLogprob] | None
     refusal: None = None
 
 
-class AnswerMessage(BaseModel):
+class AnswerMessage(AnswerModel):
     role: Literal["assistant"] = "assistant"
     content: str | None
     refusal: None = None
 
 
-class Choice(BaseModel):
+class Choice(AnswerModel):
     index: int
     message: AnswerMessage
     logprobs: ChoiceLogprobs | None = None
     finish_reason: FinishReason
 
 
-class ChatCompletion(BaseModel):
+class ChatCompletion(AnswerModel):
     id: str
     object: Literal["chat.completion"] = "chat.completion"
     created: int
@@ -103,22 +109,24 @@ class ChatCompletion(BaseModel):
     system_fingerprint: str | None = Field(None, exclude_if=lambda value: value is None)
 
 
-class Delta(BaseModel):
+class Delta(AnswerModel):
     """What one chunk adds. Fields that are None are left out."""
 
     role: Literal["assistant"] | None = Field(None, exclude_if=lambda value: value is None)
     content: str | None = Field(None, exclude_if=lambda value: value is None)
 
 
-class ChunkChoice(BaseModel):
+class ChunkChoice(AnswerModel):
     index: int
     delta: Delta
     logprobs: ChoiceLogprobs | None = None
     finish_reason: FinishReason | None = None
 
 
-class ChatCompletionChunk(BaseModel):
+class ChatCompletionChunk(AnswerModel):
     """`usage` is sent, null until the last chunk, when the request has include_usage; else the API leaves it out."""
+
+    model_config = ConfigDict(json_schema_extra=without_usage)
 
     id: str
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
 from pydantic.config import JsonDict
 
+from llm_api.protocol.answer import AnswerModel, without_usage
 from llm_api.protocol.sampling import STREAM_OPTIONS_NEED_STREAM, WHOLE, GenerationRequest, invalid, whole_number
 from llm_api.protocol.unsupported import Unsupported
 from llm_api.protocol.usage import Usage
@@ -34,9 +35,11 @@ def _prompt_kind(value: Any) -> str | None:
     return "<arrays>" if isinstance(first, list) else "<strings>" if isinstance(first, str) else "<tokens>"
 
 
+Text = Annotated[str, WithJsonSchema({"type": "string", "minLength": 1})]
+"""Empty it is a prompt only with a model whose tokenizer begins texts with a token of its own."""
 Prompt = Annotated[
-    Annotated[str, Tag("<string>")]
-    | Annotated[list[str], Field(min_length=1, fail_fast=True), Tag("<strings>")]
+    Annotated[Text, Tag("<string>")]
+    | Annotated[list[Text], Field(min_length=1, fail_fast=True), Tag("<strings>")]
     | Annotated[TokenIds, Tag("<tokens>")]
     | Annotated[list[TokenIds], Field(min_length=1, fail_fast=True), Tag("<arrays>")],
     Discriminator(
@@ -50,7 +53,10 @@ Prompt = Annotated[
 class CompletionRequest(GenerationRequest):
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"model": "smollm2-135m-instruct", "prompt": "Kubernetes is", "max_tokens": 16}],
+            "examples": [
+                {"model": "smollm2-135m-instruct", "prompt": "Kubernetes is", "max_tokens": 16},
+                {"model": "smollm2-135m-instruct", "prompt": "Kubernetes is", "stream": True, "stream_options": {"include_usage": True}},
+            ],
             "allOf": [STREAM_OPTIONS_NEED_STREAM, BEST_OF_NEEDS_N],
         }
     )
@@ -61,7 +67,7 @@ class CompletionRequest(GenerationRequest):
     echo: bool | None = None
     """Begin the text with the prompt."""
     logprobs: Annotated[int, Field(ge=0, le=5), WHOLE] | None = None
-    best_of: Annotated[int, Field(ge=1), WHOLE, WithJsonSchema({"const": 1})] | None = None
+    best_of: Annotated[int, Field(ge=1), WHOLE, WithJsonSchema({"type": "integer", "const": 1})] | None = None
     """Only the value of n, which changes nothing."""
     suffix: Unsupported = None
 
@@ -89,7 +95,7 @@ class CompletionRequest(GenerationRequest):
         return len(self.prompts) * (self.n or 1)
 
 
-class Logprobs(BaseModel):
+class Logprobs(AnswerModel):
     """One item a token, of the prompt too with echo. The first prompt token has neither logprob nor alternatives."""
 
     tokens: list[str]
@@ -98,7 +104,7 @@ class Logprobs(BaseModel):
     text_offset: list[int]
 
 
-class CompletionChoice(BaseModel):
+class CompletionChoice(AnswerModel):
     """`index` counts choices over all prompts: prompt i has the indices from i * n."""
 
     index: int
@@ -107,8 +113,10 @@ class CompletionChoice(BaseModel):
     finish_reason: Literal["stop", "length", "content_filter"] | None
 
 
-class Completion(BaseModel):
+class Completion(AnswerModel):
     """As a chunk, `usage` is sent (null until the last one) when the request has include_usage; else the API leaves it out."""
+
+    model_config = ConfigDict(json_schema_extra=without_usage)
 
     id: str
     object: Literal["text_completion"] = "text_completion"

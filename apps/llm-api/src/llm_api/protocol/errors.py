@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 
-from pydantic import BaseModel
+from llm_api.protocol.answer import AnswerModel
 
 
-class ErrorObject(BaseModel):
+class ErrorObject(AnswerModel):
     message: str
     type: str
     param: str | None
     code: str | None
 
 
-class ErrorResponse(BaseModel):
+class ErrorResponse(AnswerModel):
     """The body of every error response, and the data of a stream's error event."""
 
     error: ErrorObject

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from pydantic import BaseModel
+from llm_api.protocol.answer import AnswerModel
 
 
-class Model(BaseModel):
+class Model(AnswerModel):
     id: str
     object: Literal["model"] = "model"
     created: int
@@ -13,6 +13,6 @@ class Model(BaseModel):
     max_model_len: int | None = None
 
 
-class ModelList(BaseModel):
+class ModelList(AnswerModel):
     object: Literal["list"] = "list"
     data: list[Model]

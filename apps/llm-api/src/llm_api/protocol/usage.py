@@ -1,17 +1,19 @@
 """Token counts of a finished request."""
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from llm_api.protocol.answer import AnswerModel
 
 
-class PromptTokensDetails(BaseModel):
+class PromptTokensDetails(AnswerModel):
     cached_tokens: int = 0
 
 
-class CompletionTokensDetails(BaseModel):
+class CompletionTokensDetails(AnswerModel):
     reasoning_tokens: int = 0
 
 
-class Usage(BaseModel):
+class Usage(AnswerModel):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Response
 from pydantic import JsonValue
 
 from llm_api.api.json_response import json_response
-from llm_api.api.openapi import NEEDS_KEY, error_responses
+from llm_api.api.openapi import NEEDS_KEY, error_responses, model_link
 from llm_api.protocol.errors import ModelNotFound
 from llm_api.protocol.models import Model, ModelList
 from llm_api.service.model_service import ModelService
@@ -21,7 +21,13 @@ class Models:
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["Models"], responses=error_responses(401, 500, 503))
-        router.get("/v1/models", response_model=ModelList, openapi_extra=NEEDS_KEY, summary="List the models")(self.list_models)
+        router.get(
+            "/v1/models",
+            response_model=ModelList,
+            responses={200: model_link("/data/0/id")},
+            openapi_extra=NEEDS_KEY,
+            summary="List the models",
+        )(self.list_models)
         router.get(
             "/v1/models/{model:path}",
             response_model=Model,
