@@ -26,7 +26,7 @@ TORCH_CPU = $(if $(VARIANT),$(INSTALL) --torch-backend cpu --reinstall-package t
 # Commands separated by `;` (bash -e ignores a failure left of &&); prints how long they took: $(call suite,name,commands)
 suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%-8s ok, %.1f min\n", "$(1)", s / 60 }'
 
-.PHONY: help serve test lint format types imports unit manifests pins schemas smoke image e2e e2e-delivery bench docs lock clean
+.PHONY: help serve test lint format types imports unit manifests pins schemas smoke image contract e2e e2e-delivery bench docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +68,10 @@ smoke: $(DEV_READY) ## `make serve` in a fresh clone of HEAD, twice, asked by th
 image: ## Build the image by docker, podman or buildah (BASE_IMAGE, WITH_MODEL, PUSH: tools/image)
 	@tools/image
 
+contract: $(DEV_READY) ## Try thousands of generated requests on the running service (schemathesis)
+	@$(call suite,model,$(BIN)/llm-api pull > /dev/null)
+	@$(call suite,contract,$(BIN)/pytest -s --override-ini timeout=1200 tests/contract $(PYTEST_ARGS))
+
 e2e: $(DEV_READY) ## Try the overlays and IMAGE on the cluster of KUBECONFIG (changes its namespace llm-api)
 	@$(call suite,e2e,$(BIN)/pytest -s --override-ini timeout=600 tests/cluster $(PYTEST_ARGS))
 
@@ -77,8 +81,9 @@ e2e-delivery: $(DEV_READY) ## Bring a commit to the cluster of KUBECONFIG by Arg
 bench: $(SERVE_READY) ## Measure the service, beside PEERS="name=URL ..." (BENCH_ARGS for more)
 	@$(BIN)/llm-api bench $(PEERS:%=--peer %) --json build/bench.json --markdown docs/performance.md $(BENCH_ARGS)
 
-docs: $(DEV_READY) ## Write what is generated in README.md
+docs: $(DEV_READY) ## Write what is generated in README.md and docs/openai.md
 	@$(BIN)/python tools/settings_table.py README.md
+	@$(BIN)/python -m tools.openai_types docs/openai.md
 
 lock: export UV_CUSTOM_COMPILE_COMMAND := make lock
 lock: $(BIN)/uv ## Pin what pyproject.toml asks for, with hashes (LOCK_ARGS=--upgrade for the newest)

@@ -1,0 +1,73 @@
+"""Fits generated requests to the served model and to the time of a test. An invalid value stays as invalid as it was."""
+
+from typing import Any
+
+TOKENS = 4  # of all choices together
+SEQUENCES = 16
+LARGEST = 2**31 - 1
+VOCABULARY = 49_152  # of the default model
+LIMITS = {"/v1/chat/completions": ("max_completion_tokens", "max_tokens"), "/v1/completions": ("max_tokens",)}
+
+
+def fit(path: str, body: Any) -> Any:
+    """The body for `path` with few tokens to make and, where its values are valid, nothing that the default model lacks."""
+    if path not in LIMITS or not isinstance(body, dict):
+        return body
+    fitted = {**body}
+    _limit_choices(fitted)
+    _limit_tokens(fitted, LIMITS[path])
+    _keep_to_vocabulary(fitted)
+    _leave_out_names(fitted)
+    return fitted
+
+
+def _limit_choices(body: dict[str, Any]) -> None:
+    """Admission holds MAX_NUM_SEQS + MAX_QUEUED_REQUESTS sequences, and a request may ask for n times its prompts."""
+    prompts = _prompts(body.get("prompt"))
+    if prompts > 1 and _is_whole(body.get("n")) and body["n"] * prompts > SEQUENCES:
+        body["n"] = max(SEQUENCES // prompts, 1)
+
+
+def _limit_tokens(body: dict[str, Any], fields: tuple[str, ...]) -> None:
+    field = next((field for field in fields if body.get(field) is not None), fields[0])
+    sequences = body["n"] if _is_whole(body.get("n")) else 1
+    few = max(TOKENS // sequences, 1)
+    if body.get(field) is None or (_is_whole(body[field]) and body[field] > few):
+        body[field] = few
+
+
+def _keep_to_vocabulary(body: dict[str, Any]) -> None:
+    """A larger token id is a 400 of its own, which apps/llm-api/tests/service/test_refusals.py holds."""
+    if "prompt" in body:
+        body["prompt"] = _in_vocabulary(body["prompt"])
+    if isinstance(bias := body.get("logit_bias"), dict):
+        body["logit_bias"] = {str(int(key) % VOCABULARY) if _is_token_key(key) else key: value for key, value in bias.items()}
+
+
+def _in_vocabulary(prompt: Any) -> Any:
+    if isinstance(prompt, list):
+        return [_in_vocabulary(item) for item in prompt]
+    return int(prompt) % VOCABULARY if _is_whole(prompt, least=0) else prompt
+
+
+def _leave_out_names(body: dict[str, Any]) -> None:
+    """The default model's template knows no names, so a message with one is refused (test_refusals.py as well)."""
+    if isinstance(messages := body.get("messages"), list):
+        body["messages"] = [_nameless(message) if isinstance(message, dict) else message for message in messages]
+
+
+def _nameless(message: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in message.items() if key != "name" or not isinstance(value, str)}
+
+
+def _prompts(prompt: Any) -> int:
+    return len(prompt) if isinstance(prompt, list) and prompt and not _is_whole(prompt[0], least=0) else 1
+
+
+def _is_whole(value: Any, least: int = 1) -> bool:
+    """An integer as JSON has it, within what the API takes."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= LARGEST and value == int(value)
+
+
+def _is_token_key(key: str) -> bool:
+    return key.isascii() and key.isdigit() and str(int(key)) == key and len(key) < 10

@@ -1,0 +1,50 @@
+"""What is done to a generated request before it is sent makes it smaller, never valid."""
+
+from typing import Any
+
+import pytest
+from contract.fitting import LARGEST, VOCABULARY, fit
+
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "fitted"),
+    [
+        (CHAT, {}, {"max_completion_tokens": 4}),
+        (CHAT, {"max_tokens": 500}, {"max_tokens": 4}),
+        (CHAT, {"max_tokens": 500, "max_completion_tokens": 400}, {"max_tokens": 500, "max_completion_tokens": 4}),
+        (CHAT, {"n": 128}, {"n": 128, "max_completion_tokens": 1}),
+        (CHAT, {"messages": [{"role": "user", "name": "ann"}]}, {"messages": [{"role": "user"}], "max_completion_tokens": 4}),
+        (COMPLETIONS, {"max_tokens": 0}, {"max_tokens": 0}),
+        (COMPLETIONS, {"prompt": ["a"] * 10, "n": 100}, {"prompt": ["a"] * 10, "n": 1, "max_tokens": 4}),
+        (COMPLETIONS, {"prompt": [[VOCABULARY + 5]]}, {"prompt": [[5]], "max_tokens": 4}),
+        (COMPLETIONS, {"logit_bias": {str(VOCABULARY): 1}}, {"logit_bias": {"0": 1}, "max_tokens": 4}),
+    ],
+)
+def test_a_valid_request_is_fitted_to_model_and_time(path: str, body: dict[str, Any], fitted: dict[str, Any]) -> None:
+    assert fit(path, body) == fitted
+
+
+@pytest.mark.parametrize(
+    "invalid",
+    [
+        {"max_tokens": -1},
+        {"max_tokens": LARGEST + 1},
+        {"max_tokens": "9"},
+        {"max_tokens": True},
+        {"max_tokens": 9.5},
+        {"max_tokens": 1, "n": 0},
+        {"max_tokens": 1, "prompt": [-1, LARGEST + 1, 1.5, True, None]},
+        {"max_tokens": 1, "logit_bias": {"007": 1, " 5": 1, "x": 1}},
+        {"max_tokens": 1, "messages": [{"name": 5}, "hi", None]},
+        {"max_tokens": 1, "messages": "hi"},
+    ],
+)
+def test_what_is_invalid_stays_as_it_is(invalid: dict[str, Any]) -> None:
+    assert fit(CHAT, invalid) == invalid
+
+
+@pytest.mark.parametrize("body", [None, [], "text", 5])
+def test_what_is_no_object_stays_as_it_is(body: Any) -> None:
+    assert fit(CHAT, body) is body
