@@ -26,7 +26,7 @@ TORCH_CPU = $(if $(VARIANT),$(INSTALL) --torch-backend cpu --reinstall-package t
 # Commands separated by `;` (bash -e ignores a failure left of &&); prints how long they took: $(call suite,name,commands)
 suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%-8s ok, %.1f min\n", "$(1)", s / 60 }'
 
-.PHONY: help serve test lint format types imports unit manifests pins schemas smoke image contract e2e e2e-delivery bench docs lock clean
+.PHONY: help serve test lint format types imports unit delivery manifests pins schemas smoke image contract e2e e2e-delivery bench docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -34,7 +34,7 @@ help: ## List the targets
 serve: $(SERVE_READY) ## Install what is missing, get the model, serve it on PORT (8000)
 	@exec $(BIN)/llm-api serve
 
-test: lint types imports unit manifests ## Everything that must pass: lint, types, imports, unit, manifests
+test: lint types imports unit delivery manifests ## Everything that must pass: lint, types, imports, unit, delivery, manifests
 
 lint: $(DEV_READY) ## Check style and formatting
 	@$(call suite,lint,$(BIN)/ruff check --quiet .; $(BIN)/ruff format --quiet --check .; $(BIN)/hadolint apps/llm-api/Dockerfile)
@@ -53,14 +53,17 @@ unit: $(DEV_READY) ## Run the tests (PYTEST_ARGS for pytest)
 	@$(call suite,model,$(BIN)/llm-api pull > /dev/null)
 	@$(call suite,unit,$(BIN)/pytest $(PYTEST_ARGS))
 
+delivery: $(DEV_READY) ## Try bump, promote, release and diff on git repositories made for it
+	@$(call suite,delivery,$(BIN)/pytest tests/bump tests/promotion $(PYTEST_ARGS))
+
 manifests: $(DEV_READY) ## Render every overlay, platform and cluster folder, and check them (offline)
 	@$(call suite,manifests,tools=$$(PYTHON=$(abspath $(BIN)/python) tools/build); $(BIN)/python -m delivery.manifests --tools "$$tools"; $(BIN)/pytest tests/manifests $(PYTEST_ARGS))
 
 pins: $(DEV_READY) ## Look up, online, every chart and image of pins.yaml
 	@$(BIN)/python -m delivery.pins
 
-schemas: $(DEV_READY) ## Write tools/schemas anew, from the Go modules that it pins (GO names Go)
-	@cd tools/schemas && GOTOOLCHAIN=local $(abspath $(BIN)/python) make_schemas.py --go $(or $(GO),go)
+schemas: $(DEV_READY) ## Write tools/schemas anew, from the Go modules that it pins (GO: another Go than tools/go finds)
+	@cd tools/schemas && GOTOOLCHAIN=local $(abspath $(BIN)/python) make_schemas.py --go "$${GO:-$$(../go)}"
 
 smoke: $(DEV_READY) ## `make serve` in a fresh clone of HEAD, twice, asked by the openai client
 	@$(call suite,smoke,$(BIN)/pytest -s tests/fresh_start)
@@ -76,7 +79,7 @@ e2e: $(DEV_READY) ## Try the overlays and IMAGE on the cluster of KUBECONFIG (ch
 	@$(call suite,e2e,$(BIN)/pytest -s --override-ini timeout=600 tests/cluster $(PYTEST_ARGS))
 
 e2e-delivery: $(DEV_READY) ## Bring a commit to the cluster of KUBECONFIG by Argo CD, from IMAGE on; break it, heal it
-	@$(call suite,delivery,$(BIN)/pytest -s --override-ini timeout=600 tests/rollout $(PYTEST_ARGS))
+	@$(call suite,rollout,$(BIN)/pytest -s --override-ini timeout=600 tests/rollout $(PYTEST_ARGS))
 
 bench: $(SERVE_READY) ## Measure the service, beside PEERS="name=URL ..." (BENCH_ARGS for more)
 	@$(BIN)/llm-api bench $(PEERS:%=--peer %) --json build/bench.json --markdown docs/performance.md $(BENCH_ARGS)

@@ -1,0 +1,54 @@
+"""Files of the Go modules that sources.yaml pins: `modules.py --go PATH NAME ...` prints the CRDs of those whose name has one of these."""
+
+import argparse
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).parent
+SUMS = HERE / "sums.json"
+Document = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--go", default="go", help="Go, at least the version in go.mod")
+    parser.add_argument("names", nargs="+", help="cert-manager, keda, ...")
+    given = parser.parse_args()
+    chosen = [source for source in sources()["crds"] if any(name in source["module"] for name in given.names)]
+    print(yaml.safe_dump_all(published(given.go, chosen, {})))
+
+
+def sources() -> Document:
+    return yaml.safe_load((HERE / "sources.yaml").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def published(go: str, chosen: list[Document], sums: dict[str, str]) -> Iterator[Document]:
+    """The documents of each source's files. `sums` receives the modules' checksums."""
+    for source in chosen:
+        folder = module(go, source, sums)
+        for file in source["files"]:
+            yield yaml.safe_load((folder / file).read_text(encoding="utf-8"))
+
+
+def module(go: str, source: Document, sums: dict[str, str]) -> Path:
+    """The folder of a module in Go's cache. A checksum that is not the recorded one ends this."""
+    name = f"{source['module']}@{source['version']}"
+    found = json.loads(run(go, "mod", "download", "-json", name))
+    recorded = json.loads(SUMS.read_text(encoding="utf-8")) if SUMS.exists() else {}
+    if recorded.get(name, found["Sum"]) != found["Sum"]:
+        raise SystemExit(f"{name}: checksum {found['Sum']}, recorded {recorded[name]} in tools/schemas/sums.json")
+    sums[name] = found["Sum"]
+    return Path(found["Dir"])
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, cwd=HERE, check=True, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603
+
+
+if __name__ == "__main__":
+    main()
