@@ -31,21 +31,28 @@ class Load:
         self._numbers = count()
 
     async def around(self, event: Callable[[], None]) -> Outcome:
-        """Runs `event` in a thread while ten streams are open; ends once it is over and 300 requests were sent."""
+        """Runs `event` in a thread, ten streams open at each moment of it; ends once it is over and 300 requests were sent."""
+        opened, over = asyncio.Semaphore(0), asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            opened = asyncio.Semaphore(0)
-            streams = [tasks.create_task(self._counted(lambda: self._stream(opened))) for _ in range(STREAMS)]
-            for _ in streams:
+            for number in range(STREAMS):
+                tasks.create_task(self._stream_until(over, opened, 150 + 20 * number))
+            for _ in range(STREAMS):
                 await opened.acquire()
             happening = tasks.create_task(asyncio.to_thread(event))
+            happening.add_done_callback(lambda _: over.set())
             for _ in range(CLIENTS):
-                tasks.create_task(self._ask_until(happening))
+                tasks.create_task(self._ask_until(over))
         print(self.outcome)
         return self.outcome
 
-    async def _ask_until(self, happening: "asyncio.Task[None]") -> None:
+    async def _stream_until(self, over: asyncio.Event, opened: asyncio.Semaphore, tokens: int) -> None:
+        """One stream after another; of different lengths, so that they do not all end at once."""
+        while not over.is_set():
+            await self._counted(lambda: self._stream(opened, tokens))
+
+    async def _ask_until(self, over: asyncio.Event) -> None:
         async with self._client() as client:
-            while not happening.done() or self.outcome.answered + self.outcome.lost.total() < REQUESTS:
+            while not over.is_set() or self.outcome.answered + self.outcome.lost.total() < REQUESTS:
                 await self._counted(lambda: self._ask(client))
 
     async def _counted(self, attempt: Callable[[], Awaitable[None]]) -> None:
@@ -62,8 +69,8 @@ class Load:
         else:
             self.outcome.lost[f"status {response.status_code}"] += 1
 
-    async def _stream(self, opened: asyncio.Semaphore) -> None:
-        last, body = "", self._body(250, stream=True)
+    async def _stream(self, opened: asyncio.Semaphore, tokens: int) -> None:
+        last, body = "", self._body(tokens, stream=True)
         try:
             async with self._client() as client, client.stream("POST", "/v1/chat/completions", json=body) as response:
                 async for line in response.aiter_lines():

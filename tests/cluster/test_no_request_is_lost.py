@@ -29,7 +29,7 @@ async def test_a_rolling_update(two_replicas: Kube, url: str) -> None:
     outcome = await Load(url).around(lambda: restart(two_replicas))
     assert outcome.lost == {}
     assert outcome.answered >= REQUESTS
-    assert outcome.streams == STREAMS
+    assert outcome.streams >= STREAMS
 
 
 @pytest.mark.timeout(600)
@@ -52,7 +52,7 @@ async def test_evicting_one_replica_after_another(two_replicas: Kube, url: str) 
 
     outcome = await Load(url).around(evict_all)
     assert outcome.lost == {}
-    assert outcome.streams == STREAMS
+    assert outcome.streams >= STREAMS
 
 
 def evict(kube: Kube, pod: str) -> bool:

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 from cluster.conftest import ROOT
-from cluster.kube import Kube, Manifest
+from cluster.gpu_nodes import NODES, VOLUME, gpu_nodes, quota, volume
+from cluster.kube import Kube
 from tenacity import RetryError
 
 from delivery.kustomize import render
 
-NODES = ("gpu-a", "gpu-b", "gpu-c")  # a GPU each, a zone each
-GPU = "nvidia.com/gpu"
 APPLIED = ("Namespace", "ServiceAccount", "Service", "Deployment", "PodDisruptionBudget", "PersistentVolumeClaim", "ConfigMap")
 SURGE = {"spec": {"strategy": {"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}}}
 
@@ -24,7 +23,7 @@ def prod(image: str, kustomize: Path) -> Iterator[Kube]:
     for manifest in manifests:
         key = "name" if manifest["kind"] == "Namespace" else "namespace"
         manifest["metadata"][key] = kube.namespace
-    kube.apply([*map(fake_node, NODES), volume()])
+    kube.apply([*gpu_nodes(), volume()])
     kube.apply(manifests)
     kube.apply([quota()])
     kube.run("scale", "deployment/llm-api", "--replicas=3")
@@ -32,7 +31,7 @@ def prod(image: str, kustomize: Path) -> Iterator[Kube]:
     yield kube
     kube.run("delete", "namespace", kube.namespace, "--wait=false")
     kube.run("delete", "node", *NODES)
-    kube.run("delete", "persistentvolume", "models")
+    kube.run("delete", "persistentvolume", VOLUME)
 
 
 def nodes_of(kube: Kube) -> set[str]:
@@ -61,42 +60,3 @@ def test_a_rollout_that_surges_would_wait_for_ever(prod: Kube) -> None:
     with pytest.raises((AssertionError, RetryError)):
         prod.rolled_out(seconds=30)
     assert [pod["status"]["phase"] for pod in prod.pods()].count("Pending") == 1
-
-
-def fake_node(name: str) -> Manifest:
-    room = {"cpu": "16", "memory": "64Gi", "pods": "110", "ephemeral-storage": "200Gi", GPU: "1"}
-    return {
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {
-            "name": name,
-            "annotations": {"kwok.x-k8s.io/node": "fake"},
-            "labels": {"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": name, "nvidia.com/gpu.present": "true"},
-        },
-        "spec": {"taints": [{"key": GPU, "value": "present", "effect": "NoSchedule"}]},
-        "status": {"allocatable": room, "capacity": room},
-    }
-
-
-def volume() -> Manifest:
-    """What standard-rwx would provide."""
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": "models"},
-        "spec": {
-            "capacity": {"storage": "100Gi"},
-            "accessModes": ["ReadWriteMany"],
-            "storageClassName": "standard-rwx",
-            "hostPath": {"path": "/mnt/models"},
-        },
-    }
-
-
-def quota() -> Manifest:
-    return {
-        "apiVersion": "v1",
-        "kind": "ResourceQuota",
-        "metadata": {"name": "gpus"},
-        "spec": {"hard": {f"requests.{GPU}": "3"}},
-    }
