@@ -1,10 +1,13 @@
 """What Argo CD says of an Application."""
 
+from collections.abc import Callable
 from typing import Any
 
 from cluster.kube import Kube
+from tenacity import RetryError
 
 NAMESPACE = "argocd"
+REFRESH = "argocd.argoproj.io/refresh"
 STOP = '[{"op": "remove", "path": "/operation"}]'
 
 
@@ -39,20 +42,37 @@ class Application:
         tried = operation.get("syncResult", {}).get("revisions") == [commit]
         return tried and (operation.get("phase") in {"Failed", "Error"} or operation.get("retryCount", 0) > 0)
 
+    @property
+    def messages(self) -> list[str]:
+        """What the last attempt says of each object, good or bad."""
+        resources = self.status.get("operationState", {}).get("syncResult", {}).get("resources", [])
+        return [f"{found['group']}/{found['kind']}/{found['name']}: {found.get('message', '')}" for found in resources]
+
     def refresh(self) -> None:
         """What a webhook of the git host does; without one Argo CD looks every three minutes."""
-        self._kube.run("annotate", "application", self._name, "argocd.argoproj.io/refresh=normal", "--overwrite")
+        self._kube.run("annotate", "application", self._name, f"{REFRESH}=normal", "--overwrite")
 
     def forget(self) -> None:
         """Deletes the Application alone, even in the midst of a sync; what it has synced stays."""
         self._kube.run("patch", "application", self._name, "--type", "json", "--patch", STOP, check=False)
         self._kube.run("delete", "application", self._name, "--ignore-not-found", "--timeout=60s")
 
-    def wait(self, commit: str, seconds: float) -> None:
+    def wait(self, commit: str, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Until the commit is delivered; `meanwhile` is called again and again."""
         self.refresh()
+
+        def delivered() -> bool:
+            meanwhile()
+            return self.delivered(commit)
+
         try:
-            self._kube.until(lambda: self.delivered(commit), seconds)
-        except Exception as error:
+            self._kube.until(delivered, seconds)
+        except RetryError as error:
             status = self.status
             state = {key: status.get(key) for key in ("sync", "health", "conditions")}
             raise AssertionError(f"{self._name} did not deliver {commit}: {state} {status.get('operationState')}") from error
+
+    def looked_again(self) -> None:
+        """Waits until Argo CD has compared git with the cluster once more."""
+        self.refresh()
+        self._kube.until(lambda: REFRESH not in self._kube.get("application", self._name)["metadata"].get("annotations", {}), 60)

@@ -1,4 +1,6 @@
-"""clusters/dev, applied as its README says; only the repository's address and the image's registry are replaced."""
+"""clusters/dev, applied as its README says; only the repository's address and the image's registry are replaced.
+
+Prod needs more to be different here: production.py."""
 
 from collections.abc import Iterator
 
@@ -6,6 +8,7 @@ import pytest
 from cluster.conftest import NODE_PORT, answers, node_port
 from cluster.kube import Kube
 from rollout.argocd import NAMESPACE, Application
+from rollout.production import edit_prod
 from rollout.repository import Repository
 
 pytest_plugins = ["cluster.conftest"]
@@ -19,6 +22,7 @@ def repository(image: str, tmp_path_factory: pytest.TempPathFactory) -> Reposito
     repository.edit("clusters/dev/argocd/source.yaml", r"repository: .*", f"repository: {repository.url}")
     repository.edit(DEV, r"newName: .*", f"newName: {name}")
     repository.edit(DEV, r"^( +)newTag: .*", rf"\1newTag: first\n\1digest: {digest}")
+    edit_prod(repository)
     repository.push("The repository and registry of this cluster")
     return repository
 

@@ -39,8 +39,9 @@ class Repository:
         self.git("push", "--quiet", "origin", "main")
         return self.head
 
-    def revert(self) -> str:
-        self.git("revert", "--no-edit", "HEAD")
+    def revert(self, commits: int = 1) -> str:
+        """Takes the newest commits back."""
+        self.git("revert", "--no-edit", f"HEAD~{commits}..HEAD")
         self.git("push", "--quiet", "origin", "main")
         return self.head
 
@@ -50,11 +51,25 @@ class Repository:
         return told.strip().splitlines()[-1]
 
     def bump(self, image: str) -> str:
-        """As the pipeline does, from a clone of its own. Gives the commit that main is at then."""
+        """As the pipeline does. Gives the commit that main is at then."""
         name, _, digest = image.partition("@")
-        _run(sys.executable, "-m", "delivery", "bump", "--image", name, "--digest", digest, "--commit", self.head, cwd=self.folder)
+        self.delivery("bump", "--image", name, "--digest", digest, "--commit", self.head)
+        return self.pull()
+
+    def pull(self) -> str:
         self.git("pull", "--quiet", "--ff-only", "origin", "main")
         return self.head
+
+    def merge(self, branch: str) -> str:
+        """As somebody merges a pull request."""
+        self.git("fetch", "--quiet", "origin", branch)
+        self.git("merge", "--quiet", "--no-ff", "--message", f"Merge {branch}", "FETCH_HEAD")
+        self.git("push", "--quiet", "origin", "main")
+        return self.head
+
+    def delivery(self, *arguments: str, **environment: str) -> str:
+        """Gives what it says; a failure fails the test."""
+        return _run(sys.executable, "-m", "delivery", *arguments, cwd=self.folder, **environment).strip()
 
 
 def _run(*command: str | Path, cwd: Path | None = None, **environment: str) -> str:

@@ -30,11 +30,23 @@ async def test_a_commit_serves_with_no_request_lost(dev: Application, repository
     assert MARK in httpx2.get(f"{url}/openapi.json").text
     assert outcome.lost == {}
     assert outcome.answered >= REQUESTS
-    assert outcome.streams == STREAMS
+    assert outcome.streams >= STREAMS
     assert smoke_job(kube) != smoked
     assert kube.get("job", "llm-api-smoke")["status"]["succeeded"] == 1
     [container] = kube.get("deployment", "llm-api")["spec"]["template"]["spec"]["containers"]
     assert container["image"].endswith(built.partition("@")[2])
+
+
+@pytest.mark.timeout(900)
+async def test_a_delivery_without_the_drain_loses_requests(dev: Application, repository: Repository, url: str) -> None:
+    repository.edit("base/deployment.yaml", r"^( +)terminationGracePeriodSeconds: 340$", r"\1terminationGracePeriodSeconds: 1")
+    repository.edit("base/deployment.yaml", r"^( +)seconds: 10 #", r"\1seconds: 0 #")
+    dev.wait(repository.push("No drain"), 400)
+    repository.edit("base/deployment.yaml", r"value: json$", "value: console")
+    commit = repository.push("Another log format")
+    outcome = await Load(url).around(lambda: dev.wait(commit, 400))
+    assert outcome.lost.total() > 0
+    dev.wait(repository.revert(2), 400)
 
 
 def smoke_job(kube: Kube) -> str:

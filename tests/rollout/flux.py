@@ -1,0 +1,97 @@
+"""Flux's kustomize-controller, as a process of this machine.
+
+Its source-controller is stood in for: the status of the GitRepository names an archive of the commit, which is served from here.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import threading
+from datetime import UTC, datetime
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from cluster.conftest import ROOT
+from cluster.kube import Kube
+from rollout.custom_kinds import bring_kinds, drop_kinds
+from rollout.repository import Repository
+from tenacity import RetryError
+
+NAMESPACE = "flux-system"
+KINDS = ("source-controller", "kustomize-controller")
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+class Flux:
+    def __init__(self, repository: Repository, folder: Path) -> None:
+        self._repository, self._folder, self._kube = repository, folder, Kube(NAMESPACE)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+        self._controller: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        bring_kinds(*KINDS)
+        self._kube.make_namespace()
+        built = subprocess.run([ROOT / "tools/build", "flux"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        flags = ("--enable-leader-election=false", "--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0")
+        with (self._folder / "controller.log").open("wb") as log:
+            environment = os.environ | {"RUNTIME_NAMESPACE": NAMESPACE}
+            self._controller = subprocess.Popen([f"{built}/kustomize-controller", *flags], env=environment, stderr=log, stdout=log)
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        if self._controller:
+            self._controller.terminate()
+            self._controller.wait(timeout=30)
+        self._kube.run("patch", "kustomizations", "--all", "--type=merge", "--patch", '{"metadata": {"finalizers": null}}', check=False)
+        drop_kinds(*KINDS)
+        self._kube.run("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
+
+    def apply(self, folder: str) -> None:
+        """One of clusters/*/flux, as its README says."""
+        self._kube.run("apply", "--server-side", "-k", str(self._repository.folder / folder))
+
+    def publish(self, commit: str) -> None:
+        """As source-controller does once it has fetched the commit."""
+        name = f"{commit}.tar.gz"
+        self._repository.git("archive", "--format=tar.gz", "--output", str(self._folder / name), commit)
+        archive = (self._folder / name).read_bytes()
+        artifact = {
+            "digest": f"sha256:{hashlib.sha256(archive).hexdigest()}",
+            "lastUpdateTime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "path": name,
+            "revision": _revision(commit),
+            "size": len(archive),
+            "url": f"http://127.0.0.1:{self._server.server_port}/{name}",
+        }
+        self._kube.run(
+            "patch",
+            "gitrepository/llm-api",
+            "--subresource=status",
+            "--type=merge",
+            "--patch",
+            json.dumps({"status": {"artifact": artifact}}),
+        )
+
+    def wait(self, name: str, commit: str, seconds: float) -> None:
+        """Until the Kustomization has applied the commit, and all of it is healthy."""
+
+        def reconciled() -> bool:
+            status = self._kube.get("kustomization", name).get("status", {})
+            ready = [condition["status"] for condition in status.get("conditions", []) if condition["type"] == "Ready"]
+            return ready == ["True"] and status.get("lastAppliedRevision") == _revision(commit)
+
+        try:
+            self._kube.until(reconciled, seconds)
+        except RetryError as error:
+            log = (self._folder / "controller.log").read_text(encoding="utf-8")[-3000:]
+            raise AssertionError(f"{name}: {self._kube.get('kustomization', name).get('status')}\n{log}") from error
+
+
+def _revision(commit: str) -> str:
+    return f"main@sha1:{commit}"

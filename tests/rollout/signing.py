@@ -1,0 +1,33 @@
+"""cosign with a key pair of the test's own: keyless signing needs GitHub's and Sigstore's services, which are not here."""
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+from cluster.conftest import ROOT
+
+KEYS = ("cosign.key", "cosign.pub")
+# Nothing is told to Sigstore's public log, and the registry of a test has no certificate.
+OFFLINE = ("--allow-http-registry", "--allow-insecure-registry")
+
+
+class Signer:
+    def __init__(self, folder: Path) -> None:
+        tools = subprocess.run([ROOT / "tools/build", "signing"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        self._cosign, self._folder = f"{tools}/cosign", folder
+        self._run("generate-key-pair")
+
+    def sign(self, image: str) -> None:
+        self._run("sign", "--yes", "--key", KEYS[0], "--use-signing-config=false", "--tlog-upload=false", *OFFLINE, image)
+
+    @property
+    def verify(self) -> str:
+        """The command that verifies an image, to be followed by its name."""
+        key = str(self._folder / KEYS[1])
+        return shlex.join([self._cosign, "verify", "--key", key, "--insecure-ignore-tlog", *OFFLINE])
+
+    def _run(self, *arguments: str) -> None:
+        environment = os.environ | {"COSIGN_PASSWORD": ""}
+        done = subprocess.run([self._cosign, *arguments], cwd=self._folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr

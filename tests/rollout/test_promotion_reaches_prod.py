@@ -1,0 +1,120 @@
+"""What dev is well with reaches prod by its digest and a tag, and by nothing else."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cluster.kube import Kube
+from promotion.github_stand_in import REPOSITORY, GitHubStandIn, serving
+from rollout.argocd import Application
+from rollout.conftest import DEV
+from rollout.custom_kinds import bring_kinds, drop_kinds
+from rollout.production import Production
+from rollout.repository import Repository
+from rollout.signing import Signer
+
+from delivery.image_pin import ImagePin, read_pin
+
+TOKEN = "not-a-real-token"
+LACKING = ("cert-manager", "external-secrets", "keda", "prometheus-operator")
+pytestmark = pytest.mark.timeout(900)
+
+
+class Owner:
+    """Somebody who promotes: GitHub is stood in for, the signature is real."""
+
+    def __init__(self, repository: Repository, github: GitHubStandIn, signer: Signer) -> None:
+        self._repository, self._github, self._signer = repository, github, signer
+        self._around = {"GITHUB_REPOSITORY": REPOSITORY, "GITHUB_TOKEN": TOKEN, "GITHUB_API_URL": github.url}
+
+    def promote(self) -> str:
+        self._github.says(self._repository.head, "success", minutes_ago=45)
+        return self._repository.delivery("promote", "--verify", self._signer.verify, **self._around)
+
+    def release(self, *options: str) -> str:
+        """Gives the commit that was tagged."""
+        assert self._repository.delivery("release", *options).startswith("released ")
+        return self._repository.head
+
+
+@pytest.fixture(scope="module")
+def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
+    return Signer(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="module")
+def github() -> Iterator[GitHubStandIn]:
+    github = GitHubStandIn()
+    with serving(github, TOKEN):
+        yield github
+
+
+@pytest.fixture(scope="module")
+def owner(repository: Repository, github: GitHubStandIn, signer: Signer) -> Owner:
+    return Owner(repository, github, signer)
+
+
+@pytest.fixture(scope="module")
+def pin(dev: Application, repository: Repository, image: str) -> ImagePin:
+    """What dev runs, by a bump."""
+    if _pin(repository).commit is None:
+        dev.wait(repository.bump(image), 300)
+    return _pin(repository)
+
+
+def _pin(repository: Repository) -> ImagePin:
+    return read_pin((repository.folder / DEV).read_text(encoding="utf-8"), DEV)
+
+
+@pytest.fixture(scope="module")
+def production(repository: Repository, kustomize: Path) -> Iterator[Production]:
+    drop_kinds(*LACKING)
+    production = Production(repository, kustomize)
+    try:
+        yield production
+    finally:
+        production.clean_up()
+        drop_kinds(*LACKING)
+
+
+def test_an_image_that_nobody_signed_is_not_promoted(owner: Owner, pin: ImagePin) -> None:
+    with pytest.raises(AssertionError, match="is not signed as it must be"):
+        owner.promote()
+
+
+def test_a_signed_one_reaches_prod_by_its_digest_once_the_cluster_has_the_kinds_it_lacked(
+    owner: Owner, signer: Signer, pin: ImagePin, repository: Repository, production: Production
+) -> None:
+    signer.sign(f"{pin.registry}@{pin.digest}")
+    assert owner.promote().endswith("/pull/1")
+    repository.merge(f"promote/{str(pin.commit)[:12]}")
+    released = owner.release()
+    production.start()
+    production.application.refresh()
+    production.kube.until(lambda: production.application.failed(released), 180)
+    assert any("no matches for kind" in message for message in production.application.messages), production.application.messages
+    bring_kinds(*LACKING)
+    production.wait(released, 400)
+    assert production.image == f"{pin.registry}:{pin.tag}@{pin.digest}"
+    assert {pod["spec"]["nodeName"][:4] for pod in production.kube.pods()} == {"gpu-"}
+
+
+def test_a_change_of_base_rolls_dev_and_leaves_prod_until_it_is_tagged(
+    dev: Application, owner: Owner, repository: Repository, production: Production, kube: Kube
+) -> None:
+    dev_before, prod_before = kube.pods()[0]["metadata"]["name"], template(production.kube)
+    mark = f'kubectl.kubernetes.io/default-container: llm-api\n        llm-api/changed: "{datetime.now(UTC):%H:%M:%S}"'
+    repository.edit("base/deployment.yaml", r"kubectl.kubernetes.io/default-container: llm-api$", mark)
+    changed = repository.push("Mark every pod")
+    dev.wait(changed, 300)
+    assert [pod["metadata"]["name"] for pod in kube.pods()] != [dev_before]
+    production.application.looked_again()
+    assert production.application.status["sync"]["revisions"] != [changed]
+    assert template(production.kube) == prod_before
+    production.wait(owner.release("--same-image"), 300)
+    assert template(production.kube) != prod_before
+
+
+def template(kube: Kube) -> object:
+    return kube.get("deployment", "llm-api")["spec"]["template"]
