@@ -8,7 +8,7 @@ from cluster.kube import Kube
 
 
 def bring_kinds(*modules: str) -> None:
-    """`modules`: parts of their names, such as cert-manager."""
+    """`modules`: parts of their names, such as cert-manager; `--beside` for kinds that the tree does not use, too."""
     kube = Kube("default")
     kube.run("apply", "--server-side", "-f", "-", text=_crds(*modules))
     kube.run("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")

@@ -20,7 +20,9 @@ from rollout.repository import Repository
 from tenacity import RetryError
 
 NAMESPACE = "flux-system"
-KINDS = ("source-controller", "kustomize-controller")
+KINDS = ("--beside", "source-controller", "kustomize-controller")
+
+KEEP = '{"metadata": {"finalizers": null}}'  # what it has applied stays
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -48,7 +50,8 @@ class Flux:
         if self._controller:
             self._controller.terminate()
             self._controller.wait(timeout=30)
-        self._kube.run("patch", "kustomizations", "--all", "--type=merge", "--patch", '{"metadata": {"finalizers": null}}', check=False)
+        for name in self._kube.run("get", "kustomizations", "-o", "name", check=False).stdout.split():
+            self._kube.run("patch", name, "--type=merge", "--patch", KEEP)
         drop_kinds(*KINDS)
         self._kube.run("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
 
@@ -82,6 +85,7 @@ class Flux:
         """Until the Kustomization has applied the commit, and all of it is healthy."""
 
         def reconciled() -> bool:
+            assert self._controller and self._controller.poll() is None, self._log()
             status = self._kube.get("kustomization", name).get("status", {})
             ready = [condition["status"] for condition in status.get("conditions", []) if condition["type"] == "Ready"]
             return ready == ["True"] and status.get("lastAppliedRevision") == _revision(commit)
@@ -89,8 +93,10 @@ class Flux:
         try:
             self._kube.until(reconciled, seconds)
         except RetryError as error:
-            log = (self._folder / "controller.log").read_text(encoding="utf-8")[-3000:]
-            raise AssertionError(f"{name}: {self._kube.get('kustomization', name).get('status')}\n{log}") from error
+            raise AssertionError(f"{name}: {self._kube.get('kustomization', name).get('status')}\n{self._log()}") from error
+
+    def _log(self) -> str:
+        return (self._folder / "controller.log").read_text(encoding="utf-8")[-3000:]
 
 
 def _revision(commit: str) -> str:

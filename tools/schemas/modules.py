@@ -17,10 +17,11 @@ Document = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--go", default="go", help="Go, at least the version in go.mod")
+    parser.add_argument("--beside", action="store_true", help="the other CRDs of their folders, too")
     parser.add_argument("names", nargs="+", help="cert-manager, keda, ...")
     given = parser.parse_args()
     chosen = [source for source in sources()["crds"] if any(name in source["module"] for name in given.names)]
-    print(yaml.safe_dump_all(published(given.go, chosen, {})))
+    print(yaml.safe_dump_all((beside if given.beside else published)(given.go, chosen, {})))
 
 
 def sources() -> Document:
@@ -33,6 +34,15 @@ def published(go: str, chosen: list[Document], sums: dict[str, str]) -> Iterator
         folder = module(go, source, sums)
         for file in source["files"]:
             yield yaml.safe_load((folder / file).read_text(encoding="utf-8"))
+
+
+def beside(go: str, chosen: list[Document], sums: dict[str, str]) -> Iterator[Document]:
+    """All CRDs in the folders of each source's files: some controllers do not start without those that nobody uses."""
+    for source in chosen:
+        folder = module(go, source, sums)
+        for parent in sorted({(folder / file).parent for file in source["files"]}):
+            for file in sorted(parent.glob("*.yaml")):
+                yield yaml.safe_load(file.read_text(encoding="utf-8"))
 
 
 def module(go: str, source: Document, sums: dict[str, str]) -> Path:
