@@ -14,6 +14,7 @@ NATIVE := $(wildcard apps/llm-api/native/*)
 DEV_LOCK := $(LOCKS)/$(if $(VARIANT),cpu-dev,dev).txt
 SERVE_READY := $(VENV)/.serve$(VARIANT)
 DEV_READY := $(VENV)/.dev$(VARIANT)
+DELIVERY_READY := $(VENV)/.delivery
 
 UV := $(BIN)/uv --quiet
 INSTALL := $(UV) pip install --python $(BIN)/python --no-deps
@@ -26,7 +27,10 @@ TORCH_CPU = $(if $(VARIANT),$(INSTALL) --torch-backend cpu --reinstall-package t
 # Commands separated by `;` (bash -e ignores a failure left of &&); prints how long they took: $(call suite,name,commands)
 suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%-8s ok, %.1f min\n", "$(1)", s / 60 }'
 
-.PHONY: help serve test lint format types imports unit delivery manifests pins schemas smoke image contract e2e e2e-delivery bench docs lock clean
+# The folder of the tools that tools/build makes: $(call tools,module)
+tools = $$(PYTHON=$(abspath $(BIN)/python) tools/build $(1))
+
+.PHONY: help serve test lint format types imports unit delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -34,7 +38,7 @@ help: ## List the targets
 serve: $(SERVE_READY) ## Install what is missing, get the model, serve it on PORT (8000)
 	@exec $(BIN)/llm-api serve
 
-test: lint types imports unit delivery manifests ## Everything that must pass: lint, types, imports, unit, delivery, manifests
+test: lint types imports unit delivery manifests workflows ## Everything that must pass: lint, types, imports, unit, delivery, manifests, workflows
 
 lint: $(DEV_READY) ## Check style and formatting
 	@$(call suite,lint,$(BIN)/ruff check --quiet .; $(BIN)/ruff format --quiet --check .; $(BIN)/hadolint apps/llm-api/Dockerfile)
@@ -54,13 +58,19 @@ unit: $(DEV_READY) ## Run the tests (PYTEST_ARGS for pytest)
 	@$(call suite,unit,$(BIN)/pytest $(PYTEST_ARGS))
 
 delivery: $(DEV_READY) ## Try bump, promote, release and diff on git repositories made for it
-	@$(call suite,delivery,$(BIN)/pytest tests/bump tests/promotion $(PYTEST_ARGS))
+	@$(call suite,delivery,$(BIN)/pytest tests/bump tests/checks tests/promotion $(PYTEST_ARGS))
 
 manifests: $(DEV_READY) ## Render every overlay, platform and cluster folder, and check them (offline)
-	@$(call suite,manifests,tools=$$(PYTHON=$(abspath $(BIN)/python) tools/build); $(BIN)/python -m delivery.manifests --tools "$$tools"; $(BIN)/pytest tests/manifests $(PYTEST_ARGS))
+	@$(call suite,manifests,tools=$(call tools); $(BIN)/python -m delivery.manifests --tools "$$tools"; $(BIN)/pytest tests/manifests $(PYTEST_ARGS))
 
-pins: $(DEV_READY) ## Look up, online, every chart and image of pins.yaml
+workflows: $(DEV_READY) ## Check .github/workflows: their syntax and what could be abused in them (offline)
+	@$(call suite,workflows,tools=$(call tools); "$$tools/actionlint" -shellcheck= -pyflakes=; $(BIN)/zizmor --quiet --offline --strict-collection --persona pedantic .github)
+
+pins: $(DELIVERY_READY) ## Look up, online, every chart, image and action of pins.yaml
 	@$(BIN)/python -m delivery.pins
+
+platform: $(DEV_READY) ## Render, online, each chart of platform/ with its values, and check it
+	@$(call suite,platform,$(BIN)/pytest tests/platform $(PYTEST_ARGS); $(BIN)/python -m delivery.platform)
 
 schemas: $(DEV_READY) ## Write tools/schemas anew, from the Go modules that it pins (GO: another Go than tools/go finds)
 	@cd tools/schemas && GOTOOLCHAIN=local $(abspath $(BIN)/python) make_schemas.py --go "$${GO:-$$(../go)}"
@@ -81,6 +91,33 @@ e2e: $(DEV_READY) ## Try the overlays and IMAGE on the cluster of KUBECONFIG (ch
 e2e-delivery: $(DEV_READY) ## Bring a commit to the cluster of KUBECONFIG by Argo CD, from IMAGE on; break it, heal it
 	@$(call suite,rollout,$(BIN)/pytest -s --override-ini timeout=600 tests/rollout $(PYTEST_ARGS))
 
+kind: ## Make a kind cluster, push the image to a registry beside it, run make e2e on it (KEEP=1 leaves it; needs docker, kubectl)
+	@PYTHON=$(PYTHON) tools/kind-cluster make e2e
+
+bump: ## Write the image that was built from COMMIT into overlays/dev, and push that (IMAGE, DIGEST, COMMIT)
+promote: ## Open the pull request that gives prod the image of dev (SOAK; GITHUB_REPOSITORY, GITHUB_TOKEN)
+release: ## Tag main as the next release, if prod's image changed (SAME_IMAGE=1: though it did not)
+status: ## Show which image each environment wants, and since when
+diff: ## Show what a change means for an environment: rendered difference and forecast (OVERLAY, OLD, NEW)
+scan: ## Fail for a known vulnerability of IMAGE that has a fix and was not accepted
+changed: ## Say whether the change since BASE must be tried on a cluster
+required: ## Fail unless all jobs of NEEDS passed or could be left out
+bump release status diff scan changed required: $(DELIVERY_READY)
+	@$(BIN)/python -m delivery $@
+
+promote: $(DELIVERY_READY) # it verifies the signature
+	@PATH="$(call tools,signing):$$PATH" $(BIN)/python -m delivery promote
+
+sign: $(BIN)/python ## Sign IMAGE, by digest, as whoever runs this: in a workflow, as that workflow
+	@case "$$IMAGE" in *@sha256:*) ;; *) echo "IMAGE must be NAME@sha256:..." >&2; exit 1 ;; esac
+	@"$(call tools,signing)/cosign" sign --yes "$$IMAGE"
+
+gpu-smoke: ## Start IMAGE on a GPU of this machine, ask it for a chat and a stream, and stop it (needs docker)
+	@tools/gpu-smoke
+
+free-disk: ## Remove what GitHub's runners bring and nothing here uses; refuses to anywhere else
+	@tools/free-disk
+
 bench: $(SERVE_READY) ## Measure the service, beside PEERS="name=URL ..." (BENCH_ARGS for more)
 	@$(BIN)/llm-api bench $(PEERS:%=--peer %) --json build/bench.json --markdown docs/performance.md $(BENCH_ARGS)
 
@@ -93,6 +130,7 @@ lock: $(BIN)/uv ## Pin what pyproject.toml asks for, with hashes (LOCK_ARGS=--up
 	@mkdir -p build
 	@$(COMPILE) --group bootstrap --output-file $(LOCKS)/bootstrap.txt
 	@$(COMPILE) --group build --output-file $(LOCKS)/build.txt
+	@$(COMPILE) --group delivery --output-file $(LOCKS)/delivery.txt --constraints $(LOCKS)/serve.txt
 	@$(COMPILE) pyproject.toml --output-file $(LOCKS)/serve.txt
 	@$(COMPILE) pyproject.toml --output-file $(LOCKS)/dev.txt --group dev --constraints $(LOCKS)/serve.txt
 	@grep -oE '^(triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)' $(LOCKS)/serve.txt > build/cuda.txt
@@ -115,7 +153,12 @@ $(DEV_READY): $(DEV_LOCK) pyproject.toml $(NATIVE) | $(BIN)/uv
 	@$(INSTALL) --require-hashes --requirements $(DEV_LOCK)
 	@$(TORCH_CPU)
 	@$(INSTALL_PROJECT)
-	@touch $@ $(SERVE_READY)
+	@touch $@ $(SERVE_READY) $(DELIVERY_READY)
+
+$(DELIVERY_READY): $(LOCKS)/delivery.txt | $(BIN)/uv
+	@echo "Installing $(LOCKS)/delivery.txt"
+	@$(INSTALL) --require-hashes --requirements $(LOCKS)/delivery.txt
+	@touch $@
 
 $(BIN)/uv: $(LOCKS)/bootstrap.txt | $(BIN)/python
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null

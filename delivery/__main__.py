@@ -1,7 +1,5 @@
-"""`python -m delivery`: what the pipelines run, and what a person can run as well."""
+"""`python -m delivery X`, or `make X`: what the pipelines run, and what a person can run as well."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -9,38 +7,37 @@ from typing import Annotated
 import typer
 
 from delivery.bump import Bump
+from delivery.checks.commands import add_checks
 from delivery.diff.changes import changes
 from delivery.diff.checkout import rendered_at
 from delivery.diff.forecast import forecast
 from delivery.environments import pin_file, wishes
-from delivery.git import Git, GitError
-from delivery.image_pin import PinError
-from delivery.kustomize import RenderError
+from delivery.git import Git
+from delivery.one_line import one_line
 from delivery.policy.duration import seconds
 from delivery.promote.github import GitHub
 from delivery.promote.promotion import Promotion
-from delivery.promote.refused import Refused
 from delivery.promote.signature import keyless
 from delivery.promote.soak import Soak
 from delivery.release import Release
-from delivery.tools import ToolsMissing, built
+from delivery.tools import built
 
 EXIT_CODES = "\n\nExit codes: 0 done, or nothing to do; 1 refused, with the reason in one line; 2 wrong usage.\n"
 BUMP_EPILOG = f"""
-Example: `python -m delivery bump --image ghcr.io/example/llm-api --digest sha256:... --commit HEAD`, as image.yml does.{EXIT_CODES}
+Example: `make bump IMAGE=ghcr.io/example/llm-api DIGEST=sha256:... COMMIT=HEAD`, as image.yml does.{EXIT_CODES}
 """
 PROMOTE_EPILOG = f"""
-Example: `GITHUB_REPOSITORY=example/llm-api GITHUB_TOKEN=$(gh auth token) python -m delivery promote --soak 2h`{EXIT_CODES}
+Example: `GITHUB_REPOSITORY=example/llm-api GITHUB_TOKEN=$(gh auth token) make promote SOAK=2h`{EXIT_CODES}
 """
 DIFF_EPILOG = f"""
 Examples:
 
-`python -m delivery diff overlays/prod --old 1.4.0`: what the commits since that release mean for prod
+`make diff OVERLAY=overlays/prod OLD=1.4.0`: what the commits since that release mean for prod
 
-`python -m delivery diff overlays/dev --old HEAD~1 --new HEAD`{EXIT_CODES}
+`make diff OVERLAY=overlays/dev OLD=HEAD~1 NEW=HEAD`{EXIT_CODES}
 """
 RELEASE_EPILOG = f"""
-Example: `python -m delivery release`, as release.yml does once a promotion is merged. A rollback: revert it, and this again.{EXIT_CODES}
+Example: `make release`, as release.yml does once a promotion is merged. A rollback: revert it, and this again.{EXIT_CODES}
 """
 
 Remote = Annotated[str, typer.Option(help="The git remote.")]
@@ -49,22 +46,14 @@ Branch = Annotated[str, typer.Option(help="What dev's cluster follows.")]
 application = typer.Typer(
     help="Brings images to environments, by commits.", no_args_is_help=True, add_completion=False, rich_markup_mode="markdown"
 )
-
-
-@contextmanager
-def one_line() -> Iterator[None]:
-    try:
-        yield
-    except (GitError, PinError, RenderError, Refused, ToolsMissing) as error:
-        typer.echo(f"delivery: {error}", err=True)
-        raise typer.Exit(1) from None
+add_checks(application)
 
 
 @application.command(epilog=BUMP_EPILOG)
 def bump(
-    image: Annotated[str, typer.Option(help="Registry and repository of the image, without tag: ghcr.io/org/llm-api.")],
-    digest: Annotated[str, typer.Option(help="Its digest, as the push gave it: sha256:...")],
-    commit: Annotated[str, typer.Option(help="The commit it was built from; the pinned tag becomes sha-COMMIT.")],
+    image: Annotated[str, typer.Option(envvar="IMAGE", help="Registry and repository of the image, without tag: ghcr.io/org/llm-api.")],
+    digest: Annotated[str, typer.Option(envvar="DIGEST", help="Its digest, as the push gave it: sha256:...")],
+    commit: Annotated[str, typer.Option(envvar="COMMIT", help="The commit it was built from; the pinned tag becomes sha-COMMIT.")],
     environment: Annotated[str, typer.Option(help="Folder under overlays/.")] = "dev",
     remote: Remote = "origin",
     branch: Branch = "main",
@@ -76,7 +65,7 @@ def bump(
 
 @application.command(epilog=PROMOTE_EPILOG)
 def promote(
-    soak: Annotated[str, typer.Option(help="How long dev must have been well with the image: 30m, 2h.")] = "30m",
+    soak: Annotated[str, typer.Option(envvar="SOAK", help="How long dev must have been well with the image: 30m, 2h.")] = "30m",
     source: Annotated[str, typer.Option("--from", help="The environment that has the image.")] = "dev",
     target: Annotated[str, typer.Option("--to", help="The environment that gets it.")] = "prod",
     verify: Annotated[str, typer.Option(help="What verifies a signature; the image's name follows. Default: keyless, by image.yml.")] = "",
@@ -103,7 +92,9 @@ def promote(
 
 @application.command(epilog=RELEASE_EPILOG)
 def release(
-    same_image: Annotated[bool, typer.Option("--same-image", help="Release changed manifests though the image stays.")] = False,
+    same_image: Annotated[
+        bool, typer.Option("--same-image", envvar="SAME_IMAGE", help="Release changed manifests though the image stays.")
+    ] = False,
     remote: Remote = "origin",
     branch: Branch = "main",
 ) -> None:
@@ -114,9 +105,9 @@ def release(
 
 @application.command(epilog=DIFF_EPILOG)
 def diff(
-    overlay: Annotated[str, typer.Argument(help="Its folder.")] = "overlays/prod",
-    old: Annotated[str, typer.Option(help="A commit, branch or tag.")] = "origin/main",
-    new: Annotated[str, typer.Option(help="Another.")] = "HEAD",
+    overlay: Annotated[str, typer.Argument(envvar="OVERLAY", help="Its folder.")] = "overlays/prod",
+    old: Annotated[str, typer.Option(envvar="OLD", help="A commit, branch or tag.")] = "origin/main",
+    new: Annotated[str, typer.Option(envvar="NEW", help="Another.")] = "HEAD",
 ) -> None:
     """Show what a change means for an environment: the rendered difference, secrets masked, and what the rollout will be like."""
     with one_line():

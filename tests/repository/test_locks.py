@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ROOT / "requirements"
-NAMES = ["bootstrap", "build", "serve", "dev", "cpu", "cpu-dev"]
+NAMES = ["bootstrap", "build", "delivery", "serve", "dev", "cpu", "cpu-dev"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 CUDA = re.compile(r"^(triton|nvidia-|cuda-)")
 
@@ -24,7 +24,8 @@ def asked_for(requirements: list[str]) -> dict[str, str]:
 
 
 RUNTIME = asked_for(PROJECT["project"]["dependencies"])
-DEV = RUNTIME | asked_for(PROJECT["dependency-groups"]["dev"])
+DELIVERY = asked_for(PROJECT["dependency-groups"]["delivery"])
+DEV = RUNTIME | DELIVERY | asked_for([wanted for wanted in PROJECT["dependency-groups"]["dev"] if isinstance(wanted, str)])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -39,7 +40,7 @@ def test_no_registry_is_named(name: str) -> None:
     assert "://" not in (LOCKS / f"{name}.txt").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("name", "wanted"), [("serve", RUNTIME), ("dev", DEV), ("cpu", RUNTIME), ("cpu-dev", DEV)])
+@pytest.mark.parametrize(("name", "wanted"), [("delivery", DELIVERY), ("serve", RUNTIME), ("dev", DEV), ("cpu", RUNTIME), ("cpu-dev", DEV)])
 def test_a_lock_is_what_pyproject_asks_for(name: str, wanted: dict[str, str]) -> None:
     locked = pins(name) | ({"torch": RUNTIME["torch"]} if name.startswith("cpu") else {})
     stale = {package: version for package, version in wanted.items() if locked.get(package) != version}
@@ -48,7 +49,7 @@ def test_a_lock_is_what_pyproject_asks_for(name: str, wanted: dict[str, str]) ->
 
 def test_all_locks_agree_on_every_version() -> None:
     dev = pins("dev")
-    for name in ("serve", "cpu", "cpu-dev"):
+    for name in ("delivery", "serve", "cpu", "cpu-dev"):
         assert pins(name).items() <= dev.items()
 
 
