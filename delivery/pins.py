@@ -1,4 +1,4 @@
-"""Checks pins.yaml: that all of the tree's charts and images are in it, and, online, that they exist: `python -m delivery.pins`."""
+"""Checks pins.yaml: that the tree's charts, images and actions are in it, and, online, that they exist: `python -m delivery.pins`."""
 
 import argparse
 import re
@@ -13,7 +13,9 @@ import yaml
 from delivery.registries import NotThere, Registries
 
 TREE = ("base", "components", "overlays", "platform", "clusters")
-DOCKERFILE = "apps/llm-api/Dockerfile"
+ASSIGNED = {"apps/llm-api/Dockerfile": r"^ARG BASE_IMAGE=(\S+)", "tools/kind-cluster": r"^REGISTRY_IMAGE=(\S+)"}
+"""Images outside of manifests, by file."""
+ACTION = re.compile(r"^ *(?:- )?uses: ([^@\s]+)@(\S+)(?: # (\S+))?", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,12 @@ class Pin:
     digest: str | None = None
     repository: str | None = None
     """Of a chart; an image has none."""
+    commit: str | None = None
+    """Of an action."""
 
     def __str__(self) -> str:
+        if self.commit:
+            return f"{self.name}@{self.commit} # {self.version}"
         return f"{self.name} {self.version}" if self.repository else f"{self.name}:{self.version}"
 
 
@@ -48,6 +54,11 @@ def main() -> None:
 
 def looked_up(pin: Pin, registries: Registries) -> str:
     """Raises NotThere."""
+    if pin.commit:
+        found = registries.tag(pin.name, pin.version)
+        if found != pin.commit:
+            raise NotThere(f"{pin.name} {pin.version} is {found} now, pins.yaml has {pin.commit}: a moved tag, or another's commit")
+        return "ok"
     if pin.repository:
         registries.chart(pin.repository, pin.name, pin.version)
         return "ok"
@@ -63,7 +74,8 @@ def read(root: Path) -> list[Pin]:
         Pin(found["name"], str(found["version"]), tuple(found["in"]), None, repositories.get(found["name"])) for found in listed["charts"]
     )
     images = (Pin(found["name"], str(found["tag"]), tuple(found["in"]), found.get("digest")) for found in listed["images"])
-    return [*charts, *images]
+    actions = (Pin(found["name"], found["version"], tuple(found["in"]), commit=found["commit"]) for found in listed["actions"])
+    return [*charts, *images, *actions]
 
 
 def out_of_step(root: Path, pins: list[Pin]) -> Iterator[str]:
@@ -90,8 +102,12 @@ def _repositories(root: Path) -> dict[str, str]:
 
 
 def _used(root: Path) -> Iterator[tuple[str, str]]:
-    for base in re.findall(r"^ARG BASE_IMAGE=(\S+)$", (root / DOCKERFILE).read_text(encoding="utf-8"), re.MULTILINE):
-        yield DOCKERFILE, base.partition("@")[0]
+    for file, pattern in ASSIGNED.items():
+        for image in re.findall(pattern, (root / file).read_text(encoding="utf-8"), re.MULTILINE):
+            yield file, image.partition("@")[0]
+    for path in sorted((root / ".github/workflows").glob("*.yml")):
+        for name, commit, version in ACTION.findall(path.read_text(encoding="utf-8")):
+            yield str(path.relative_to(root)), f"{name}@{commit} # {version}"
     for file, document in _documents(root):
         yield from ((file, pin) for pin in _pinned(document))
 

@@ -1,6 +1,8 @@
 """pins.yaml lists what the tree uses; `make pins` finds what is not published, or no longer what it was."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,17 +13,26 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bump.repositories import git
 from copied_tree import ROOT, Edit, copy_tree, editor
 
 from delivery.pins import out_of_step, read
 
 DIGEST = f"sha256:{'a' * 64}"
+CHARTS = {
+    "cert-manager": "https://charts.jetstack.io",
+    "ingress-nginx": "https://kubernetes.github.io/ingress-nginx",
+    "kyverno": "https://kyverno.github.io/kyverno",
+}
+OURS = ("/v2/cuda/manifests/13", "/v2/registry/manifests/3.1.1")
 INDEX = {"entries": {"cert-manager": [{"version": "v1.21.2"}], "ingress-nginx": [{"version": "4.15.2"}, {"version": "4.15.1"}]}}
+INDEX["entries"]["kyverno"] = [{"version": "3.9.1"}]
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    return copy_tree(tmp_path, "base", "components", "overlays", "platform", "clusters", "apps/llm-api/Dockerfile", "pins.yaml")
+    folders = ("base", "components", "overlays", "platform", "clusters", ".github", "apps/llm-api/Dockerfile", "tools/kind-cluster")
+    return copy_tree(tmp_path, *folders, "pins.yaml")
 
 
 @pytest.fixture
@@ -40,7 +51,7 @@ class _Published(BaseHTTPRequestHandler):
         if self.headers["authorization"] != "Bearer for-anybody":
             realm = f"http://{self.headers['host']}/token"
             self._answer(401, {"www-authenticate": f'Bearer realm="{realm}",service="here",scope="pull"'})
-        elif self.path in {"/v2/charts/nginx-gateway-fabric/manifests/2.6.7", "/v2/vllm/manifests/v0.33.0", "/v2/cuda/manifests/13"}:
+        elif self.path in {"/v2/charts/nginx-gateway-fabric/manifests/2.6.7", "/v2/vllm/manifests/v0.33.0", *OURS}:
             self._answer(200, {"docker-content-digest": DIGEST})
         else:
             self._answer(404, {})
@@ -63,22 +74,38 @@ def published(clone: Path, edit: Edit) -> Iterator[Path]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     host = f"127.0.0.1:{server.server_address[1]}"
-    for chart, url in (("cert-manager", "https://charts.jetstack.io"), ("ingress-nginx", "https://kubernetes.github.io/ingress-nginx")):
+    for chart, url in CHARTS.items():
         edit(f"platform/{chart}/helmrepository.yaml", url, f"http://{host}")
     edit("platform/nginx-gateway-fabric/helmrepository.yaml", "oci://ghcr.io/nginx/charts", f"oci://{host}/charts")
     for file in ("pins.yaml", "components/vllm/deployment.yaml"):
         edit(file, "vllm/vllm-openai", f"{host}/vllm")
     edit("pins.yaml", "name: nvidia/cuda\n    tag: 13.2.0-base-ubuntu24.04", f"name: {host}/cuda\n    tag: '13'")
     edit("apps/llm-api/Dockerfile", "nvidia/cuda:13.2.0-base-ubuntu24.04", f"{host}/cuda:13")
+    edit("pins.yaml", "name: registry", f"name: {host}/registry")
+    edit("tools/kind-cluster", "=registry:", f"={host}/registry:")
+    publish_actions(clone)
     yield clone
     server.shutdown()
     thread.join()
     server.server_close()
 
 
+def publish_actions(clone: Path) -> None:
+    """A repository for each action, with its version as a tag, annotated or not; the workflows pin what those tags are."""
+    for at, pin in enumerate(yaml.safe_load((clone / "pins.yaml").read_text(encoding="utf-8"))["actions"]):
+        repository = clone / "github" / pin["name"]
+        subprocess.run(["git", "init", "-q", repository], check=True)
+        git(repository, "commit", "-q", "--allow-empty", "-m", pin["name"])
+        git(repository, "tag", pin["version"], *(["-a", "-m", "annotated"] if at % 2 else []))
+        commit = git(repository, "rev-parse", "HEAD")
+        for file in (clone / "pins.yaml", *(clone / ".github/workflows").iterdir()):
+            file.write_text(file.read_text(encoding="utf-8").replace(pin["commit"], commit), encoding="utf-8")
+
+
 def look_up(root: Path) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "delivery.pins", "--root", str(root)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    github = os.environ | {"GITHUB_SERVER_URL": f"file://{root}/github"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=github)
 
 
 def test_what_the_tree_uses_is_listed_and_what_is_listed_is_used() -> None:
@@ -92,6 +119,14 @@ def test_what_the_tree_uses_is_listed_and_what_is_listed_is_used() -> None:
         ("platform/cert-manager/helmrelease.yaml", "v1.21.2", "v1.22.0", "helmrelease.yaml has no cert-manager v1.21.2"),
         ("clusters/prod/argocd/application.yaml", "4.15.1", "4.16.0", "application.yaml: ingress-nginx 4.16.0 is not in pins.yaml"),
         ("apps/llm-api/Dockerfile", "cuda:13.2.0-base", "cuda:13.3.0-base", "Dockerfile: nvidia/cuda:13.3.0-base-ubuntu24.04 is not in"),
+        ("tools/kind-cluster", "registry:3.1.1", "registry:3.2.0", "tools/kind-cluster: registry:3.2.0 is not in pins.yaml"),
+        (
+            ".github/workflows/ci.yml",
+            "# v7.0.1",
+            "# v7.0.2",
+            "ci.yml: actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.2 is not",
+        ),
+        (".github/workflows/ci.yml", "@3d3c", "@4d3c", "ci.yml: actions/checkout@4d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1 is not"),
     ],
 )
 def test_a_version_that_is_changed_in_one_place_is_told(file: str, old: str, new: str, told: str, clone: Path, edit: Edit) -> None:
@@ -106,6 +141,22 @@ def test_what_is_published_is_found_with_its_digest(published: Path) -> None:
     assert "nginx-gateway-fabric 2.6.7: ok" in done.stdout
     assert f":v0.33.0: there, as {DIGEST}; pins.yaml has no digest" in done.stdout
     assert "not-promoted: a placeholder" in done.stdout
+    assert len(re.findall(r"^[\w-]+/[\w-]+@[0-9a-f]{40} # v[\d.]+: ok$", done.stdout, re.MULTILINE)) == len(
+        list((published / "github").glob("*/*"))
+    )
+
+
+def test_an_action_whose_tag_was_moved_or_is_gone_is_told(published: Path) -> None:
+    moved = published / "github/actions/checkout"
+    git(moved, "commit", "-q", "--allow-empty", "-m", "something else")
+    git(moved, "tag", "--force", "v7.0.1")
+    git(published / "github/actions/cache", "tag", "--delete", "v5.0.5")
+    shutil.rmtree(published / "github/docker/login-action")
+    done = look_up(published)
+    assert done.returncode == 1
+    assert f"actions/checkout v7.0.1 is {git(moved, 'rev-parse', 'HEAD')} now" in done.stdout
+    assert "/actions/cache has no tag v5.0.5" in done.stdout
+    assert "/docker/login-action cannot be reached" in done.stdout
 
 
 def test_all_that_is_not_there_or_was_moved_is_told_at_once(published: Path, edit: Edit) -> None:
