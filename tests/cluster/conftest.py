@@ -48,7 +48,7 @@ def kube(dev: list[Manifest]) -> Iterator[Kube]:
     kube = Kube("llm-api")
     kube.make_namespace()
     kube.apply(dev)
-    kube.apply([node_port()])
+    kube.apply([node_port(), let_in()])
     kube.rolled_out(seconds=600)
     yield kube
     if not os.environ.get("KEEP"):
@@ -81,3 +81,10 @@ def node_port() -> dict[str, Any]:
     ports = [{"name": "http", "port": 80, "targetPort": "http", "nodePort": NODE_PORT}]
     spec = {"type": "NodePort", "selector": {"app.kubernetes.io/name": "llm-api"}, "ports": ports}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "from-outside"}, "spec": spec}
+
+
+def let_in() -> dict[str, Any]:
+    """Where policies are enforced, as kind does: traffic from outside, which overlays/dev lets nobody send. Only the port it serves on."""
+    service = {"matchLabels": {"app.kubernetes.io/name": "llm-api"}}
+    spec = {"podSelector": service, "policyTypes": ["Ingress"], "ingress": [{"ports": [{"port": "http"}]}]}
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "from-outside"}, "spec": spec}
