@@ -4,7 +4,10 @@ go 1.27.0
 
 tool sigs.k8s.io/controller-tools/cmd/controller-gen
 
-require github.com/fluxcd/helm-controller/api v1.7.1
+require (
+	github.com/fluxcd/helm-controller/api v1.7.1
+	github.com/fluxcd/notification-controller/api v1.10.0
+)
 
 require (
 	github.com/davecgh/go-spew v1.1.2-0.20180830191138-d8f796af33cc // indirect

@@ -1,0 +1,86 @@
+"""`make platform` on a chart of this test's own, by the real helm: the pinned ones' repositories are asked by the target itself, online."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from copied_tree import ROOT, Edit, copy_tree, editor
+
+DEPLOYMENT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ .Release.Name }}
+  namespace: {{ .Release.Namespace }}
+spec:
+  replicas: {{ .Values.replicaCount }}
+  selector: {matchLabels: {app: it}}
+  template:
+    metadata: {labels: {app: it}}
+    spec:
+      containers: [{name: it, image: "it:1"}]
+---
+apiVersion: its-own/v1
+kind: Kind
+metadata: {name: it}
+spec: {replicas: {{ required "replicaCount is needed" .Values.replicaCount }}}
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    copy_tree(tmp_path, "platform/cert-manager", "tools/schemas")
+    chart = tmp_path / "charts/cert-manager"
+    (chart / "templates").mkdir(parents=True)
+    (chart / "Chart.yaml").write_text("apiVersion: v2\nname: cert-manager\nversion: v1.21.2\n")
+    (chart / "templates/all.yaml").write_text(DEPLOYMENT)
+    (tmp_path / "build").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def edit(tree: Path) -> Edit:
+    return editor(tree)
+
+
+def platform(tree: Path, *more: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "delivery.platform", "--root", str(tree), *more]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def rendered(tree: Path) -> "subprocess.CompletedProcess[str]":
+    return platform(tree, "--charts", str(tree / "charts"))
+
+
+def test_a_chart_is_rendered_with_the_values_of_its_folder(tree: Path) -> None:
+    done = rendered(tree)
+    assert (done.returncode, done.stdout) == (0, "cert-manager: v1.21.2, 2 objects\n"), done.stderr
+
+
+def test_a_value_that_the_chart_needs_is_missed(tree: Path, edit: Edit) -> None:
+    edit("platform/cert-manager/values.yaml", "\nreplicaCount: 2\n", "\nreplicas: 2\n")
+    done = rendered(tree)
+    assert done.returncode == 1
+    assert "replicaCount is needed" in done.stderr
+
+
+def test_a_value_of_the_wrong_type_is_told_with_its_field(tree: Path, edit: Edit) -> None:
+    edit("platform/cert-manager/values.yaml", "\nreplicaCount: 2\n", "\nreplicaCount: two\n")
+    done = rendered(tree)
+    assert done.returncode == 1
+    assert "Deployment/cert-manager spec.replicas: Kubernetes 1.35, 1.36, 1.37" in done.stderr
+
+
+def test_what_goes_to_another_namespace_is_told(tree: Path, edit: Edit) -> None:
+    edit("charts/cert-manager/templates/all.yaml", "{{ .Release.Namespace }}", "kube-system")
+    done = rendered(tree)
+    assert done.returncode == 1
+    assert "Deployment/cert-manager is in kube-system" in done.stderr
+
+
+def test_a_repository_that_cannot_be_reached_fails(tree: Path, edit: Edit) -> None:
+    edit("platform/cert-manager/helmrepository.yaml", "https://charts.jetstack.io", "http://127.0.0.1:9")
+    done = platform(tree)
+    assert done.returncode == 1
+    assert done.stderr.startswith("cert-manager: cert-manager v1.21.2: Error: ")
