@@ -29,7 +29,7 @@ def prod(image: str, kustomize: Path) -> Iterator[Kube]:
     kube.run("scale", "deployment/llm-api", "--replicas=3")
     kube.rolled_out(seconds=120)
     yield kube
-    kube.run("delete", "namespace", kube.namespace, "--wait=false")
+    kube.drop_namespace()  # while its nodes are there to let go of the pods
     kube.run("delete", "node", *NODES)
     kube.run("delete", "persistentvolume", VOLUME)
 
