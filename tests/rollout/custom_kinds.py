@@ -20,5 +20,5 @@ def drop_kinds(*modules: str) -> None:
 
 def _crds(*modules: str) -> str:
     go = subprocess.run([ROOT / "tools/go"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-    command = [sys.executable, ROOT / "tools/schemas/modules.py", "--go", go, *modules]
+    command = [sys.executable, str(ROOT / "tools/schemas/modules.py"), "--go", go, *modules]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
