@@ -40,7 +40,8 @@ class Application:
         """An attempt at the commit ended in failure; Argo CD may be about to try again."""
         operation = self.status.get("operationState", {})
         tried = operation.get("syncResult", {}).get("revisions") == [commit]
-        return tried and (operation.get("phase") in {"Failed", "Error"} or operation.get("retryCount", 0) > 0)
+        again = operation.get("phase") == "Running" and operation.get("retryCount", 0) > 0
+        return tried and (again or operation.get("phase") in {"Failed", "Error"})
 
     @property
     def messages(self) -> list[str]:

@@ -20,7 +20,7 @@ from rollout.repository import Repository
 from tenacity import RetryError
 
 NAMESPACE = "flux-system"
-KINDS = ("--beside", "source-controller", "kustomize-controller")
+KINDS = ("--beside", "source-controller", "kustomize-controller", "notification-controller")
 
 KEEP = '{"metadata": {"finalizers": null}}'  # what it has applied stays
 

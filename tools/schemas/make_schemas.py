@@ -3,12 +3,10 @@
 import argparse
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-from modules import HERE, SUMS, module, published, run, sources
+from modules import HERE, SUMS, generated, module, published, sources
 from strict_schema import Schema, from_crd, from_swagger
 
 
@@ -21,18 +19,9 @@ def main() -> None:
     for folder, source in pinned["kubernetes"].items():
         swagger = json.loads((module(go, source, sums) / "api/openapi-spec/swagger.json").read_text(encoding="utf-8"))
         _write(HERE / folder, from_swagger(swagger, pinned["kinds"]))
-    crds = [*published(go, pinned["crds"], sums), *_generated(go, pinned["generated"])]
+    crds = [*published(go, pinned["crds"], sums), *generated(go, pinned["generated"])]
     _write(HERE / "crds", (schema for crd in crds for schema in from_crd(crd)))
     SUMS.write_text(json.dumps(sums, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _generated(go: str, packages: list[str]) -> Iterator[Schema]:
-    generator = ("run", "-p", "1", "sigs.k8s.io/controller-tools/cmd/controller-gen", "crd:generateEmbeddedObjectMeta=true")
-    with tempfile.TemporaryDirectory() as folder:
-        for package in packages:
-            run(go, *generator, f"paths={package}", f"output:crd:dir={folder}")
-        for file in sorted(Path(folder).iterdir()):
-            yield yaml.safe_load(file.read_text(encoding="utf-8"))
 
 
 def _write(folder: Path, schemas: Iterator[tuple[str, Schema]]) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,11 @@ def main() -> None:
     parser.add_argument("--beside", action="store_true", help="the other CRDs of their folders, too")
     parser.add_argument("names", nargs="+", help="cert-manager, keda, ...")
     given = parser.parse_args()
-    chosen = [source for source in sources()["crds"] if any(name in source["module"] for name in given.names)]
-    print(yaml.safe_dump_all((beside if given.beside else published)(given.go, chosen, {})))
+    pinned = sources()
+    chosen = [source for source in pinned["crds"] if any(name in source["module"] for name in given.names)]
+    packages = [package for package in pinned["generated"] if any(name in package for name in given.names)]
+    documents = (beside if given.beside else published)(given.go, chosen, {})
+    print(yaml.safe_dump_all([*documents, *generated(given.go, packages)]))
 
 
 def sources() -> Document:
@@ -43,6 +47,16 @@ def beside(go: str, chosen: list[Document], sums: dict[str, str]) -> Iterator[Do
         for parent in sorted({(folder / file).parent for file in source["files"]}):
             for file in sorted(parent.glob("*.yaml")):
                 yield yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def generated(go: str, packages: list[str]) -> Iterator[Document]:
+    """CRDs of Go packages that have the types alone."""
+    generator = ("run", "-p", "1", "sigs.k8s.io/controller-tools/cmd/controller-gen", "crd:generateEmbeddedObjectMeta=true")
+    with tempfile.TemporaryDirectory() as folder:
+        for package in packages:
+            run(go, *generator, f"paths={package}", f"output:crd:dir={folder}")
+        for file in sorted(Path(folder).iterdir()):
+            yield yaml.safe_load(file.read_text(encoding="utf-8"))
 
 
 def module(go: str, source: Document, sums: dict[str, str]) -> Path:
