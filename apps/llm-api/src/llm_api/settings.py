@@ -75,6 +75,12 @@ class Settings(BaseSettings):
     max_num_batched_tokens: int | None = Field(
         None, ge=16, description="Token budget of a step, prefill and decode together. Default: 512 on CPU, 8192 on CUDA."
     )
+    step_time_target: float = Field(
+        0.1,
+        ge=0,
+        description="Seconds that a step may take while sequences decode, and so about the longest pause of a stream: prompts are "
+        "prefilled in chunks that fit. 0: no limit but MAX_NUM_BATCHED_TOKENS.",
+    )
     max_model_len: int | None = Field(
         None, ge=16, description="Context limit, prompt and completion. Default: the model's own, or what the KV cache holds."
     )

@@ -18,6 +18,7 @@ def engine_config(settings: Settings, source: ModelSource) -> EngineConfig:
         runner=settings.runner,
         max_num_seqs=settings.max_num_seqs,
         max_num_batched_tokens=settings.max_num_batched_tokens,
+        step_time_target=settings.step_time_target,
         max_model_len=settings.max_model_len,
         kv_cache_memory=settings.kv_cache_memory and int(settings.kv_cache_memory),
         block_size=settings.block_size,

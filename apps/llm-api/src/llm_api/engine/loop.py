@@ -22,6 +22,7 @@ from llm_api.engine.messages import (
     ToEngine,
     TokenLogprobs,
 )
+from llm_api.engine.pace import StepPace
 from llm_api.engine.postprocess import advance, collect_prompt_logprobs, failed, not_finite, sample_spans
 from llm_api.engine.runner import Runner
 from llm_api.engine.scheduler import Chunk, Scheduler
@@ -38,7 +39,8 @@ class EngineLoop:
         self._inbox = inbox
         self._send = send
         self._cache = KVCacheManager(runner.cache.num_blocks, runner.cache.block_size, prefix_caching)
-        self.scheduler = Scheduler(self._cache, runner.max_num_seqs, runner.max_num_batched_tokens)
+        self._pace = StepPace(runner.step_time_target)
+        self.scheduler = Scheduler(self._cache, runner.max_num_seqs, runner.max_num_batched_tokens, self._pace)
         self._steps = 0
         self._stopping = False
 
@@ -53,7 +55,10 @@ class EngineLoop:
         chunks = self.scheduler.schedule()
         outputs = self._compute_or_isolate(chunks)
         self._steps += 1
-        return StepOutput(outputs=outputs, stats=self._stats(chunks, time.perf_counter() - started))
+        stats = self._stats(chunks, time.perf_counter() - started)
+        if any(chunk.length > 1 for chunk in chunks):
+            self._pace.record(stats.step_tokens, stats.step_seconds)
+        return StepOutput(outputs=outputs, stats=stats)
 
     def handle(self, message: ToEngine) -> None:
         match message:

@@ -133,6 +133,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     runner: str = "auto"
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
+    step_time_target: float = 0  # seconds; 0: none
     max_model_len: int | None = None
     kv_cache_memory: int | None = None  # bytes
     block_size: int = 16

@@ -32,6 +32,7 @@ class Runner:
         self.model.bind(self.cache)
         self.max_num_seqs = limits.max_num_seqs
         self.max_num_batched_tokens = max(limits.max_num_batched_tokens, limits.max_num_seqs)
+        self.step_time_target = config.step_time_target
         self.max_model_len = min(limits.max_model_len, num_blocks * config.block_size)
 
     @torch.inference_mode()

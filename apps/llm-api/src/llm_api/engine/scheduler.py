@@ -1,11 +1,17 @@
-"""Decides what the next step computes: decode first, then prompts in chunks, within a budget of tokens."""
+"""Decides what the next step computes: decode first, then prompts in chunks, within a budget of tokens.
+
+While sequences decode, a step is as long as each of them waits for its next token: the budget then keeps to a time.
+"""
 
 from collections import deque
 from dataclasses import dataclass
 
 from llm_api.engine.kv_cache.manager import KVCacheManager
 from llm_api.engine.messages import AddRequest
+from llm_api.engine.pace import StepPace
 from llm_api.engine.sequence import Sequence, SequenceStatus
+
+SMALLEST_CHUNK = 16  # of prompts, however slow a step is: they must get on, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +51,14 @@ class Plan:
 class Scheduler:
     """First come, first served. When the cache is full the youngest sequence gives its blocks up and is recomputed."""
 
-    def __init__(self, cache: KVCacheManager, max_num_seqs: int, max_num_batched_tokens: int) -> None:
+    def __init__(self, cache: KVCacheManager, max_num_seqs: int, max_num_batched_tokens: int, pace: StepPace) -> None:
         self.cache = cache
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []  # in order of admission
         self.preemptions = 0
         self._max_num_seqs = max_num_seqs
-        self._budget = max_num_batched_tokens
+        self._max_num_batched_tokens = max_num_batched_tokens
+        self._pace = pace
         self._siblings: dict[str, list[Sequence]] = {}
 
     @property
@@ -90,7 +97,7 @@ class Scheduler:
 
     def schedule(self) -> list[Chunk]:
         """The next step's work, decoding sequences first. Empty only when there is none."""
-        plan = Plan(self._budget)
+        plan = Plan(self._budget())
         # What was just preempted would only be preempted again.
         if not self._schedule_running(plan):
             self._schedule_waiting(plan)
@@ -103,6 +110,13 @@ class Scheduler:
         self.cache.share_computed(sequence, chunk.start)
         if chunk.completes:
             self._release_siblings(sequence)
+
+    def _budget(self) -> int:
+        """Tokens of the next step. All that decode are in it."""
+        decoding = sum(sequence.is_decoding for sequence in self.running)
+        if not decoding:
+            return self._max_num_batched_tokens
+        return int(min(max(self._pace.budget, decoding + SMALLEST_CHUNK), self._max_num_batched_tokens))
 
     def _schedule_running(self, plan: Plan) -> bool:
         """Returns whether it had to preempt."""
