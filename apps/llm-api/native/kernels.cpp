@@ -1,4 +1,6 @@
 // Compiled once per instruction set: LLM_KERNELS names the table, LLM_NAME the set.
+#include <vector>
+
 #include "step.h"
 
 namespace {
@@ -12,6 +14,38 @@ void pack_any(int64_t dtype, const void *weight, int64_t out, int64_t in, void *
     pack<Float32>((const float *)weight, out, in, (float *)packed);
   else
     pack<BFloat16>((const uint16_t *)weight, out, in, (uint16_t *)packed);
+}
+
+int64_t packed_groups_bytes(int64_t format, int64_t out, int64_t in) {
+  return format == LLM_INT8 ? packed_groups_size<8>(out, in) : packed_groups_size<4>(out, in);
+}
+
+void pack_groups_any(
+    int64_t format, const uint8_t *codes, const uint16_t *scales, const uint16_t *minima, int64_t out, int64_t in, void *packed
+) {
+  if (format == LLM_INT8)
+    pack_groups<8>(codes, scales, minima, out, in, (Block<8> *)packed);
+  else
+    pack_groups<4>(codes, scales, minima, out, in, (Block<4> *)packed);
+}
+
+template <class T>
+void multiply_in(const llm_linear &linear, const void *x, int64_t rows, float *y) {
+  const auto *values = (const typename T::Scalar *)x;
+  std::vector<Group> groups((size_t)(rows * groups_for(linear.in)));
+  for (int64_t row = 0; row < rows; row++)
+    quantise_row(linear.in, groups.data() + row * groups_for(linear.in), [&](int64_t i) { return T::widen(values[row * linear.in + i]); });
+  const Rows<T> from = {(typename T::Scalar *)x, groups.data(), linear.in};
+  product<T>(linear, from, rows, 0, num_panels(linear), nullptr, [&](int64_t row, int64_t panel, const float *out) {
+    memcpy(y + row * linear.out + panel * PANEL, out, sizeof(float) * (size_t)least(PANEL, linear.out - panel * PANEL));
+  });
+}
+
+void multiply(int64_t dtype, const llm_linear *linear, const void *x, int64_t rows, float *y) {
+  if (dtype == LLM_FLOAT32)
+    multiply_in<Float32>(*linear, x, rows, y);
+  else
+    multiply_in<BFloat16>(*linear, x, rows, y);
 }
 
 int64_t workspace_bytes(const llm_model *model, int64_t rows, int64_t outputs, int64_t threads) {
@@ -30,5 +64,5 @@ void step(const llm_model *model, const llm_batch *batch, void *workspace, int64
 
 extern "C" {
 extern const llm_kernels LLM_KERNELS;
-const llm_kernels LLM_KERNELS = {LLM_NAME, packed_bytes, pack_any, workspace_bytes, step};
+const llm_kernels LLM_KERNELS = {LLM_NAME, packed_bytes, pack_any, packed_groups_bytes, pack_groups_any, multiply, workspace_bytes, step};
 }

@@ -8,12 +8,13 @@ extern "C" {
 #endif
 
 enum llm_dtype { LLM_BFLOAT16 = 0, LLM_FLOAT32 = 1 };
+enum llm_format { LLM_WHOLE = 0, LLM_INT8 = 1, LLM_INT4 = 2 };  // of weights: in the model's dtype, or quantised
 
-// y = x W^T + b, with W laid out by `pack`.
+// y = x W^T + b, with W laid out by `pack` or `pack_groups`.
 struct llm_linear {
   const void *weight;
   const float *bias;  // [out rounded up to 32] or NULL
-  int64_t in, out;
+  int64_t in, out, format;
 };
 
 struct llm_layer {
@@ -30,6 +31,7 @@ struct llm_layer {
 };
 
 struct llm_model {
+  // The products' weights are quantised, all of them, or none is.
   int64_t dtype, num_layers, hidden, intermediate, heads, kv_heads, head_dim, vocabulary, block_size;
   float eps;
   const void *embedding;   // [vocabulary, hidden], plain
@@ -54,11 +56,17 @@ struct llm_kernels {
   int64_t (*packed_bytes)(int64_t dtype, int64_t out, int64_t in);
   // `weight` is [out, in], row by row.
   void (*pack)(int64_t dtype, const void *weight, int64_t out, int64_t in, void *packed);
+  // Quantised weights, in groups of 32 along `in`, the last of which may be shorter: `codes` is [out, in], a byte each;
+  // `scales` and `minima` are [out, groups], float16; weight = scale * code + minimum.
+  int64_t (*packed_groups_bytes)(int64_t format, int64_t out, int64_t in);
+  void (*pack_groups)(int64_t format, const uint8_t *codes, const uint16_t *scales, const uint16_t *minima, int64_t out, int64_t in, void *packed);
+  // One product alone, for tests: x is [rows, in] in dtype, y [rows, out].
+  void (*multiply)(int64_t dtype, const struct llm_linear *, const void *x, int64_t rows, float *y);
   int64_t (*workspace_bytes)(const struct llm_model *, int64_t rows, int64_t outputs, int64_t threads);
   void (*step)(const struct llm_model *, const struct llm_batch *, void *workspace, int64_t threads);
 };
 
-// The kernels for an instruction set: avx512_bf16, avx512, avx2 or plain; NULL asks for the best that this CPU has.
+// The kernels for an instruction set: avx512_bf16, avx512_vnni, avx512, avx2 or plain; NULL asks for the best that this CPU has.
 // Returns NULL where the CPU lacks it.
 const struct llm_kernels *llm_kernels_for(const char *name);
 

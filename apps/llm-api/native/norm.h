@@ -2,7 +2,7 @@
 #pragma once
 #include <math.h>
 
-#include "simd.h"
+#include "quantised.h"
 
 namespace {
 
@@ -24,6 +24,11 @@ void normalise(const float *x, const float *weight, int64_t n, float eps, typena
   int64_t i = 0;
   for (; i + LANES <= n; i += LANES) T::narrow_vector(out + i, load<F>(x + i) * all(factor) * load<F>(weight + i));
   for (; i < n; i++) out[i] = T::narrow(x[i] * factor * weight[i]);
+}
+
+inline void normalise_groups(const float *x, const float *weight, int64_t n, float eps, Group *out) {
+  const float factor = inverse_rms(x, n, eps);
+  quantise_row(n, out, [&](int64_t i) { return x[i] * factor * weight[i]; });
 }
 
 // In place: a head's norm, where the model has one, then its rotation. `cos` and `sin` are the position's.

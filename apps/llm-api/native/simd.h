@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -22,6 +22,8 @@ typedef float F __attribute__((vector_size(LANES * 4)));
 typedef int32_t I __attribute__((vector_size(LANES * 4)));
 typedef uint32_t U __attribute__((vector_size(LANES * 4)));
 typedef uint16_t Half __attribute__((vector_size(LANES * 2)));
+typedef int16_t Pairs __attribute__((vector_size(LANES * 4)));  // two to a lane
+typedef int8_t Bytes __attribute__((vector_size(LANES)));
 
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -46,6 +48,8 @@ inline F larger(F a, F b) {
   const I takes = a > b;
   return (F)((takes & (I)a) | (~takes & (I)b));
 }
+
+inline F magnitude(F v) { return (F)((I)v & 0x7fffffff); }
 
 inline float sum(F v) {
   float total = 0;
@@ -81,6 +85,37 @@ inline F exponential(F x) {
 }
 
 inline F silu(F x) { return x / (all(1.0f) + exponential(-x)); }
+
+// Adds to each lane the products of its four unsigned bytes of `codes` and its four signed ones of `x`.
+inline I dot_bytes(I total, U codes, U x) {
+#if defined(__AVX512VNNI__)
+  return (I)_mm512_dpbusd_epi32((__m512i)total, (__m512i)codes, (__m512i)x);
+#elif defined(__AVX2__)
+  const Pairs even = (Pairs)(codes & 0x00ff00ffu), odd = (Pairs)(codes >> 8 & 0x00ff00ffu), x_even = (Pairs)x << 8 >> 8, x_odd = (Pairs)x >> 8;
+#if defined(__AVX512BW__)
+  return total + (I)_mm512_madd_epi16((__m512i)even, (__m512i)x_even) + (I)_mm512_madd_epi16((__m512i)odd, (__m512i)x_odd);
+#else
+  return total + (I)_mm256_madd_epi16((__m256i)even, (__m256i)x_even) + (I)_mm256_madd_epi16((__m256i)odd, (__m256i)x_odd);
+#endif
+#else
+  for (int byte = 0; byte < 32; byte += 8) total += (I)(codes >> byte & 0xffu) * ((I)(x << (24 - byte)) >> 24);
+  return total;
+#endif
+}
+
+// From float16.
+inline F widen_half(const uint16_t *from) {
+#if defined(__AVX512F__)
+  return (F)_mm512_maskz_cvtph_ps(0xffff, load<__m256i>(from));  // the plain one makes GCC 12 warn of its own header
+#elif defined(__F16C__)
+  return (F)_mm256_cvtph_ps(load<__m128i>(from));
+#else
+  const U bits = __builtin_convertvector(load<Half>(from), U);
+  const F size = (F)((bits & 0x7fffu) << 13) * all(0x1p112f);  // the exponents' biases differ by 112
+  const U special = (U)((bits & 0x7c00u) == 0x7c00u) & 0x7f800000u;
+  return (F)((U)size | special | (bits & 0x8000u) << 16);
+#endif
+}
 
 // What a weight, an activation and a cached key or value are made of. A word is what one lane of a product takes at once.
 struct Float32 {

@@ -1,8 +1,8 @@
 // One step of a Llama-like decoder, from token ids to logits, in one parallel region.
 #pragma once
 #include "attention.h"
-#include "linear.h"
 #include "norm.h"
+#include "product.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -54,8 +54,9 @@ class Step {
   const llm_batch b;
   const int64_t threads;
   int64_t stream_width, heads_width, gated_width, num_tiles, attention_bytes;
-  float *stream, *heads;                       // [rows][stream width], [rows][heads width]
-  Scalar *normed, *queries, *attended, *gated;  // the narrow inputs of the four products
+  float *stream, *heads;  // [rows][stream width], [rows][heads width]
+  Rows<T> normed, attended, gated;  // what the products take
+  Scalar *queries;
   char *attention;
   Tile *tiles;
   char *is_last;  // [rows], of its sequence
@@ -73,10 +74,15 @@ class Step {
     attention_bytes = Scratch<T>::bytes(TILE_ROWS * (m.heads / m.kv_heads), m.head_dim);
     stream = (float *)take(b.rows * stream_width * 4);
     heads = (float *)take(b.rows * heads_width * 4);
-    normed = (Scalar *)take(most(b.rows, b.outputs) * m.hidden * (int64_t)sizeof(Scalar));
+    const bool quantised = m.head.format != LLM_WHOLE;
+    const auto take_rows = [&](int64_t rows, int64_t width, bool values, bool groups) {
+      Scalar *values_at = (Scalar *)take(values ? rows * width * (int64_t)sizeof(Scalar) : 0);
+      return Rows<T>{values_at, (Group *)take(groups ? rows * groups_for(width) * (int64_t)sizeof(Group) : 0), width};
+    };
+    normed = take_rows(most(b.rows, b.outputs), m.hidden, !quantised, quantised);
+    attended = take_rows(b.rows, m.heads * m.head_dim, true, quantised);
+    gated = take_rows(b.rows, gated_width, !quantised, quantised);
     queries = (Scalar *)take(b.rows * m.heads * m.head_dim * (int64_t)sizeof(Scalar));
-    attended = (Scalar *)take(b.rows * m.heads * m.head_dim * (int64_t)sizeof(Scalar));
-    gated = (Scalar *)take(b.rows * gated_width * (int64_t)sizeof(Scalar));
     tiles = (Tile *)take(b.rows * (int64_t)sizeof(Tile));
     is_last = take(b.rows);
     attention = take(threads * attention_bytes);
@@ -105,30 +111,47 @@ class Step {
   void layer(int64_t index, int64_t thread, int64_t team) {
     const llm_layer &layer = m.layers[index];
     const llm_linear &next = index + 1 < m.num_layers ? m.layers[index + 1].qkv : m.head;
-    norm_rows(layer.input_norm, thread, team);
+    norm_rows(layer.input_norm, layer.qkv, thread, team);
     project_heads(layer, thread, team);
     rotate_rows(layer, thread, team);
     attend_tiles(layer, thread, team);
-    add_product(layer.output, attended, m.heads * m.head_dim, share(layer.gate_up, thread, team, 2), thread, team);
-    norm_rows(layer.post_attention_norm, thread, team);
+    if (layer.output.format != LLM_WHOLE) quantise_attended(thread, team);
+    add_product(layer.output, attended, share(layer.gate_up, thread, team, 2), thread, team);
+    norm_rows(layer.post_attention_norm, layer.gate_up, thread, team);
     gate(layer, thread, team);
-    add_product(layer.down, gated, gated_width, share(next, thread, team), thread, team);
+    add_product(layer.down, gated, share(next, thread, team), thread, team);
   }
 
   // Where a thread's part of a product's weights begins.
   const void *share(const llm_linear &linear, int64_t thread, int64_t team, int64_t even = 1) const {
-    return (const Scalar *)linear.weight + cut(num_panels(linear), thread, team, even) * PANEL * linear.in;
+    return (const char *)linear.weight + cut(num_panels(linear), thread, team, even) * panel_bytes<T>(linear);
   }
 
-  void norm_rows(const float *weight, int64_t thread, int64_t team) {
-    for (int64_t row = cut(b.rows, thread, team); row < cut(b.rows, thread + 1, team); row++)
-      normalise<T>(stream + row * stream_width, weight, m.hidden, m.eps, normed + row * m.hidden);
+  void norm_rows(const float *weight, const llm_linear &next, int64_t thread, int64_t team) {
+    for (int64_t row = cut(b.rows, thread, team); row < cut(b.rows, thread + 1, team); row++) norm_row(row, weight, next, row);
+#pragma omp barrier
+  }
+
+  // A row of the stream, to the i-th row of what the next product takes.
+  void norm_row(int64_t row, const float *weight, const llm_linear &next, int64_t i) {
+    const float *from = stream + row * stream_width;
+    if (next.format == LLM_WHOLE)
+      normalise<T>(from, weight, m.hidden, m.eps, normed.values + i * normed.stride);
+    else
+      normalise_groups(from, weight, m.hidden, m.eps, normed.groups + i * normed.num_groups());
+  }
+
+  void quantise_attended(int64_t thread, int64_t team) {
+    for (int64_t row = cut(b.rows, thread, team); row < cut(b.rows, thread + 1, team); row++) {
+      const Scalar *from = attended.values + row * attended.stride;
+      quantise_row(attended.stride, attended.groups + row * attended.num_groups(), [&](int64_t i) { return T::widen(from[i]); });
+    }
 #pragma omp barrier
   }
 
   void project_heads(const llm_layer &layer, int64_t thread, int64_t team) {
     const int64_t panels = num_panels(layer.qkv);
-    product<T>(layer.qkv, normed, m.hidden, b.rows, cut(panels, thread, team), cut(panels, thread + 1, team),
+    product<T>(layer.qkv, normed, b.rows, cut(panels, thread, team), cut(panels, thread + 1, team),
                share(layer.output, thread, team), [&](int64_t row, int64_t panel, const float *out) {
                  memcpy(heads + row * heads_width + panel * PANEL, out, sizeof(float) * PANEL);
                });
@@ -165,7 +188,7 @@ class Step {
       const int64_t kv = unit % m.kv_heads, dim = m.head_dim, group = m.heads / m.kv_heads;
       const int64_t at = (tile.first * m.heads + kv * group) * dim;
       const Look<T> look = {queries + at,
-                            attended + at,
+                            attended.values + at,
                             m.heads * dim,
                             tile.rows,
                             group,
@@ -181,9 +204,9 @@ class Step {
     }
   }
 
-  void add_product(const llm_linear &linear, const Scalar *x, int64_t stride, const void *after, int64_t thread, int64_t team) {
+  void add_product(const llm_linear &linear, const Rows<T> &x, const void *after, int64_t thread, int64_t team) {
     const int64_t panels = num_panels(linear);
-    product<T>(linear, x, stride, b.rows, cut(panels, thread, team), cut(panels, thread + 1, team), after,
+    product<T>(linear, x, b.rows, cut(panels, thread, team), cut(panels, thread + 1, team), after,
                [&](int64_t row, int64_t panel, const float *out) {
                  float *to = stream + row * stream_width + panel * PANEL;
                  for (int i = 0; i < PANEL; i++) to[i] += out[i];
@@ -195,14 +218,17 @@ class Step {
   void gate(const llm_layer &layer, int64_t thread, int64_t team) {
     const int64_t panels = num_panels(layer.gate_up);
     float waiting[ROWS_AT_ONCE][PANEL];
-    product<T>(layer.gate_up, normed, m.hidden, b.rows, cut(panels, thread, team, 2), cut(panels, thread + 1, team, 2),
+    product<T>(layer.gate_up, normed, b.rows, cut(panels, thread, team, 2), cut(panels, thread + 1, team, 2),
                share(layer.down, thread, team), [&](int64_t row, int64_t panel, const float *out) {
                  float *gates = waiting[row % ROWS_AT_ONCE];
-                 Scalar *to = gated + row * gated_width + panel / 2 * PANEL;
-                 if (panel % 2 == 0)
+                 if (panel % 2 == 0) {
                    memcpy(gates, out, sizeof(float) * PANEL);
-                 else
-                   for (int i = 0; i < PANEL; i += LANES) T::narrow_vector(to + i, silu(load<F>(gates + i)) * load<F>(out + i));
+                   return;
+                 }
+                 for (int i = 0; i < PANEL; i += LANES) store(gates + i, silu(load<F>(gates + i)) * load<F>(out + i));
+                 if (layer.down.format != LLM_WHOLE) return quantise(gates, gated.groups[row * gated.num_groups() + panel / 2]);
+                 Scalar *to = gated.values + row * gated.stride + panel / 2 * PANEL;
+                 for (int i = 0; i < PANEL; i += LANES) T::narrow_vector(to + i, load<F>(gates + i));
                });
 #pragma omp barrier
   }
@@ -210,10 +236,10 @@ class Step {
   void logits(int64_t thread, int64_t team) {
     if (!b.outputs) return;  // part of a prompt
     for (int64_t i = cut(b.outputs, thread, team); i < cut(b.outputs, thread + 1, team); i++)
-      normalise<T>(stream + b.logits_rows[i] * stream_width, m.norm, m.hidden, m.eps, normed + i * m.hidden);
+      norm_row(b.logits_rows[i], m.norm, m.head, i);
 #pragma omp barrier
     const int64_t panels = num_panels(m.head);
-    product<T>(m.head, normed, m.hidden, b.outputs, cut(panels, thread, team), cut(panels, thread + 1, team), nullptr,
+    product<T>(m.head, normed, b.outputs, cut(panels, thread, team), cut(panels, thread + 1, team), nullptr,
                [&](int64_t row, int64_t panel, const float *out) {
                  const int64_t width = least(PANEL, m.vocabulary - panel * PANEL);
                  memcpy(b.logits + row * m.vocabulary + panel * PANEL, out, sizeof(float) * (size_t)width);

@@ -71,6 +71,9 @@ class Settings(BaseSettings):
         description="native (a step is one C++ call) and torch (its operators) are fast paths for Llama-like models; "
         "general runs any model through transformers. auto takes the first that works.",
     )
+    quantization: Literal["none", "int8", "int4"] = Field(
+        "none", description="Bits of the weights in memory, of the native runner alone: faster and smaller, a little less accurate."
+    )
     max_num_seqs: int | None = Field(None, ge=1, le=1024, description="Sequences decoded in one step. Default: 16 on CPU, 256 on CUDA.")
     max_num_batched_tokens: int | None = Field(
         None, ge=16, description="Token budget of a step, prefill and decode together. Default: 512 on CPU, 8192 on CUDA."

@@ -11,6 +11,7 @@ import torch
 from engine.checkpoints import NATIVE
 from engine.conftest import tiny_runner
 from engine.driver import Engine, generate, greedy
+from engine.instruction_sets import INSTRUCTIONS
 from engine.reference import Reference
 
 from llm_api.engine.errors import EngineError
@@ -22,7 +23,7 @@ from llm_api.engine.scheduler import Chunk
 from llm_api.engine.sequence import Sequence
 
 Checkpoint = Callable[[str], Path]
-INSTRUCTIONS = ("avx512_bf16", "avx512", "avx2", "plain")
+
 PROMPTS = [[(7 * i * (j + 3)) % 297 + 3 for i in range(length)] for j, length in enumerate((1, 5, 16, 17, 40, 61, 150))]
 
 
@@ -66,9 +67,21 @@ def logits(runner: Runner, token_ids: list[int]) -> torch.Tensor:
     return runner.run([Chunk(sequence, 0, len(token_ids))])[0].clone()
 
 
-@pytest.fixture(params=["llama", "llama-uneven", "mistral-sliding", "qwen3"])
+@pytest.fixture(
+    params=[
+        ("llama", "none"),
+        ("llama-uneven", "none"),
+        ("mistral-sliding", "none"),
+        ("qwen3", "none"),
+        ("llama-uneven", "int8"),
+        ("llama-biased", "int4"),
+        ("qwen3", "int4"),
+    ],
+    ids=" ".join,
+)
 def bfloat16_runner(checkpoint: Checkpoint, request: pytest.FixtureRequest) -> Runner:
-    return tiny_runner(checkpoint(request.param), runner="native", dtype="bfloat16", num_threads=2, max_num_seqs=16)
+    name, quantization = request.param
+    return tiny_runner(checkpoint(name), runner="native", quantization=quantization, dtype="bfloat16", num_threads=2, max_num_seqs=16)
 
 
 def test_in_bfloat16_every_logprob_is_the_same_to_the_bit_however_the_work_was_cut(bfloat16_runner: Runner) -> None:

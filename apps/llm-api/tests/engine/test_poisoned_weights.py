@@ -18,11 +18,12 @@ LONG = [[50, 60, 70 + number] * 25 for number in range(3)]
 TOKENS = 30
 
 
-@pytest.fixture(scope="module", params=["native", "torch"])
+@pytest.fixture(scope="module", params=[("native", "none"), ("native", "int4"), ("torch", "none")], ids=" ".join)
 def poisonable(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Runner:
     path = save("llama-untied", tmp_path_factory.mktemp("poisonable"))
     poison(path / "model.safetensors")
-    return tiny_runner(path, runner=request.param)
+    runner, quantization = request.param
+    return tiny_runner(path, runner=runner, quantization=quantization)
 
 
 def poison(file: Path) -> None:

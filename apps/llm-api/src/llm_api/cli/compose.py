@@ -16,6 +16,7 @@ def engine_config(settings: Settings, source: ModelSource) -> EngineConfig:
         device=settings.device,
         dtype=settings.dtype,
         runner=settings.runner,
+        quantization=settings.quantization,
         max_num_seqs=settings.max_num_seqs,
         max_num_batched_tokens=settings.max_num_batched_tokens,
         step_time_target=settings.step_time_target,

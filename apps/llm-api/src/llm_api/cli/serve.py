@@ -17,6 +17,8 @@ Examples:
 
 `MAX_NUM_SEQS=32 KV_CACHE_MEMORY=4GiB llm-api serve --port 9000`: sets what has no option: see `llm-api settings`
 
+`QUANTIZATION=int4 llm-api serve`: weights in 4 bits, on a CPU: faster, in a third of the memory
+
 SIGTERM drains: requests in flight are answered, then it exits with 0. A second one exits at once.
 
 Exit codes: 1 the engine failed, 71 cannot listen on HOST and PORT, 78 bad setting, seen at once or by the engine; others as `llm-api pull`.

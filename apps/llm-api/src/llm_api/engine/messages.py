@@ -131,6 +131,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     device: str = "auto"
     dtype: str = "auto"
     runner: str = "auto"
+    quantization: str = "none"
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
     step_time_target: float = 0  # seconds; 0: none

@@ -46,13 +46,17 @@ def load_model(config: ModelConfig, settings: EngineConfig, max_model_len: int, 
     if runner in {"native", "torch"} and not has_fast_path(config):
         raise EngineError(f"RUNNER={runner} knows Llama, Mistral, Qwen2 and Qwen3, not {config.model_type}: set RUNNER=auto or general")
     if runner == "general" or not has_fast_path(config):
+        _refuse_quantization(settings, f"{config.model_type} runs on the general one with RUNNER={runner}")
         # transformers takes seconds to import: not where a fast path serves.
         from llm_api.engine.models.general import load_general
 
         return load_general(model_path, config, dtype, device, settings.allow_remote_code, max_model_len)
+    if runner == "torch":
+        _refuse_quantization(settings, "this is RUNNER=torch")
     kernels = None if runner == "torch" else _native_kernels(config, settings, dtype, device)
+    layout = None if kernels is None else NativeLayout(kernels, settings.quantization)
     with open_checkpoint(model_path, dtype, device) as checkpoint:
-        return _read(checkpoint, config, max_model_len, dtype, device, kernels)
+        return _read(checkpoint, config, max_model_len, dtype, device, layout)
 
 
 def _native_kernels(config: ModelConfig, settings: EngineConfig, dtype: torch.dtype, device: torch.device) -> Kernels | None:
@@ -62,17 +66,23 @@ def _native_kernels(config: ModelConfig, settings: EngineConfig, dtype: torch.dt
         return kernels
     if settings.runner == "native":
         raise EngineError(f"RUNNER=native does not work here: {reason}")
+    _refuse_quantization(settings, f"that does not work here: {reason}")
     if device.type == "cpu":
         log.warning("the fast path runs on torch's operators, which are slower", reason=reason)
     return None
 
 
+def _refuse_quantization(settings: EngineConfig, reason: str) -> None:
+    if settings.quantization != "none":
+        raise EngineError(f"QUANTIZATION={settings.quantization} is for the native runner alone, and {reason}: set QUANTIZATION=none")
+
+
 def _read(
-    checkpoint: Checkpoint, config: ModelConfig, max_model_len: int, dtype: torch.dtype, device: torch.device, kernels: Kernels | None
+    checkpoint: Checkpoint, config: ModelConfig, max_model_len: int, dtype: torch.dtype, device: torch.device, layout: NativeLayout | None
 ) -> Model:
     rope = RotaryEmbedding(rope_parameters(config.raw), config.head_dim, max_model_len, device)
     shape = KVCacheShape(config.num_layers, config.num_kv_heads, config.head_dim, dtype)
     eps = config.raw.get("rms_norm_eps", DEFAULT_RMS_NORM_EPS)
-    if kernels is not None:
-        return NativeDecoder(kernels, read_decoder(checkpoint, config, NativeLayout(kernels)), config, shape, eps, rope)
+    if layout is not None:
+        return NativeDecoder(layout.kernels, read_decoder(checkpoint, config, layout), config, shape, eps, rope)
     return TorchDecoder(read_decoder(checkpoint, config, TorchLayout()), shape, config.num_heads, eps, rope)

@@ -9,6 +9,7 @@ class Linear(Structure):
         ("bias", c_void_p),
         ("in_features", c_int64),
         ("out_features", c_int64),
+        ("format", c_int64),
     ]
 
 
@@ -70,6 +71,9 @@ class Kernels(Structure):
         ("name", c_char_p),
         ("packed_bytes", CFUNCTYPE(c_int64, c_int64, c_int64, c_int64)),
         ("pack", CFUNCTYPE(None, c_int64, c_void_p, c_int64, c_int64, c_void_p)),
+        ("packed_groups_bytes", CFUNCTYPE(c_int64, c_int64, c_int64, c_int64)),
+        ("pack_groups", CFUNCTYPE(None, c_int64, c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_void_p)),
+        ("multiply", CFUNCTYPE(None, c_int64, POINTER(Linear), c_void_p, c_int64, c_void_p)),
         ("workspace_bytes", CFUNCTYPE(c_int64, POINTER(Model), c_int64, c_int64, c_int64)),
         ("step", CFUNCTYPE(None, POINTER(Model), POINTER(Batch), c_void_p, c_int64)),
     ]
