@@ -30,7 +30,7 @@ suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%
 # The folder of the tools that tools/build makes: $(call tools,module)
 tools = $$(PYTHON=$(abspath $(BIN)/python) tools/build $(1))
 
-.PHONY: help serve test lint format types imports unit delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk
+.PHONY: help serve test lint format types imports unit delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk accuracy
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -120,6 +120,9 @@ free-disk: ## Remove what GitHub's runners bring and nothing here uses; refuses 
 
 bench: $(SERVE_READY) ## Measure the service, beside PEERS="name=URL ..." (BENCH_ARGS for more)
 	@$(BIN)/llm-api bench $(PEERS:%=--peer %) --json build/bench.json --markdown docs/performance.md $(BENCH_ARGS)
+
+accuracy: $(SERVE_READY) ## Measure what QUANTIZATION costs in accuracy (writes docs/performance.md)
+	@$(BIN)/python -m llm_api.bench.accuracy --markdown docs/performance.md
 
 docs: $(DEV_READY) ## Write what is generated in README.md and docs/openai.md
 	@$(BIN)/python tools/settings_table.py README.md

@@ -1,4 +1,10 @@
-"""Generated sections of Markdown files, between `<!-- name:begin -->` and `<!-- name:end -->`."""
+"""Markdown that is generated: tables, and sections of files between `<!-- name:begin -->` and `<!-- name:end -->`."""
+
+from collections.abc import Sequence
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
 
 
 def replace_section(text: str, name: str, body: str) -> str:

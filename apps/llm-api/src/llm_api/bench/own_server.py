@@ -3,10 +3,11 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from socket import socket
+from types import MappingProxyType
 
 from llm_api.bench.exchange import exchange
 from llm_api.bench.target import BenchError, Target
@@ -16,10 +17,13 @@ ADDRESS = {"HOST": "127.0.0.1", "MANAGEMENT_PORT": "", "API_KEYS": "", "API_KEYS
 
 
 @asynccontextmanager
-async def own_server(log: Path, ready_seconds: float = 900) -> AsyncIterator[Target]:
-    """Its settings are the environment's, but for the address. Raises BenchError, naming the log, when it does not get ready."""
+async def own_server(log: Path, settings: Mapping[str, str] = MappingProxyType({}), ready_seconds: float = 900) -> AsyncIterator[Target]:
+    """Its settings are the environment's, but for the address and `settings`.
+
+    Raises BenchError, naming the log, when it does not get ready.
+    """
     port = _free_port()
-    environment = os.environ | ADDRESS | {"PORT": str(port)}
+    environment = os.environ | ADDRESS | {"PORT": str(port)} | settings
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(

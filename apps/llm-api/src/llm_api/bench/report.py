@@ -8,6 +8,7 @@ from itertools import groupby
 from llm_api.bench.load import Load, Run
 from llm_api.bench.probe import Server
 from llm_api.bench.summary import Cell, Ratio, Spread, compare, summarise
+from llm_api.markdown import table
 
 QUIET = 10  # percent; above it the machine does something else as well
 
@@ -75,7 +76,7 @@ def _server(server: Server) -> dict[str, object]:
 
 def _results(cells: list[Cell]) -> str:
     head = ["clients", "server", "tokens/s", "TTFT p50", "p99", "inter-token p50", "p99", "tokens in", "out", "answered", "failed"]
-    return _table(head, [_row(cell) for cell in cells])
+    return table(head, [_row(cell) for cell in cells])
 
 
 def _row(cell: Cell) -> list[str]:
@@ -98,12 +99,7 @@ def _ratio_table(ratios: list[Ratio]) -> str:
         [f"{ratios[0].server} / {peer}", *(f"{_spread(ratio.ratio, '.2f')}" for ratio in group)]
         for peer, group in groupby(sorted(ratios, key=lambda ratio: (ratio.peer, ratio.concurrency)), key=lambda ratio: ratio.peer)
     ]
-    return _table(["tokens/s, ratio", *(f"at {concurrency}" for concurrency in sorted(concurrencies))], rows)
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return table(["tokens/s, ratio", *(f"at {concurrency}" for concurrency in sorted(concurrencies))], rows)
 
 
 def _spread(spread: Spread, form: str) -> str:
