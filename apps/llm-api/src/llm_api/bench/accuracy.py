@@ -22,7 +22,12 @@ from llm_api.bench.target import BenchError, Target
 from llm_api.markdown import replace_section, table
 
 SECTION = "accuracy"
-VARIANTS = ({}, {"DTYPE": "float32"}, {"QUANTIZATION": "int8"}, {"QUANTIZATION": "int4"})  # settings; float32 is a yardstick
+VARIANTS: tuple[dict[str, str], ...] = (
+    {},
+    {"DTYPE": "float32"},
+    {"QUANTIZATION": "int8"},
+    {"QUANTIZATION": "int4"},
+)  # settings; float32 is a yardstick
 TEXTS = ("corpus.txt", "passages.txt")
 OPENING_WORDS = 40
 CONTINUATION = 64  # tokens
@@ -90,7 +95,8 @@ def report(readings: Sequence[Reading]) -> str:
 
 async def _read_with(settings: dict[str, str]) -> Reading:
     patience = {"REQUEST_TIMEOUT": str(SECONDS), "DRAIN_TIMEOUT": str(SECONDS)}
-    async with own_server(Path("build/accuracy-server.log"), settings | patience) as target:
+    async with own_server(Path("build/accuracy-server.log"), settings | patience) as server:
+        target = server.target
         texts = [(files(__package__) / name).read_text(encoding="utf-8") for name in TEXTS]
         scored = [await _complete(target, prompt=text, max_tokens=0, echo=True, logprobs=1) for text in texts]
         openings = [" ".join(paragraph.split()[:OPENING_WORDS]) for text in texts for paragraph in text.split("\n\n")]

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from llm_api.bench.footprint import Footprint, memory_of
 from llm_api.bench.load import Load, Run
 from llm_api.bench.machine import cpu_busy, describe_machine, describe_software
 from llm_api.bench.own_server import NAME, own_server
@@ -17,6 +18,7 @@ from llm_api.bench.probe import probe
 from llm_api.bench.prompts import Prompts
 from llm_api.bench.report import Report
 from llm_api.bench.rounds import measure
+from llm_api.bench.scenarios import Scenario, measure_scenario, named
 from llm_api.bench.target import BenchError, Target, parse_target
 from llm_api.markdown import replace_section
 
@@ -31,6 +33,13 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds, each beginning with another server.")] = 5,
     requests_per_client: Annotated[int, typer.Option(min=1, help="Requests that each client sends in a round.")] = 4,
     max_tokens: Annotated[int, typer.Option(min=2, help="Output tokens of a request.")] = 64,
+    also: Annotated[
+        str,
+        typer.Option(
+            help="What else to measure, separated by commas: prefix (requests that share a system prompt of 1,000 tokens), "
+            "mixed (a prompt of 4,000 tokens arrives among 8 streams)."
+        ),
+    ] = "",
     seed: Annotated[int | None, typer.Option(help="Of the prompts. Default: another one each time, so that no cache knows them.")] = None,
     json: Annotated[Path | None, typer.Option(help="File for the figures of every request.")] = None,
     markdown: Annotated[Path | None, typer.Option(help=f"File for the tables, between its `{SECTION}` markers if it has them.")] = None,
@@ -40,23 +49,29 @@ def bench(
         loads = [Load(clients, requests_per_client, max_tokens) for clients in _numbers(concurrency)]
         peers = [parse_target(text) for text in peer or []]
         own = parse_target(f"{NAME}={url}", api_key) if url else None
-        report = asyncio.run(_report(own, peers, loads, rounds, seed or random.randrange(2**32)))  # noqa: S311
+        report = asyncio.run(_report(own, peers, loads, named(also), rounds, seed or random.randrange(2**32)))  # noqa: S311
     except BenchError as error:
         typer.echo(f"llm-api bench: {error}", err=True)
         raise typer.Exit(1) from None
     _write(report, json, markdown)
 
 
-async def _report(own: Target | None, peers: Sequence[Target], loads: Sequence[Load], rounds: int, seed: int) -> Report:
+async def _report(
+    own: Target | None, peers: Sequence[Target], loads: Sequence[Load], also: Sequence[Scenario], rounds: int, seed: int
+) -> Report:
     async with AsyncExitStack() as stack:
+        started = None
         if own is None:
-            own = await stack.enter_async_context(own_server(Path("build/bench-server.log")))
+            started = await stack.enter_async_context(own_server(Path("build/bench-server.log")))
+            own = started.target
         prompts = Prompts(seed)
         servers = [await probe(target, prompts) for target in (own, *peers)]
         busy = cpu_busy()
         runs = await measure(servers, loads, rounds, prompts, _progress)
+        footprint = Footprint(started.ready_seconds, memory_of(started.pid)) if started else None
+        sections = [await measure_scenario(scenario, servers, rounds, prompts, _tell) for scenario in also]
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return Report(now, describe_machine(), describe_software(), busy, rounds, seed, loads, servers, runs)
+    return Report(now, describe_machine(), describe_software(), busy, rounds, seed, loads, servers, runs, sections, footprint)
 
 
 def _numbers(text: str) -> list[int]:
@@ -72,7 +87,11 @@ def _numbers(text: str) -> list[int]:
 def _progress(run: Run) -> None:
     failed = len(run.samples) - len(run.answered)
     trouble = f", {failed} failed" if failed else ""
-    typer.echo(f"round {run.round}  {run.concurrency:3} clients  {run.server:16} {run.tokens_per_second:8.1f} tokens/s{trouble}", err=True)
+    _tell(f"round {run.round}  {run.concurrency:3} clients  {run.server:16} {run.tokens_per_second:8.1f} tokens/s{trouble}")
+
+
+def _tell(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _write(report: Report, json: Path | None, markdown: Path | None) -> None:

@@ -40,12 +40,12 @@ async def closed_loop(server: Server, load: Load, prompts: Prompts, round_number
 
     async def client() -> None:
         while waiting:
-            answers.append(await _ask(server, load, waiting.pop()))
+            answers.append(await ask(server, waiting.pop(), load.max_tokens, load.seconds_per_request))
 
     await asyncio.gather(*(client() for _ in range(load.concurrency)))
     return Run(server.name, round_number, load.concurrency, [read_sample(answer) for answer in answers])
 
 
-async def _ask(server: Server, load: Load, messages: list[Message]) -> Exchange:
-    body = server.body(messages, load.max_tokens)
-    return await exchange(server.target, "POST", "/v1/chat/completions", body, load.seconds_per_request)
+async def ask(server: Server, messages: list[Message], max_tokens: int, seconds: float = 300) -> Exchange:
+    """One streamed chat completion, not yet read."""
+    return await exchange(server.target, "POST", "/v1/chat/completions", server.body(messages, max_tokens), seconds)

@@ -3,8 +3,10 @@
 import asyncio
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
 from types import MappingProxyType
@@ -16,15 +18,23 @@ NAME = "llm-api"
 ADDRESS = {"HOST": "127.0.0.1", "MANAGEMENT_PORT": "", "API_KEYS": "", "API_KEYS_FILE": "", "LAME_DUCK_SECONDS": "0"}
 
 
+@dataclass(frozen=True, slots=True)
+class OwnServer:
+    target: Target
+    ready_seconds: float
+    pid: int
+
+
 @asynccontextmanager
-async def own_server(log: Path, settings: Mapping[str, str] = MappingProxyType({}), ready_seconds: float = 900) -> AsyncIterator[Target]:
+async def own_server(log: Path, settings: Mapping[str, str] = MappingProxyType({}), ready_seconds: float = 900) -> AsyncIterator[OwnServer]:
     """Its settings are the environment's, but for the address and `settings`.
 
     Raises BenchError, naming the log, when it does not get ready.
     """
     port = _free_port()
-    environment = os.environ | ADDRESS | {"PORT": str(port)} | settings
+    environment = os.environ | ADDRESS | {"PORT": str(port)} | dict(settings)
     log.parent.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "llm_api", "serve", env=environment, stdout=output, stderr=output
@@ -32,7 +42,7 @@ async def own_server(log: Path, settings: Mapping[str, str] = MappingProxyType({
     try:
         target = Target(NAME, "127.0.0.1", port)
         await _ready(target, process, log, ready_seconds)
-        yield target
+        yield OwnServer(target, time.perf_counter() - started, process.pid)
     finally:
         if process.returncode is None:
             process.terminate()
@@ -45,7 +55,7 @@ async def _ready(target: Target, process: asyncio.subprocess.Process, log: Path,
             while (await exchange(target, "GET", "/readyz", seconds=5)).status != 200:
                 if process.returncode is not None:
                     raise BenchError(f"the service ended with exit code {process.returncode}: see {log}")
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(0.1)
     except TimeoutError:
         raise BenchError(f"the service was not ready after {seconds:.0f} s: see {log}") from None
 

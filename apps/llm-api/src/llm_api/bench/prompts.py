@@ -6,6 +6,7 @@ from importlib.resources import files
 from itertools import cycle
 
 PASSAGE_WORDS = 60
+TOKENS_PER_WORD = 1.27  # of the corpus, by the default model's tokenizer
 INSTRUCTION = "Continue the following text in the same tone and at length."
 
 Message = dict[str, str]
@@ -21,9 +22,20 @@ class Prompts:
         self._random.shuffle(openings)
         self._openings: Iterator[str] = cycle(openings)
 
+    def passage(self, tokens: int) -> str:
+        """About so many tokens of text, with an opening of its own."""
+        words = round(tokens / TOKENS_PER_WORD)
+        pieces = [self._opening()]
+        for length in [PASSAGE_WORDS] * (words // PASSAGE_WORDS) + [words % PASSAGE_WORDS]:
+            start = self._random.randrange(len(self._words) - PASSAGE_WORDS)
+            pieces += self._words[start : start + length]
+        return " ".join(pieces)
+
     def next(self) -> list[Message]:
         start = self._random.randrange(len(self._words) - PASSAGE_WORDS)
-        opening = " ".join([next(self._openings), *self._random.choices(self._words, k=2)])
         passage = " ".join(self._words[start : start + PASSAGE_WORDS])
         # The opening stands in the system message, for a chat template would else put its own, equal one in front.
-        return [{"role": "system", "content": f"{opening}. {INSTRUCTION}"}, {"role": "user", "content": passage}]
+        return [{"role": "system", "content": f"{self._opening()}. {INSTRUCTION}"}, {"role": "user", "content": passage}]
+
+    def _opening(self) -> str:
+        return " ".join([next(self._openings), *self._random.choices(self._words, k=2)])

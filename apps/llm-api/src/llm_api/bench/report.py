@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 
+from llm_api.bench.footprint import Footprint
 from llm_api.bench.load import Load, Run
 from llm_api.bench.probe import Server
+from llm_api.bench.section import Section
 from llm_api.bench.summary import Cell, Ratio, Spread, compare, summarise
 from llm_api.markdown import table
 
@@ -26,6 +28,8 @@ class Report:
     loads: Sequence[Load]
     servers: Sequence[Server]
     runs: list[Run]
+    sections: Sequence[Section] = ()
+    footprint: Footprint | None = None  # of our service, where the benchmark started it
 
     def to_json(self) -> str:
         result = {
@@ -39,6 +43,8 @@ class Report:
             "servers": [_server(server) for server in self.servers],
             "cells": [asdict(cell) for cell in summarise(self.runs)],
             "ratios": [asdict(ratio) for ratio in self._ratios()],
+            "footprint": self.footprint and asdict(self.footprint),
+            "scenarios": {section.title: [asdict(run) for run in section.runs] for section in self.sections},
             "runs": [asdict(run) | {"tokens_per_second": run.tokens_per_second} for run in self.runs],
         }
         return json.dumps(result, indent=1) + "\n"
@@ -47,7 +53,8 @@ class Report:
         tables = [_results(summarise(self.runs))]
         if ratios := self._ratios():
             tables.append(_ratio_table(ratios))
-        return "\n\n".join([self._introduction(), *tables, *self._remarks()]) + "\n"
+        sections = [f"### {section.title}\n\n{section.markdown}" for section in self.sections]
+        return "\n\n".join([self._introduction(), *tables, *self._remarks(), *sections]) + "\n"
 
     def _ratios(self) -> list[Ratio]:
         return compare(self.runs, self.servers[0].name)
@@ -64,6 +71,8 @@ class Report:
     def _remarks(self) -> list[str]:
         ignored = [server.name for server in self.servers if "ignore_eos" not in server.options]
         remarks = [f"These refuse `ignore_eos`, so some of their answers end early: {', '.join(ignored)}."] if ignored else []
+        if self.footprint:
+            remarks.append(str(self.footprint))
         if self.busy > QUIET:
             remarks.append(f"Not to be relied on: {self.busy:.0f}% of the machine's CPU was busy before the load began.")
         return remarks

@@ -3,7 +3,7 @@
 Shared machines drift by tens of percent within the hour, so only figures of one round compare.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from llm_api.bench.load import Load, Run, closed_loop
 from llm_api.bench.probe import Server
@@ -20,12 +20,20 @@ async def measure(
         _must_answer(await closed_loop(server, warm_up, prompts, 0))
     runs: list[Run] = []
     for round_number in range(1, rounds + 1):
-        shift = (round_number - 1) % len(servers)
         for load in loads:
-            for server in [*servers[shift:], *servers[:shift]]:
+            for server in _turns(servers, round_number):
                 runs.append(_must_answer(await closed_loop(server, load, prompts, round_number)))
                 progress(runs[-1])
     return runs
+
+
+def interleaved(servers: Sequence[Server], rounds: int) -> Iterator[tuple[int, Server]]:
+    return ((round_number, server) for round_number in range(1, rounds + 1) for server in _turns(servers, round_number))
+
+
+def _turns(servers: Sequence[Server], round_number: int) -> list[Server]:
+    shift = (round_number - 1) % len(servers)
+    return [*servers[shift:], *servers[:shift]]
 
 
 def _must_answer(run: Run) -> Run:
