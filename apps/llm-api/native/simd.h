@@ -90,16 +90,16 @@ inline F silu(F x) { return x / (all(1.0f) + exponential(-x)); }
 inline I dot_bytes(I total, U codes, U x) {
 #if defined(__AVX512VNNI__)
   return (I)_mm512_dpbusd_epi32((__m512i)total, (__m512i)codes, (__m512i)x);
-#elif defined(__AVX2__)
+#else
   const Pairs even = (Pairs)(codes & 0x00ff00ffu), odd = (Pairs)(codes >> 8 & 0x00ff00ffu), x_even = (Pairs)x << 8 >> 8, x_odd = (Pairs)x >> 8;
 #if defined(__AVX512BW__)
   return total + (I)_mm512_madd_epi16((__m512i)even, (__m512i)x_even) + (I)_mm512_madd_epi16((__m512i)odd, (__m512i)x_odd);
-#else
+#elif defined(__AVX2__)
   return total + (I)_mm256_madd_epi16((__m256i)even, (__m256i)x_even) + (I)_mm256_madd_epi16((__m256i)odd, (__m256i)x_odd);
-#endif
 #else
-  for (int byte = 0; byte < 32; byte += 8) total += (I)(codes >> byte & 0xffu) * ((I)(x << (24 - byte)) >> 24);
-  return total;
+  const I low = (I)(even * x_even), high = (I)(odd * x_odd);  // 255 * -128 fits 16 bits
+  return total + (low << 16 >> 16) + (low >> 16) + (high << 16 >> 16) + (high >> 16);
+#endif
 #endif
 }
 
