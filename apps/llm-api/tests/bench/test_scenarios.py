@@ -69,4 +69,5 @@ def test_an_unknown_scenario_is_refused_with_the_known_ones() -> None:
 
 def test_memory_is_that_of_the_process_and_its_children() -> None:
     assert 10 * 2**20 < memory_of(os.getpid()) < 64 * 2**30
-    assert str(Footprint(6.12, 700 * 2**20)) == f"{NAME} was ready after 6.1 s and held 700 MiB after the load."
+    footprint = Footprint({"QUANTIZATION": "int4"}, 6.12, 700 * 2**20)
+    assert str(footprint) == f"{NAME}, with `QUANTIZATION=int4`, was ready after 6.1 s and held 700 MiB after the load."

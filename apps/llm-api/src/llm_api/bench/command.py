@@ -42,7 +42,8 @@ def bench(
     ] = "",
     seed: Annotated[int | None, typer.Option(help="Of the prompts. Default: another one each time, so that no cache knows them.")] = None,
     json: Annotated[Path | None, typer.Option(help="File for the figures of every request.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help=f"File for the tables, between its `{SECTION}` markers if it has them.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="File for the tables, between its markers if it has them.")] = None,
+    section: Annotated[str, typer.Option(help="Name of those markers.")] = SECTION,
 ) -> None:
     """Measure tokens per second, time to first token and inter-token latency, beside any OpenAI-compatible peers."""
     try:
@@ -53,7 +54,7 @@ def bench(
     except BenchError as error:
         typer.echo(f"llm-api bench: {error}", err=True)
         raise typer.Exit(1) from None
-    _write(report, json, markdown)
+    _write(report, json, markdown, section)
 
 
 async def _report(
@@ -68,7 +69,7 @@ async def _report(
         servers = [await probe(target, prompts) for target in (own, *peers)]
         busy = cpu_busy()
         runs = await measure(servers, loads, rounds, prompts, _progress)
-        footprint = Footprint(started.ready_seconds, memory_of(started.pid)) if started else None
+        footprint = Footprint(started.settings, started.ready_seconds, memory_of(started.pid)) if started else None
         sections = [await measure_scenario(scenario, servers, rounds, prompts, _tell) for scenario in also]
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return Report(now, describe_machine(), describe_software(), busy, rounds, seed, loads, servers, runs, sections, footprint)
@@ -94,11 +95,11 @@ def _tell(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def _write(report: Report, json: Path | None, markdown: Path | None) -> None:
+def _write(report: Report, json: Path | None, markdown: Path | None, section: str) -> None:
     typer.echo(report.to_markdown())
     if json:
         json.parent.mkdir(parents=True, exist_ok=True)
         json.write_text(report.to_json(), encoding="utf-8")
     if markdown:
         text = markdown.read_text(encoding="utf-8") if markdown.exists() else ""
-        markdown.write_text(replace_section(text, SECTION, report.to_markdown()), encoding="utf-8")
+        markdown.write_text(replace_section(text, section, report.to_markdown()), encoding="utf-8")

@@ -9,11 +9,14 @@ MEBIBYTE = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
+    settings: dict[str, str]  # made in the environment
     ready_seconds: float  # from its start, with the model on the disk
     memory: int  # bytes of all its processes after the load; pages that they share count once
 
     def __str__(self) -> str:
-        return f"llm-api was ready after {self.ready_seconds:.1f} s and held {self.memory / MEBIBYTE:.0f} MiB after the load."
+        made = ", ".join(f"`{name}={value}`" for name, value in self.settings.items()) or "its default settings"
+        memory = f"{self.memory / MEBIBYTE:.0f} MiB"
+        return f"llm-api, with {made}, was ready after {self.ready_seconds:.1f} s and held {memory} after the load."
 
 
 def memory_of(pid: int) -> int:

@@ -13,14 +13,17 @@ from types import MappingProxyType
 
 from llm_api.bench.exchange import exchange
 from llm_api.bench.target import BenchError, Target
+from llm_api.settings import Settings
 
 NAME = "llm-api"
 ADDRESS = {"HOST": "127.0.0.1", "MANAGEMENT_PORT": "", "API_KEYS": "", "API_KEYS_FILE": "", "LAME_DUCK_SECONDS": "0"}
+UNTOLD = {*ADDRESS, "PORT", "MODEL_PATH", "MODEL_CACHE"}  # the address, keys, and where this machine has its files
 
 
 @dataclass(frozen=True, slots=True)
 class OwnServer:
     target: Target
+    settings: dict[str, str]  # those that were made, of the engine and its limits
     ready_seconds: float
     pid: int
 
@@ -42,11 +45,16 @@ async def own_server(log: Path, settings: Mapping[str, str] = MappingProxyType({
     try:
         target = Target(NAME, "127.0.0.1", port)
         await _ready(target, process, log, ready_seconds)
-        yield OwnServer(target, time.perf_counter() - started, process.pid)
+        yield OwnServer(target, _made(environment), time.perf_counter() - started, process.pid)
     finally:
         if process.returncode is None:
             process.terminate()
             await process.wait()
+
+
+def _made(environment: Mapping[str, str]) -> dict[str, str]:
+    names = [name.upper() for name in Settings.model_fields]
+    return {name: environment[name] for name in names if environment.get(name) and name not in UNTOLD}
 
 
 async def _ready(target: Target, process: asyncio.subprocess.Process, log: Path, seconds: float) -> None:

@@ -17,7 +17,7 @@ Examples:
 
 `MAX_NUM_SEQS=32 KV_CACHE_MEMORY=4GiB llm-api serve --port 9000`: sets what has no option: see `llm-api settings`
 
-`QUANTIZATION=int4 llm-api serve`: weights in 4 bits, on a CPU: faster, in a third of the memory
+`QUANTIZATION=int4 llm-api serve`: weights in 4 bits, on a CPU: faster, and in less memory
 
 SIGTERM drains: requests in flight are answered, then it exits with 0. A second one exits at once.
 
