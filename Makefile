@@ -83,7 +83,7 @@ image: ## Build the image by docker, podman or buildah (BASE_IMAGE, WITH_MODEL, 
 
 contract: $(DEV_READY) ## Try thousands of generated requests on the running service (schemathesis)
 	@$(call suite,model,$(BIN)/llm-api pull > /dev/null)
-	@$(call suite,contract,$(BIN)/pytest -s --override-ini timeout=1200 tests/contract $(PYTEST_ARGS))
+	@$(call suite,contract,$(BIN)/pytest -sx --override-ini timeout=1200 tests/contract $(PYTEST_ARGS))
 
 e2e: $(DEV_READY) ## Try the overlays and IMAGE on the cluster of KUBECONFIG (changes its namespace llm-api)
 	@$(call suite,e2e,$(BIN)/pytest -s --override-ini timeout=600 tests/cluster $(PYTEST_ARGS))
