@@ -49,6 +49,7 @@ def test_a_commit_rolls_out_and_its_revert_too(flux: Flux, repository: Repositor
     )
     follow(flux, repository.push("More in the log"))
     assert not set(running) & {pod["metadata"]["name"] for pod in kube.pods()}
+    flux.wait("llm-api-dev-smoke", repository.head, 180)
     follow(flux, repository.revert())
 
 
