@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from delivery.facts import read_facts
-from delivery.kustomize import Rendered, render
+from delivery.kustomize import Rendered, RenderError, render
 from delivery.policy.invariants import findings
 from delivery.policy.overlay import Overlay
 from delivery.policy.schemas import Schemas
@@ -46,7 +46,8 @@ kind: ConfigMap
 metadata:
   name: environment
   annotations: {config.kubernetes.io/local-config: "true"}
-data: {host: staging.example.com, proxyTimeout: "3600", issuer: letsencrypt, secretStore: platform, gpus: "1"}
+data:
+  {host: staging.example.com, proxyTimeout: "3600", issuer: letsencrypt, gpus: "1", secretStore: store, keysEntry: keys, smokeKeyEntry: key}
 """
 
 
@@ -106,6 +107,12 @@ def test_a_gateway_that_buffers_is_found(clone: Path, edit: Callable[[str, str, 
     edit("overlays/prod/kustomization.yaml", "../../components/ingress ", "../../components/gateway ")
     edit("components/gateway/proxysettingspolicy.yaml", "disable: true", "disable: false")
     assert any("components/gateway/proxysettingspolicy.yaml" in text and "invariant 8" in text for text in told("prod"))
+
+
+def test_a_certificate_after_the_gateway_is_refused(clone: Path, tools: Path) -> None:
+    _overlay(clone, ["gateway", "tls"])
+    with pytest.raises(RenderError, match="list components~1tls before components~1gateway"):
+        render(clone, "overlays/trial", tools / "kustomize")
 
 
 def test_vllm_renders_and_waits_for_upstream_mode(clone: Path, told: Callable[[str], Iterator[str]]) -> None:

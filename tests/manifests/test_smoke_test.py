@@ -1,0 +1,66 @@
+"""The smoke test asks the new version, and has a key: of Argo CD by a hook, of Flux by a Kustomization that follows the rollout's."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from delivery.kustomize import Object, render
+from delivery.policy.duration import seconds
+from delivery.policy.overlay import Overlay, environment, main_container
+
+ROOT = Path(__file__).parents[2]
+SMOKE = ("Job", "llm-api-smoke")
+
+
+def objects(root: Path, folder: str, tools: Path) -> dict[tuple[str, str], Object]:
+    return {(found["kind"], found["metadata"]["name"]): found for found in render(root, folder, tools / "kustomize").objects}
+
+
+def sync(cluster: str, name: str, tools: Path) -> dict[str, Any]:
+    spec: dict[str, Any] = objects(ROOT, f"clusters/{cluster}/flux", tools)["Kustomization", name]["spec"]
+    return spec
+
+
+def as_flux_builds_it(clone: Path, path: str, spec: dict[str, Any], tools: Path) -> dict[tuple[str, str], Object]:
+    """Flux adds the patches of its Kustomization to those of the folder."""
+    file = clone / path / "kustomization.yaml"
+    kustomization = yaml.safe_load(file.read_text(encoding="utf-8"))
+    kustomization["patches"] = kustomization.get("patches", []) + spec.get("patches", [])
+    file.write_text(yaml.safe_dump(kustomization), encoding="utf-8")
+    return objects(clone, path, tools)
+
+
+@pytest.mark.parametrize("cluster", ["dev", "prod"])
+def test_flux_rolls_out_all_but_the_smoke_test(cluster: str, clone: Path, tools: Path) -> None:
+    everything = objects(ROOT, f"overlays/{cluster}", tools)
+    rollout = as_flux_builds_it(clone, f"overlays/{cluster}", sync(cluster, f"llm-api-{cluster}", tools), tools)
+    assert set(everything) - set(rollout) == {SMOKE}
+
+
+@pytest.mark.parametrize("cluster", ["dev", "prod"])
+def test_flux_runs_it_alone_after_the_rollout_of_the_same_image(cluster: str, clone: Path, tools: Path) -> None:
+    spec = sync(cluster, f"llm-api-{cluster}-smoke", tools)
+    smoke = as_flux_builds_it(clone, spec["path"].removeprefix("./"), spec, tools)
+    assert set(smoke) == {SMOKE}
+    job, deployment = smoke[SMOKE], objects(ROOT, f"overlays/{cluster}", tools)["Deployment", "llm-api"]
+    assert main_container(job)["image"] == main_container(deployment)["image"]
+    assert spec["dependsOn"] == [{"name": f"llm-api-{cluster}"}]
+    assert spec["wait"]
+    rollout = sync(cluster, f"llm-api-{cluster}", tools)
+    assert rollout["wait"], "else it is ready before its pods are"
+    assert spec["sourceRef"] == rollout["sourceRef"], "Flux compares the commits of those that share a source"
+    assert (seconds(spec["timeout"]) or 0) > job["spec"]["activeDeadlineSeconds"]
+    assert (seconds(spec["retryInterval"]) or 0) > job["spec"]["ttlSecondsAfterFinished"], "else a failed Job is never made anew"
+
+
+def test_its_key_comes_from_the_store(prod: Overlay) -> None:
+    job = prod.named("Job", "llm-api-smoke")
+    assert job is not None
+    assert "API_KEY" in environment(main_container(job))
+    [wanted] = [entry["valueFrom"]["secretKeyRef"] for entry in main_container(job)["env"] if entry["name"] == "API_KEY"]
+    made = prod.named("ExternalSecret", wanted["name"])
+    assert made is not None
+    assert made["spec"]["target"]["name"] == wanted["name"]
+    assert [entry["secretKey"] for entry in made["spec"]["data"]] == [wanted["key"]]
