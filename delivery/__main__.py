@@ -17,7 +17,7 @@ from delivery.one_line import one_line
 from delivery.policy.duration import seconds
 from delivery.promote.github import GitHub
 from delivery.promote.promotion import Promotion
-from delivery.promote.signature import keyless
+from delivery.promote.signature import keyless, keyless_here
 from delivery.promote.soak import Soak
 from delivery.release import Release
 from delivery.tools import built
@@ -42,6 +42,7 @@ Example: `make release`, as release.yml does once a promotion is merged. A rollb
 
 Remote = Annotated[str, typer.Option(help="The git remote.")]
 Branch = Annotated[str, typer.Option(help="What dev's cluster follows.")]
+Verify = Annotated[str, typer.Option(help="What verifies a signature; the image's name follows. Default: keyless, by image.yml.")]
 
 application = typer.Typer(
     help="Brings images to environments, by commits.", no_args_is_help=True, add_completion=False, rich_markup_mode="markdown"
@@ -68,7 +69,7 @@ def promote(
     soak: Annotated[str, typer.Option(envvar="SOAK", help="How long dev must have been well with the image: 30m, 2h.")] = "30m",
     source: Annotated[str, typer.Option("--from", help="The environment that has the image.")] = "dev",
     target: Annotated[str, typer.Option("--to", help="The environment that gets it.")] = "prod",
-    verify: Annotated[str, typer.Option(help="What verifies a signature; the image's name follows. Default: keyless, by image.yml.")] = "",
+    verify: Verify = "",
     body: Annotated[Path | None, typer.Option(help="Write the pull request's text here, too.")] = None,
     remote: Remote = "origin",
     branch: Branch = "main",
@@ -92,15 +93,20 @@ def promote(
 
 @application.command(epilog=RELEASE_EPILOG)
 def release(
+    commit: Annotated[
+        str, typer.Option(envvar="COMMIT", help="Of main: the newest promotion up to it is released. Default: main's newest.")
+    ] = "",
     same_image: Annotated[
-        bool, typer.Option("--same-image", envvar="SAME_IMAGE", help="Release changed manifests though the image stays.")
+        bool, typer.Option("--same-image", envvar="SAME_IMAGE", help="Release COMMIT itself, though the image stays.")
     ] = False,
+    verify: Verify = "",
     remote: Remote = "origin",
     branch: Branch = "main",
 ) -> None:
-    """Tag main as the next release when prod's image changed in it: that is what prod's cluster syncs."""
+    """Tag the promotion as the next release: that is what prod's cluster syncs. What main has since stays unreleased."""
     with one_line():
-        typer.echo(Release(Git(Path(), remote, branch), same_image=same_image).run())
+        command = verify or keyless_here(branch)
+        typer.echo(Release(Git(Path(), remote, branch), command, commit, same_image=same_image).run())
 
 
 @application.command(epilog=DIFF_EPILOG)
@@ -124,9 +130,8 @@ def status(remote: Remote = "origin", branch: Branch = "main") -> None:
     """Show which image each environment wants, and since when."""
     with one_line():
         for wish in wishes(Git(Path(), remote, branch)):
-            what = f"{wish.pin.registry}:{wish.pin.tag}@{wish.pin.digest}" if wish.pin and not wish.pin.placeholder else "no image yet"
             since = f", since {wish.since:%Y-%m-%d %H:%M} UTC ({ago(wish.since)})" if wish.since else ""
-            typer.echo(f"{wish.environment:<8} {wish.revision:<15} {what}{since}")
+            typer.echo(f"{wish.environment:<8} {wish.revision or '-':<15} {wish.image}{since}")
 
 
 def ago(then: datetime) -> str:

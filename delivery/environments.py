@@ -14,11 +14,17 @@ from delivery.tags import release_tags, tracked_major
 @dataclass(frozen=True)
 class Wish:
     environment: str
-    revision: str
-    """The branch, or the newest release tag; `no release yet` where there is none."""
+    revision: str | None
+    """The branch, or the newest release tag; `no release yet` where there is none; None where no cluster syncs it."""
     commit: str | None
     pin: ImagePin | None
     since: datetime | None
+
+    @property
+    def image(self) -> str:
+        if self.revision is None:
+            return "not synced by any cluster"
+        return f"{self.pin.registry}:{self.pin.tag}@{self.pin.digest}" if self.pin and not self.pin.placeholder else "no image yet"
 
 
 def pin_file(environment: str) -> str:
@@ -30,30 +36,37 @@ def pin_at(git: Git, commit: str, environment: str) -> ImagePin:
     return read_pin(git.read(commit, file), file)
 
 
-def tracked(git: Git, head: str, environment: str) -> str:
-    """What Argo CD is told to sync, as clusters/ has it: a branch, or `1.*`."""
-    source = yaml.safe_load(git.read(head, f"clusters/{environment}/argocd/source.yaml"))
-    return str(source["data"]["revision"])
+def tracked(git: Git, head: str, environment: str) -> str | None:
+    """What the environment's cluster is told to sync, as clusters/ has it: a branch, or `1.*`. None where no cluster syncs it.
+
+    Argo CD's word counts where both controllers have one.
+    """
+    there = git("ls-tree", "-r", "--name-only", head, "--", f"clusters/{environment}/").splitlines()
+    if (argocd := f"clusters/{environment}/argocd/source.yaml") in there:
+        return str(yaml.safe_load(git.read(head, argocd))["data"]["revision"])
+    if (flux := f"clusters/{environment}/flux/gitrepository.yaml") in there:
+        ref = yaml.safe_load(git.read(head, flux))["spec"]["ref"]
+        return str(ref.get("semver") or ref["branch"])
+    return None
 
 
 def wishes(git: Git) -> Iterator[Wish]:
     head = git.fetch()
-    for environment in git("ls-tree", "--name-only", f"{head}:overlays").splitlines():
+    for environment in git("ls-tree", "-d", "--name-only", f"{head}:overlays").splitlines():
         yield _wish(git, head, environment)
 
 
 def _wish(git: Git, head: str, environment: str) -> Wish:
     revision = tracked(git, head, environment)
+    if revision is None:
+        return Wish(environment, None, None, None, None)
     major = tracked_major(revision)
     if major is None:
-        states = _branch(git, head, environment)
-    else:
-        tags = release_tags(git, major)
-        if not tags:
-            return Wish(environment, "no release yet", None, None, None)
-        revision = str(tags[0].version)
-        states = ((tag.commit, tag.made) for tag in tags)
-    return _since(git, environment, revision, states)
+        return _since(git, environment, revision, _branch(git, head, environment))
+    tags = release_tags(git, major)
+    if not tags:
+        return Wish(environment, "no release yet", None, None, None)
+    return _since(git, environment, str(tags[0].version), ((tag.commit, tag.made) for tag in tags))
 
 
 def _branch(git: Git, head: str, environment: str) -> Iterator[tuple[str, datetime]]:

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 NAME = "llm-api"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TAG = re.compile(r"sha-([0-9a-f]{40})")
+_OF_PLACEHOLDER = re.compile(r"^[ \t]*#[^\n]*\bThe named placeholder:[^\n]*\n(?:[ \t]*#[^\n]*\n)*", re.MULTILINE)
 
 
 class PinError(Exception):
@@ -50,14 +51,18 @@ def read_pin(kustomization: str, file: str) -> ImagePin:
 
 
 def write_pin(kustomization: str, file: str, pin: ImagePin) -> str:
-    """The same text, comments and order kept, with the image's registry, tag and digest replaced."""
+    """The same text, comments, order and line endings kept, with the image's registry, tag and digest replaced.
+
+    What is said of the placeholder goes with it.
+    """
+    lines = kustomization.replace("\r\n", "\n")
     yaml, text = _yaml(), StringIO()
-    document = yaml.load(kustomization)
+    document = yaml.load(lines if pin.placeholder else _OF_PLACEHOLDER.sub("", lines))
     entry = _entry(document, file)
     for key, value in (("newName", pin.registry), ("newTag", pin.tag), ("digest", pin.digest)):
         entry[key] = value
     yaml.dump(document, text)
-    return text.getvalue()
+    return text.getvalue().replace("\n", "\r\n") if "\r\n" in kustomization else text.getvalue()
 
 
 def _entry(document: Any, file: str) -> Any:

@@ -32,7 +32,7 @@ class Tag:
 
 def release_tags(git: Git, major: int) -> list[Tag]:
     """Those of the remote, newest first."""
-    objects = dict(_listed(git))
+    objects = {name.removeprefix("refs/tags/"): found for name, found in git.listed("refs/tags/*").items()}
     names = {name: Version(*map(int, found.groups())) for name in objects if (found := _VERSION.fullmatch(name))}
     kept = {name: version for name, version in names.items() if version.major == major}
     git.get(objects[name] for name in kept)
@@ -40,14 +40,9 @@ def release_tags(git: Git, major: int) -> list[Tag]:
 
 
 def tracked_major(revision: str) -> int | None:
-    """Of `1.*`, what Argo CD is told to track; None for a branch."""
-    found = re.fullmatch(r"(\d+)\.\*", revision)
+    """Of `1.*` or `1.x`, what Argo CD and Flux are told to track; None for a branch."""
+    found = re.fullmatch(r"(\d+)\.[*x]", revision)
     return int(found[1]) if found else None
-
-
-def _listed(git: Git) -> list[tuple[str, str]]:
-    lines = git("ls-remote", "--tags", "--refs", git.remote).splitlines()
-    return [(name.removeprefix("refs/tags/"), found) for found, name in (line.split("\t") for line in lines)]
 
 
 def _tag(git: Git, version: Version, found: str) -> Tag:

@@ -1,14 +1,15 @@
-"""What a sync will do to what runs: which Deployments restart, how many serve meanwhile, for how long at most."""
+"""What a sync will do to what runs: what restarts, runs again, scales or goes, and what Kubernetes will refuse."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
+from delivery.diff.rollout import Objects, Replicas, Rollout
 from delivery.kustomize import Object, Rendered
 from delivery.policy.overlay import at
-from delivery.policy.rollout import GPU
 
 KEPT = ("PersistentVolumeClaim", "Namespace")
+# A Job's template is immutable: what lets a controller delete it and make it anew.
+ANEW = {"kustomize.toolkit.fluxcd.io/force": "enabled", "argocd.argoproj.io/sync-options": "Force=true", "argocd.argoproj.io/hook": "Sync"}
 
 
 def forecast(old: Rendered, new: Rendered) -> Iterator[str]:
@@ -17,7 +18,9 @@ def forecast(old: Rendered, new: Rendered) -> Iterator[str]:
     for (kind, name), found in after.items():
         last = before.get((kind, name))
         if kind == "Deployment":
-            yield _deployment(name, last, found, after)
+            yield from _deployment(name, last, found, before, after)
+        elif kind == "Job":
+            yield from _job(name, last, found)
         elif kind in KEPT and last and last.get("spec") != found.get("spec"):
             yield f"{kind}/{name} changes its spec, most of which Kubernetes refuses to change"
     for kind, name in before:
@@ -25,57 +28,38 @@ def forecast(old: Rendered, new: Rendered) -> Iterator[str]:
             yield f"{kind}/{name} goes" + (": it is kept in the cluster, never pruned" if kind in KEPT else "")
 
 
-def _deployment(name: str, last: Object | None, found: Object, objects: dict[tuple[str, str], Object]) -> str:
-    rollout = Rollout.of(found, objects)
+def _deployment(name: str, last: Object | None, found: Object, before: Objects, after: Objects) -> Iterator[str]:
+    rollout = Rollout.of(found, after)
     if last is None:
-        return f"starts {name}: {rollout.replicas} replicas{rollout.at_most}"
-    if last["spec"]["template"] == found["spec"]["template"]:
-        return f"restarts nothing of {name}: its pods stay"
-    return f"restarts {name}: {rollout.serving} of {rollout.replicas} serving{rollout.at_most}, {rollout.spare}"
+        yield f"starts {name}: {rollout.replicas} replicas, {rollout.at_most}"
+        return
+    if last["spec"]["selector"] != found["spec"]["selector"]:
+        yield f"fails at Deployment/{name}: its spec.selector changes, which Kubernetes refuses; deleting it would be an outage"
+        return
+    was = Replicas.of(last, before)
+    if was != rollout.replicas:
+        yield f"scales {name}: {rollout.replicas} replicas instead of {was}"
+    if last["spec"]["template"] != found["spec"]["template"]:
+        yield f"restarts {name}: {rollout.serving}, {rollout.at_most}, {rollout.spare}"
+    elif was == rollout.replicas:
+        yield f"restarts nothing of {name}: its pods stay"
+    else:
+        yield f"restarts nothing of {name}: pods come or go by its scale alone"
 
 
-@dataclass(frozen=True)
-class Rollout:
-    replicas: int
-    surge: int
-    unavailable: int
-    deadline: int
-    """Seconds that one batch may take: progressDeadlineSeconds."""
-    gpu: bool
-
-    @classmethod
-    def of(cls, deployment: Object, objects: dict[tuple[str, str], Object]) -> "Rollout":
-        spec = deployment["spec"]
-        replicas = _replicas(deployment, objects)
-        rolling = at(spec, "strategy", "rollingUpdate") or {}
-        limits = at(spec["template"]["spec"]["containers"][0], "resources", "limits") or {}
-        surge = _count(rolling.get("maxSurge", "25%"), replicas, math.ceil)
-        unavailable = _count(rolling.get("maxUnavailable", "25%"), replicas, math.floor)
-        return cls(replicas, surge, unavailable, spec.get("progressDeadlineSeconds", 600), GPU in limits)
-
-    @property
-    def serving(self) -> int:
-        return self.replicas - self.unavailable
-
-    @property
-    def at_most(self) -> str:
-        batches = math.ceil(self.replicas / max(self.surge + self.unavailable, 1))
-        return f", at most {batches} x {math.ceil(self.deadline / 60)} min"
-
-    @property
-    def spare(self) -> str:
-        """What a rollout needs beside what runs."""
-        what = "GPU" if self.gpu else "replica's room"
-        return f"{self.surge} spare {what} needed" if self.surge else f"no spare {what} needed"
+def _job(name: str, last: Object | None, found: Object) -> Iterator[str]:
+    if last and last["spec"] == found["spec"]:
+        return
+    within = found["spec"].get("activeDeadlineSeconds")
+    time = f", at most {math.ceil(within / 60)} min" if within else ""
+    if last is None:
+        yield f"runs Job/{name}{time}"
+    elif _made_anew(found):
+        yield f"runs Job/{name} again{time}"
+    else:
+        yield f"fails at Job/{name}: its spec changes, which Kubernetes refuses; it needs the annotations that have it made anew"
 
 
-def _replicas(deployment: Object, objects: dict[tuple[str, str], Object]) -> int:
-    """At least; an autoscaler may have more running."""
-    for (kind, _), found in objects.items():
-        if kind == "ScaledObject" and found["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]:
-            return int(found["spec"].get("minReplicaCount", 0))
-    return int(deployment["spec"].get("replicas", 1))
-
-
-def _count(value: int | str, replicas: int, rounded: Callable[[float], int]) -> int:
-    return value if isinstance(value, int) else rounded(replicas * int(value.removesuffix("%")) / 100)
+def _made_anew(job: Object) -> bool:
+    annotations = at(job, "metadata", "annotations") or {}
+    return any(wanted in str(annotations.get(name, "")) for name, wanted in ANEW.items())

@@ -1,4 +1,8 @@
-"""Rendered objects with what may be a secret replaced, so that a diff can be shown to anybody."""
+"""Rendered objects with what may be a secret replaced, so that a diff can be shown to anybody.
+
+By name where something has one (a variable, a flag, a key of a ConfigMap, an annotation, a field), and by what it looks like everywhere.
+Too much is masked rather than too little; a change is seen in any case.
+"""
 
 import copy
 import hashlib
@@ -7,8 +11,34 @@ import secrets
 from typing import Any
 
 from delivery.kustomize import Object
+from delivery.policy.images import SECRET_VALUE
 
-SECRET_NAME = re.compile(r"(?i)(pass(word|wd)?|secret|token|api_?keys?|credential|private_?key)$")
+_ALONE = r"pass(?:word|wd|phrase)?|pwd|secrets?|token|credentials?|authorization|dsn"
+_OF_WHAT = "access|account|api|auth|client|encryption|master|private|secret|session|shared|signing|storage"
+# Of a field `key` alone says nothing (topologyKey, matchLabelKeys, a toleration's key); of a variable or a flag it does.
+FIELD = rf"(?:{_ALONE}|(?:{_OF_WHAT})[_-]?keys?(?:[_-]?ids?)?)"
+NAME = rf"(?:{_ALONE}|keys?(?:[_-]?ids?)?)"
+GIVEN = r"(?!\(masked |--)(?:\"(?:\\.|[^\"\\\n])*\"|'[^'\n]*'|\S+)"
+REFERENCE = re.compile(r"[\"']?\$(?:\(\w+\)|\{\w+\}|[A-Z_][A-Z0-9_]*)[\"']?")
+MASKED = re.compile(r"\(masked [0-9a-f]{8}\)")
+
+SECRET_FIELD = re.compile(rf"{FIELD}$", re.IGNORECASE)
+SECRET_NAME = re.compile(rf"{NAME}$", re.IGNORECASE)
+SECRET_FLAG = re.compile(rf"--?[\w-]*{NAME}", re.IGNORECASE)
+VALUES = (
+    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
+    SECRET_VALUE,
+    re.compile(r"gh[a-z]_\w{20,}|github_pat_\w{20,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"),
+)
+# What stands after something in a text; that itself stays.
+TOLD = (
+    # https://user:password@; in hf:// and package:// a revision follows the @.
+    re.compile(r"(\b(?!(?:hf|oci|package)://)[a-z][a-z0-9+.-]*://)([^\s/'\"]+(?=@)|[^\s/:'\"]*:[^\s'\"]+(?=@))", re.IGNORECASE),
+    re.compile(r"(\b(?:Bearer|Basic)\s+)([\w.~+/-]{8,}=*)", re.IGNORECASE),
+    re.compile(rf"(--[\w-]*{NAME}(?:=|[ \t]+))({GIVEN})", re.IGNORECASE),
+    re.compile(rf"(\b[A-Z0-9_]*{NAME.upper()}=)({GIVEN})"),
+    re.compile(rf"({FIELD}[\\\"']*[ \t]*[=:][ \t]*)({GIVEN})", re.IGNORECASE),
+)
 
 
 class Masking:
@@ -21,23 +51,55 @@ class Masking:
         return [self._object(copy.deepcopy(found)) for found in objects]
 
     def _object(self, found: Object) -> Object:
-        if found["kind"] == "Secret":
-            for field in ("data", "stringData"):
-                found.update({field: {name: self._mask(value) for name, value in found[field].items()}} if found.get(field) else {})
-        self._walk(found)
-        return found
+        kind, metadata = found["kind"], found["metadata"]
+        for field in ("data", "stringData", "binaryData"):
+            if isinstance(values := found.get(field), dict):
+                found[field] = {name: self._mask(value) if kind == "Secret" else self._named(name, value) for name, value in values.items()}
+        if annotations := metadata.get("annotations"):
+            metadata["annotations"] = {name: self._named(name, value) for name, value in annotations.items()}
+        masked: Object = self._walk(found)
+        return masked
 
-    def _walk(self, value: Any) -> None:
-        if isinstance(value, dict):
-            if SECRET_NAME.search(str(value.get("name", ""))) and isinstance(value.get("value"), str):
-                value["value"] = self._mask(value["value"])
-            for key, inner in value.items():
-                if SECRET_NAME.search(str(key)) and isinstance(inner, str) and not inner.startswith("(masked"):
-                    value[key] = self._mask(inner)
-                self._walk(inner)
-        elif isinstance(value, list):
-            for inner in value:
-                self._walk(inner)
+    def _named(self, name: str, value: Any) -> Any:
+        return self._unless_reference(value) if SECRET_NAME.search(name) and isinstance(value, str) else value
+
+    def _walk(self, value: Any) -> Any:
+        match value:
+            case dict():
+                told = {"secretKey"} if "remoteRef" in value else set()  # an ExternalSecret's: how a key is called
+                return {key: inner if key in told else self._field(str(key), inner) for key, inner in self._variable(value).items()}
+            case list():
+                return [self._after(before, inner) for before, inner in zip([None, *value], value, strict=False)]
+            case str():
+                return self._text(value)
+        return value
+
+    def _variable(self, value: dict[Any, Any]) -> dict[Any, Any]:
+        """An entry of env, or a header: {name, value}."""
+        if isinstance(value.get("name"), str) and isinstance(value.get("value"), str):
+            return value | {"value": self._named(value["name"], value["value"])}
+        return value
+
+    def _field(self, name: str, value: Any) -> Any:
+        return self._unless_reference(value) if SECRET_FIELD.search(name) and isinstance(value, str) else self._walk(value)
+
+    def _after(self, before: Any, value: Any) -> Any:
+        """An element of args or command: a flag's value may be the next one."""
+        flagged = isinstance(before, str) and SECRET_FLAG.fullmatch(before) and isinstance(value, str) and not value.startswith("--")
+        return self._unless_reference(value) if flagged else self._walk(value)
+
+    def _text(self, text: str) -> str:
+        for pattern in VALUES:
+            text = pattern.sub(lambda found: self._mask(found[0]), text)
+        for pattern in TOLD:
+            text = pattern.sub(lambda found: found[1] + self._unless_reference(found[2]), text)
+        return text
+
+    def _unless_reference(self, value: str) -> str:
+        """`$(API_KEY)` says where a value comes from, not what it is."""
+        return value if REFERENCE.fullmatch(value) else self._mask(value)
 
     def _mask(self, value: object) -> str:
+        if MASKED.fullmatch(str(value)):
+            return str(value)
         return f"(masked {hashlib.blake2b(str(value).encode(), key=self._key, digest_size=4).hexdigest()})"

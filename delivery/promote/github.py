@@ -1,14 +1,18 @@
 """The repository on GitHub: commit statuses, and pull requests. Names and addresses are those of GitHub Actions' environment."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 import httpx2
 
 from delivery.promote.refused import Refused
 from delivery.promote.soak import Status
+
+PAGE = 100  # what GitHub gives at most
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class GitHub:
 
     def statuses(self, commit: str) -> list[Status]:
         """All of a commit's, newest first."""
-        found = self._ask("GET", f"commits/{commit}/statuses", params={"per_page": 100})
+        found = self._all(f"commits/{commit}/statuses")
         return [Status(entry["context"], entry["state"], datetime.fromisoformat(entry["created_at"])) for entry in found]
 
     def open_pull_request(self, branch: str, base: str, title: str, body: str) -> str:
@@ -38,6 +42,13 @@ class GitHub:
         if is_open:
             return str(self._ask("PATCH", f"pulls/{is_open[0]['number']}", json=text)["html_url"])
         return str(self._ask("POST", "pulls", json={**text, "head": branch, "base": base})["html_url"])
+
+    def _all(self, path: str) -> Iterator[Any]:
+        for page in count(1):
+            found = self._ask("GET", path, params={"per_page": PAGE, "page": page})
+            yield from found
+            if len(found) < PAGE:
+                return
 
     def _ask(self, method: str, path: str, **what: Any) -> Any:
         headers = {"authorization": f"Bearer {self.token}", "accept": "application/vnd.github+json", "x-github-api-version": "2022-11-28"}

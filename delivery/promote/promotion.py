@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from delivery.environments import pin_at, pin_file, tracked
-from delivery.git import Git
+from delivery.git import Git, Moved
 from delivery.image_pin import ImagePin, write_pin
 from delivery.promote.description import description
 from delivery.promote.refused import Refused
@@ -45,13 +45,32 @@ class Promotion:
         require_signature(new, self.verify)
         since = self.soak.require(self._wanting(head, new), datetime.now(UTC))
         title = f"{self.target}: promote {new.commit[:12]}"
-        text = write_pin(self.git.read(head, pin_file(self.target)), pin_file(self.target), new)
-        message = f"{title}\n\n{new.registry}:{new.tag}@{new.digest}\n"
-        made = self.git.commit(head, pin_file(self.target), text, message)
-        body = description(self.git, self._running(head), made, (old, new), f"overlays/{self.target}", self.kustomize)
         branch = f"promote/{new.commit[:12]}"
-        self.git.push_branch(branch, made)
+        last = self._ours(branch, head, new)
+        made = self._commit(head, new, f"{title}\n\n{new.registry}:{new.tag}@{new.digest}\n")
+        body = description(self.git, self._running(head), made, (old, new), f"overlays/{self.target}", self.kustomize)
+        try:
+            self.git.push_branch(branch, made, instead_of=last)
+        except Moved:
+            raise Refused(f"somebody pushed to {branch} meanwhile: look at it, and run this again") from None
         return Promoted(branch, title, f"{body}\nWell in {self.source} since {since:%Y-%m-%d %H:%M} UTC.\n", since)
+
+    def _commit(self, parent: str, pin: ImagePin, message: str) -> str:
+        file = pin_file(self.target)
+        return self.git.commit(parent, file, write_pin(self.git.read(parent, file), file, pin), message)
+
+    def _ours(self, branch: str, head: str, pin: ImagePin) -> str | None:
+        """Where the branch is, if it is there. Raises Refused when it holds anything but one promotion of this image, made on main."""
+        tip = self.git.fetch_branch(branch)
+        if tip is None:
+            return None
+        parents = self.git("rev-list", "--parents", "--max-count=1", tip).split()[1:]
+        if len(parents) == 1 and self.git.is_ancestor(parents[0], head):
+            ours = self._commit(parents[0], pin, "compared with the branch, and never pushed\n")
+            if not self.git("diff-tree", "-r", "--name-only", ours, tip):
+                return tip
+        last = self.git("log", "-1", "--format=%h by %an", tip)
+        raise Refused(f"{branch} has commits of others ({last}), which would be lost: merge it, or delete the branch, and run this again")
 
     def _wanting(self, head: str, pin: ImagePin) -> list[str]:
         """The newest commits of the branch, for as long as all of them pin this."""
@@ -65,7 +84,8 @@ class Promotion:
 
     def _running(self, head: str) -> str | None:
         """The commit that the target's cluster has: its newest release, or the branch itself; None before the first release."""
-        major = tracked_major(tracked(self.git, head, self.target))
+        revision = tracked(self.git, head, self.target)
+        major = tracked_major(revision) if revision else None
         if major is None:
             return head
         tags = release_tags(self.git, major)

@@ -1,5 +1,6 @@
 """Who must have signed an image: the workflow that built it, on main, and nobody else."""
 
+import os
 import shlex
 import subprocess
 
@@ -19,6 +20,14 @@ def keyless(repository: str, branch: str = "main") -> str:
     """The command that verifies an image, to be followed by its name."""
     identity = keyless_identity(repository, branch)
     return shlex.join(["cosign", "verify", "--certificate-identity", identity, "--certificate-oidc-issuer", ISSUER])
+
+
+def keyless_here(branch: str = "main") -> str:
+    """The same, of the repository that GITHUB_REPOSITORY names, as in GitHub Actions. Raises Refused."""
+    repository = os.environ.get("GITHUB_REPOSITORY")
+    if not repository:
+        raise Refused("GITHUB_REPOSITORY must be set, as OWNER/NAME: its workflow must have signed the image (or --verify COMMAND)")
+    return keyless(repository, branch)
 
 
 def require_signature(pin: ImagePin, command: str) -> None:

@@ -1,0 +1,31 @@
+"""What git prints: whether it is worth another try, and why it failed in one line that anybody may read."""
+
+import re
+
+NETWORK = re.compile(
+    r"could not resolve (host|proxy)|name resolution|failed to connect|couldn't connect|connection (refused|reset|timed out|closed)|"
+    r"timed out|network is unreachable|no route to host|early eof|hung up unexpectedly|rpc failed|gnutls|ssl_(read|connect|error)|"
+    r"unexpected disconnect|empty reply from server|requested url returned error: (429|5\d\d)",
+    re.IGNORECASE,
+)
+USERINFO = re.compile(r"(?<=://)[^\s'\"]*@")
+
+
+def redacted(text: str) -> str:
+    """Without user and password in addresses: either may be a token."""
+    return USERINFO.sub("***@", text)
+
+
+def of_network(told: str) -> bool:
+    """Whether the remote was not reached, or broke off: nothing was refused, and another try may succeed."""
+    return bool(NETWORK.search(told))
+
+
+def reason(told: str) -> str:
+    """The lines that say why, without git's hints."""
+    kept = [
+        line.removeprefix("remote:").strip()
+        for line in redacted(told).splitlines()
+        if line.startswith(("remote:", "error:", "fatal:", "!", "ssh:"))
+    ]
+    return "; ".join(dict.fromkeys(line for line in kept if line)) or "it says nothing more"
