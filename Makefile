@@ -96,17 +96,17 @@ kind: ## Make a kind cluster, push the image to a registry beside it, run make e
 
 bump: ## Write the image that was built from COMMIT into overlays/dev, and push that (IMAGE, DIGEST, COMMIT)
 promote: ## Open the pull request that gives prod the image of dev (SOAK; GITHUB_REPOSITORY, GITHUB_TOKEN)
-release: ## Tag main as the next release, if prod's image changed (SAME_IMAGE=1: though it did not)
+release: ## Tag the newest promotion up to COMMIT as the next release (SAME_IMAGE=1: COMMIT itself, though the image stays)
 status: ## Show which image each environment wants, and since when
 diff: ## Show what a change means for an environment: rendered difference and forecast (OVERLAY, OLD, NEW)
 scan: ## Fail for a known vulnerability of IMAGE that has a fix and was not accepted
 changed: ## Say whether the change since BASE must be tried on a cluster
 required: ## Fail unless all jobs of NEEDS passed or could be left out
-bump release status diff scan changed required: $(DELIVERY_READY)
+bump status diff scan changed required: $(DELIVERY_READY)
 	@$(BIN)/python -m delivery $@
 
-promote: $(DELIVERY_READY) # it verifies the signature
-	@PATH="$(call tools,signing):$$PATH" $(BIN)/python -m delivery promote
+promote release: $(DELIVERY_READY) # they verify the signature
+	@PATH="$(call tools,signing):$$PATH" $(BIN)/python -m delivery $@
 
 sign: $(BIN)/python ## Sign IMAGE, by digest, as whoever runs this: in a workflow, as that workflow
 	@case "$$IMAGE" in *@sha256:*) ;; *) echo "IMAGE must be NAME@sha256:..." >&2; exit 1 ;; esac

@@ -34,7 +34,8 @@ class Owner:
 
     def release(self, *options: str) -> str:
         """Gives the commit that was tagged."""
-        assert self._repository.delivery("release", *options).startswith("released ")
+        verified = ("--verify", self._signer.verify)
+        assert self._repository.delivery("release", *verified, *options, "--commit", self._repository.head).startswith("released ")
         return self._repository.head
 
 
