@@ -15,6 +15,7 @@ DEV_LOCK := $(LOCKS)/$(if $(VARIANT),cpu-dev,dev).txt
 SERVE_READY := $(VENV)/.serve$(VARIANT)
 DEV_READY := $(VENV)/.dev$(VARIANT)
 DELIVERY_READY := $(VENV)/.delivery
+PROXY_READY := $(VENV)/.proxy
 
 UV := $(BIN)/uv --quiet
 INSTALL := $(UV) pip install --python $(BIN)/python --no-deps
@@ -30,13 +31,25 @@ suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%
 # The folder of the tools that tools/build makes: $(call tools,module)
 tools = $$(PYTHON=$(abspath $(BIN)/python) tools/build $(1))
 
-.PHONY: help serve test lint format types imports unit delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk accuracy
+.PHONY: help serve test lint format types imports unit delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk accuracy up down restart e2e-proxy bench-proxy replicas
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 serve: $(SERVE_READY) ## Install what is missing, get the model, serve it on PORT (8000)
 	@exec $(BIN)/llm-api serve
+
+up: $(PROXY_READY) ## nginx with TLS in front of REPLICAS (3) on this machine, and what restarts them: docs/proxy.md
+	@$(BIN)/python -m proxy up
+
+down: $(PROXY_READY) ## Stop what `make up` started; requests that run are answered first
+	@$(BIN)/python -m proxy down
+
+restart: $(PROXY_READY) ## Restart what `make up` started, one replica after another, no request lost
+	@$(BIN)/python -m proxy restart
+
+replicas: $(PROXY_READY) ## Tell how each part of what `make up` started is
+	@$(BIN)/python -m proxy status
 
 test: lint types imports unit delivery manifests workflows ## Everything that must pass: lint, types, imports, unit, delivery, manifests, workflows
 
@@ -118,8 +131,14 @@ gpu-smoke: ## Start IMAGE on a GPU of this machine, ask it for a chat and a stre
 free-disk: ## Remove what GitHub's runners bring and nothing here uses; refuses to anywhere else
 	@tools/free-disk
 
+e2e-proxy: $(DEV_READY) ## nginx in front of three replicas: kill, hang, restart and overload them, and count what is lost
+	@$(call suite,proxy,$(BIN)/llm-api pull > /dev/null; $(BIN)/pytest -s --override-ini timeout=600 tests/reverse_proxy $(PYTEST_ARGS))
+
 bench: $(SERVE_READY) ## Measure the service, beside PEERS="name=URL ..." (BENCH_ARGS for more)
 	@$(BIN)/llm-api bench $(PEERS:%=--peer %) --json build/bench.json --markdown docs/performance.md $(BENCH_ARGS)
+
+bench-proxy: $(PROXY_READY) ## Measure one replica directly, again, and through nginx, in turns (BENCH_ARGS for more)
+	@$(BIN)/python -m proxy bench $(BENCH_ARGS)
 
 accuracy: $(SERVE_READY) ## Measure what QUANTIZATION costs in accuracy (writes docs/performance.md)
 	@$(BIN)/python -m llm_api.bench.accuracy --markdown docs/performance.md
@@ -135,6 +154,7 @@ lock: $(BIN)/uv ## Pin what pyproject.toml asks for, with hashes (LOCK_ARGS=--up
 	@$(COMPILE) --group build --output-file $(LOCKS)/build.txt
 	@$(COMPILE) --group delivery --output-file $(LOCKS)/delivery.txt --constraints $(LOCKS)/serve.txt
 	@$(COMPILE) pyproject.toml --output-file $(LOCKS)/serve.txt
+	@$(COMPILE) --group proxy --output-file $(LOCKS)/proxy.txt
 	@$(COMPILE) pyproject.toml --output-file $(LOCKS)/dev.txt --group dev --constraints $(LOCKS)/serve.txt
 	@grep -oE '^(triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)' $(LOCKS)/serve.txt > build/cuda.txt
 	@$(COMPILE_CPU) --output-file $(LOCKS)/cpu.txt --constraints $(LOCKS)/serve.txt
@@ -142,7 +162,7 @@ lock: $(BIN)/uv ## Pin what pyproject.toml asks for, with hashes (LOCK_ARGS=--up
 
 clean: ## Remove the environment, caches and build output
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	@find apps delivery tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find apps delivery proxy tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(SERVE_READY): $(SERVE_LOCK) pyproject.toml $(NATIVE) | $(BIN)/uv
 	@echo "Installing $(SERVE_LOCK)"
@@ -161,6 +181,10 @@ $(DEV_READY): $(DEV_LOCK) pyproject.toml $(NATIVE) | $(BIN)/uv
 $(DELIVERY_READY): $(LOCKS)/delivery.txt | $(BIN)/uv
 	@echo "Installing $(LOCKS)/delivery.txt"
 	@$(INSTALL) --require-hashes --requirements $(LOCKS)/delivery.txt
+	@touch $@
+
+$(PROXY_READY): $(LOCKS)/proxy.txt $(SERVE_READY)
+	@$(INSTALL) --require-hashes --requirements $<
 	@touch $@
 
 $(BIN)/uv: $(LOCKS)/bootstrap.txt | $(BIN)/python

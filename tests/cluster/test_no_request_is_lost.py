@@ -2,7 +2,7 @@
 
 import pytest
 from cluster.kube import Kube
-from cluster.load import REQUESTS, STREAMS, Load
+from counted_load import REQUESTS, STREAMS, Load
 
 TWO_REPLICAS = {"spec": {"replicas": 2}}
 NO_DRAIN = {

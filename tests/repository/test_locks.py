@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ROOT / "requirements"
-NAMES = ["bootstrap", "build", "delivery", "serve", "dev", "cpu", "cpu-dev"]
+NAMES = ["bootstrap", "build", "delivery", "serve", "proxy", "dev", "cpu", "cpu-dev"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 CUDA = re.compile(r"^(triton|nvidia-|cuda-)")
 

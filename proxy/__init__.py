@@ -1,0 +1,1 @@
+"""nginx in front of replicas of the service on one machine: `make up`, `make down`. docs/proxy.md says what it guarantees."""

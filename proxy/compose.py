@@ -1,0 +1,78 @@
+"""nginx and the replicas as containers: compose.yaml, with this machine's certificate."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from llm_api.settings import DEFAULT_MODEL_URI, Settings
+from proxy.certificates import certificate
+from proxy.failure import ProxyError
+from proxy.nginx import PROBE, REPLICA
+from proxy.pool import Tell
+from proxy.processes import check_open
+from proxy.settings import ProxySettings
+
+FILE = Path(__file__).with_name("compose.yaml")
+ADDRESS = "172.31.77.{host}"
+PORT, MANAGEMENT_PORT = 8000, 8001
+DEFAULT_MODEL = "SmolLM2-135M-Instruct"
+AT_MOST = 3  # replicas in compose.yaml
+
+
+class Compose:
+    def __init__(self, settings: ProxySettings) -> None:
+        self._settings = settings
+
+    def up(self, tell: Tell) -> str:
+        """Returns the model's id, as far as it is known here. Raises ProxyError."""
+        if (not self._settings.gpu and self._settings.replicas != AT_MOST) or self._settings.replicas > AT_MOST:
+X
+        check_open(self._settings)
+        tell("starting the containers")
+        self._docker("up", "--detach", "--wait")
+        service = Settings()
+        return service.model_name or (DEFAULT_MODEL if service.model_uri == DEFAULT_MODEL_URI else "MODEL")
+
+    def down(self, tell: Tell) -> None:
+        tell("stopping nginx, then the replicas; requests that run are answered first")
+        self._docker("stop", "nginx")
+        self._docker("down")
+
+    def restart(self, tell: Tell) -> None:
+        """One after another, each drained first."""
+        for service in self._services():
+            tell(f"{service}: restarting")
+            self._docker("up", "--detach", "--wait", "--no-deps", "--force-recreate", service)
+
+    def status(self, _tell: Tell) -> None:
+        self._docker("ps")
+
+    def _services(self) -> list[str]:
+        return [f"{'gpu' if self._settings.gpu else 'replica'}-{number}" for number in range(1, self._settings.replicas + 1)]
+
+    def _docker(self, *arguments: str) -> None:
+        profiles = ["gpu", "gpu-2", "gpu-3"][: self._settings.replicas] if self._settings.gpu else ["cpu"]
+        options = [part for profile in profiles for part in ("--profile", profile)]
+        command = ["docker", "compose", "--file", str(FILE), *options, *arguments]
+        try:
+            done = subprocess.run(command, env=os.environ | self._environment(), check=False)  # noqa: S603
+        except FileNotFoundError:
+            raise ProxyError("docker is not installed: RUNTIME=processes runs nginx and the replicas without it") from None
+        if done.returncode:
+            raise ProxyError(f"`docker compose {arguments[0]}` failed; the reason is above")
+
+    def _environment(self) -> dict[str, str]:
+        hosts = range(11, 11 + self._settings.replicas)
+        used = certificate(self._settings)
+        service = Settings()
+        open_to_all = not (service.api_keys or service.api_keys_file)
+        keys = service.api_keys_file.read_text(encoding="utf-8") if service.api_keys_file else service.api_keys or ""
+        return {
+            "TLS_CERTIFICATE": str(used.chain),
+            "TLS_KEY": str(used.key),
+            "SERVERS": " ".join(REPLICA.format(host=ADDRESS.format(host=host), port=PORT) for host in hosts),
+            "PROBES": " ".join(PROBE.format(host=ADDRESS.format(host=host), port=MANAGEMENT_PORT) for host in hosts),
+            "NUM_THREADS": str(self._settings.threads),
+            "API_KEYS": keys,
+            "ALLOW_ANONYMOUS": str(open_to_all).lower(),
+        }

@@ -1,0 +1,77 @@
+"""The replicas as they are: who is ready, and a restart of one after another."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from proxy.failure import ProxyError
+from proxy.nginx import ABSENT_REPLICA_SECONDS
+from proxy.supervision import Supervisor
+
+READY_SECONDS = 900  # a large model's load and warm-up
+LAST_LINES = 15
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    name: str  # of its program
+    port: int
+    management_port: int
+
+    def condition(self) -> str:
+        """`ready`, or what it is doing."""
+        try:
+            response = httpx2.get(f"http://127.0.0.1:{self.management_port}/readyz", timeout=5)
+        except httpx2.HTTPError:
+            return "starting"
+        return "ready" if response.status_code == 200 else str(response.json()["detail"])
+
+
+class Pool:
+    def __init__(self, replicas: list[Replica], supervisor: Supervisor, logs: Path) -> None:
+        self.replicas = replicas
+        self._supervisor = supervisor
+        self._logs = logs
+
+    def conditions(self) -> Iterator[tuple[str, str]]:
+        """Of every program, nginx and the liveness check included."""
+        states = {program["name"]: str(program["statename"]).lower() for program in self._supervisor.programs()}
+        replicas = {replica.name: replica for replica in self.replicas}
+        for name, state in states.items():
+            yield name, replicas[name].condition() if name in replicas and state == "running" else state
+
+    def wait_ready(self, tell: Tell, replicas: list[Replica] | None = None) -> None:
+        """Tells what changes meanwhile. Raises ProxyError, with the end of its log, when one does not get ready."""
+        waited_for = {replica.name for replica in replicas or self.replicas} | {"nginx"}
+        known: dict[str, str] = {}
+        started = time.monotonic()
+        while True:
+            now = {name: condition for name, condition in self.conditions() if name in waited_for}
+            for name, condition in now.items():
+                if known.get(name) != condition:
+                    tell(f"{name}: {condition}")
+            known = now
+            if all(condition in {"ready", "running"} for condition in now.values()):
+                return
+            failed = next((name for name, condition in now.items() if condition in {"backoff", "fatal", "exited"}), None)
+            if failed or time.monotonic() - started > READY_SECONDS:
+                raise ProxyError(self._why(failed or "not every replica"))
+            time.sleep(0.5)
+
+    def restart(self, tell: Tell) -> None:
+        """One after another, each drained first; the next one once nginx sends requests to this one again."""
+        for replica in self.replicas:
+            tell(f"{replica.name}: draining")
+            self._supervisor.call("stopProcess", replica.name)
+            self._supervisor.call("startProcess", replica.name, False)
+            self.wait_ready(tell, [replica])
+            time.sleep(ABSENT_REPLICA_SECONDS + 0.5)
+
+    def _why(self, name: str) -> str:
+        log = self._logs / f"{name}.log"
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:] if log.exists() else []
+        return "\n".join([f"{name} does not get ready; {'the end of ' + str(log) if lines else 'see ' + str(self._logs)}:", *lines])

@@ -1,0 +1,97 @@
+"""nginx and the replicas as processes of this machine."""
+
+import os
+import sys
+
+from llm_api.cli.console import logged_progress, terminal_progress
+from llm_api.cli.model import find_model
+from llm_api.settings import Settings
+from llm_api.weights.errors import WeightsError
+from proxy import environment, nginx
+from proxy.certificates import certificate
+from proxy.failure import ProxyError
+from proxy.pool import Pool, Replica, Tell
+from proxy.settings import ProxySettings
+from proxy.supervision import Supervisor, configuration
+
+
+class Processes:
+    def __init__(self, settings: ProxySettings) -> None:
+        self._settings = settings
+        self._supervisor = Supervisor(settings.home)
+        replicas = [Replica(f"replica-{number}", *ports) for number, ports in enumerate(settings.port_pairs, 1)]
+        self.pool = Pool(replicas, self._supervisor, settings.home / "logs")
+
+    @property
+    def running(self) -> bool:
+        return self._supervisor.running
+
+    def up(self, tell: Tell) -> str:
+        """Starts what is not up; of what is up, takes changed settings over without losing a request.
+
+        Returns the model's id once all replicas are ready. Raises ProxyError.
+        """
+        binary = nginx.find_nginx()
+        check_open(self._settings)
+        home = self._settings.home
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (home / "nginx").mkdir(exist_ok=True, mode=0o700)
+        (home / "nginx.conf").write_text(self._nginx_configuration(binary), encoding="utf-8")
+        nginx.check(binary, home / "nginx.conf", self._nginx_options())
+        found = _find_model()
+        changed = environment.write(home / "environments.json", environment.environments(self._settings))
+        was_running = self.running
+        self._supervisor.start(configuration(self._settings, binary, self._nginx_options()))
+        if was_running:
+            self._supervisor.call("signalProcess", "nginx", "HUP")
+        if was_running and changed:
+            self.pool.restart(tell)
+        self.pool.wait_ready(tell)
+        return Settings().model_name or found
+
+    def restart(self, tell: Tell) -> None:
+        """Raises ProxyError."""
+        self._must_run()
+        self.pool.restart(tell)
+
+    def down(self, tell: Tell) -> None:
+        if self.running:
+            tell("stopping nginx and the replicas; requests that run are answered first")
+            self._supervisor.stop()
+
+    def status(self, tell: Tell) -> None:
+        """Raises ProxyError."""
+        self._must_run()
+        for name, condition in self.pool.conditions():
+            tell(f"{name}: {condition}")
+
+    def _must_run(self) -> None:
+        if not self.running:
+            raise ProxyError("nothing is up: `make up`")
+
+    def _nginx_configuration(self, binary: str) -> str:
+        return nginx.render(nginx.variables(self._settings, certificate(self._settings), nginx.version(binary)))
+
+    def _nginx_options(self) -> str:
+        """As root, nginx would give its workers to another user, who cannot enter PROXY_HOME."""
+        user = "user root; " if os.geteuid() == 0 else ""
+        return f"{user}daemon off; pid {self._settings.home}/nginx.pid;"
+
+
+def check_open(settings: ProxySettings) -> None:
+    """The replicas themselves only see loopback, so they cannot refuse. Raises ProxyError."""
+    service = Settings()
+    if settings.listen not in {"127.0.0.1", "::1"} and not (service.api_keys or service.api_keys_file or service.allow_anonymous):
+        raise ProxyError(
+            f"LISTEN {settings.listen} is open to others and there are no API keys: set API_KEYS_FILE"
+            " (`llm-api keys new NAME` makes an entry), or ALLOW_ANONYMOUS=true to serve anyone"
+        )
+
+
+def _find_model() -> str:
+    """Its name. Gets it once, before several replicas ask for it at the same time. Raises ProxyError."""
+    progress = terminal_progress() if sys.stderr.isatty() else logged_progress()
+    try:
+        return find_model(Settings(), progress).name
+    except WeightsError as error:
+        raise ProxyError(str(error)) from None
