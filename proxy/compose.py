@@ -25,8 +25,8 @@ class Compose:
 
     def up(self, tell: Tell) -> str:
         """Returns the model's id, as far as it is known here. Raises ProxyError."""
-        if (not self._settings.gpu and self._settings.replicas != AT_MOST) or self._settings.replicas > AT_MOST:
-X
+        if self._settings.replicas > AT_MOST or (self._settings.replicas < AT_MOST and not self._settings.gpu):
+            raise ProxyError(f"REPLICAS is {self._settings.replicas}, and compose.yaml has {AT_MOST}: edit it for another number")
         check_open(self._settings)
         tell("starting the containers")
         self._docker("up", "--detach", "--wait")

@@ -10,7 +10,7 @@ from llm_api.settings import Settings
 from proxy.settings import ProxySettings
 
 CACHE_AT_MOST = 4 * 2**30  # bytes
-SHARE_FOR_CACHES = 0.4  # of the memory that is available; weights and activations have to fit beside them
+SHARE_FOR_CACHES = 0.3  # of the machine's memory; not of what is free, which would be another setting each time
 
 Environment = dict[str, str | None]
 """None: not set, though the supervisor may have it."""
@@ -37,7 +37,7 @@ def write(path: Path, wanted: list[Environment]) -> bool:
 
 def _defaults(settings: ProxySettings) -> Environment:
     """No lame duck: nothing has to learn of a shutdown, as nginx takes a draining replica's 503 to another one."""
-    cache = min(CACHE_AT_MOST, int(psutil.virtual_memory().available * SHARE_FOR_CACHES / settings.replicas)) >> 28 << 28  # whole 256 MiB
+    cache = min(CACHE_AT_MOST, int(psutil.virtual_memory().total * SHARE_FOR_CACHES / settings.replicas)) >> 28 << 28  # whole 256 MiB
     return {
         "LAME_DUCK_SECONDS": "0",
         "LOG_FORMAT": "json",

@@ -16,7 +16,7 @@ from supervisor import childutils
 
 UNANSWERED_AT_MOST = 3  # checks in a row, of a replica that should listen by now; one that says 503 itself is believed at once
 PROBE_SECONDS = 2.0
-START_SECONDS = 60  # in which nothing may listen yet
+START_SECONDS = 900  # in which nothing may listen yet: the model is got first
 EXIT_SECONDS = 10.0  # as a liveness probe's own grace on Kubernetes: who hangs does not sit out its drain
 
 

@@ -1,6 +1,7 @@
 """The replicas as they are: who is ready, and a restart of one after another."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from proxy.supervision import Supervisor
 
 READY_SECONDS = 900  # a large model's load and warm-up
 LAST_LINES = 15
+STARTS_AT_MOST = 2  # while `make up` waits
+NO_PROCESS = 0
 Tell = Callable[[str], None]
 
 
@@ -31,34 +34,44 @@ class Replica:
         return "ready" if response.status_code == 200 else str(response.json()["detail"])
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    name: str
+    pid: int
+    told: str
+
+
 class Pool:
     def __init__(self, replicas: list[Replica], supervisor: Supervisor, logs: Path) -> None:
         self.replicas = replicas
         self._supervisor = supervisor
         self._logs = logs
 
-    def conditions(self) -> Iterator[tuple[str, str]]:
+    def conditions(self) -> Iterator[Condition]:
         """Of every program, nginx and the liveness check included."""
-        states = {program["name"]: str(program["statename"]).lower() for program in self._supervisor.programs()}
         replicas = {replica.name: replica for replica in self.replicas}
-        for name, state in states.items():
-            yield name, replicas[name].condition() if name in replicas and state == "running" else state
+        for program in self._supervisor.programs():
+            name, state = program["name"], str(program["statename"]).lower()
+            told = replicas[name].condition() if name in replicas and state == "running" else state
+            yield Condition(name, program["pid"], told)
 
     def wait_ready(self, tell: Tell, replicas: list[Replica] | None = None) -> None:
         """Tells what changes meanwhile. Raises ProxyError, with the end of its log, when one does not get ready."""
         waited_for = {replica.name for replica in replicas or self.replicas} | {"nginx"}
         known: dict[str, str] = {}
-        started = time.monotonic()
+        processes: defaultdict[str, set[int]] = defaultdict(set)
+        deadline = time.monotonic() + READY_SECONDS
         while True:
-            now = {name: condition for name, condition in self.conditions() if name in waited_for}
-            for name, condition in now.items():
-                if known.get(name) != condition:
-                    tell(f"{name}: {condition}")
-            known = now
-            if all(condition in {"ready", "running"} for condition in now.values()):
+            now = [condition for condition in self.conditions() if condition.name in waited_for]
+            for condition in now:
+                if known.get(condition.name) != condition.told:
+                    tell(f"{condition.name}: {condition.told}")
+                known[condition.name] = condition.told
+                processes[condition.name] |= {condition.pid} - {NO_PROCESS}
+            if all(condition.told in {"ready", "running"} for condition in now):
                 return
-            failed = next((name for name, condition in now.items() if condition in {"backoff", "fatal", "exited"}), None)
-            if failed or time.monotonic() - started > READY_SECONDS:
+            failed = next((name for name in known if known[name] == "backoff" or len(processes[name]) > STARTS_AT_MOST), None)
+            if failed or time.monotonic() > deadline:
                 raise ProxyError(self._why(failed or "not every replica"))
             time.sleep(0.5)
 

@@ -62,8 +62,8 @@ class Processes:
     def status(self, tell: Tell) -> None:
         """Raises ProxyError."""
         self._must_run()
-        for name, condition in self.pool.conditions():
-            tell(f"{name}: {condition}")
+        for condition in self.pool.conditions():
+            tell(f"{condition.name}: {condition.told}")
 
     def _must_run(self) -> None:
         if not self.running:

@@ -1,6 +1,7 @@
 """Load that counts what is lost: no retries, connections kept alive, every stream read to its [DONE]."""
 
 import asyncio
+import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -11,32 +12,48 @@ import httpx2
 CLIENTS = 8
 STREAMS = 10
 REQUESTS = 300
+STREAM_TOKENS = range(150, 150 + 20 * STREAMS, 20)  # of each stream and those that follow it: they do not all end at once
+PAUSE = 0.2  # seconds after a loss
 MODEL = "SmolLM2-135M-Instruct"
 
 
 @dataclass
 class Outcome:
+    """`lost`: what was lost, and how it looked to its client. `broken_streams`: the ids of the streams among it."""
+
     answered: int = 0
     streams: int = 0
     lost: Counter[str] = field(default_factory=Counter)
+    broken_streams: list[str] = field(default_factory=list)
+
+    @property
+    def lost_requests(self) -> int:
+        """Without the streams that had begun."""
+        return self.lost.total() - len(self.broken_streams)
 
     def __str__(self) -> str:
         return f"{self.answered} answers and {self.streams} whole streams, {self.lost.total()} lost {dict(self.lost)}"
 
 
 class Load:
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self, url: str, *, verify: ssl.SSLContext | bool = True, key: str | None = None, first_loss_is_enough: bool = False
+    ) -> None:
+        """`first_loss_is_enough`: for a negative control, which then need not send all 300."""
         self.outcome = Outcome()
         self._url = url
+        self._verify = verify
+        self._headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._first_loss_is_enough = first_loss_is_enough
         self._numbers = count()
 
     async def around(self, event: Callable[[], None]) -> Outcome:
         """Runs `event` in a thread, ten streams open at each moment of it; ends once it is over and 300 requests were sent."""
         opened, over = asyncio.Semaphore(0), asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            for number in range(STREAMS):
-                tasks.create_task(self._stream_until(over, opened, 150 + 20 * number))
-            for _ in range(STREAMS):
+            for tokens in STREAM_TOKENS:
+                tasks.create_task(self._stream_until(over, opened, tokens))
+            for _ in STREAM_TOKENS:
                 await opened.acquire()
             happening = tasks.create_task(asyncio.to_thread(event))
             happening.add_done_callback(lambda _: over.set())
@@ -46,21 +63,24 @@ class Load:
         return self.outcome
 
     async def _stream_until(self, over: asyncio.Event, opened: asyncio.Semaphore, tokens: int) -> None:
-        """One stream after another; of different lengths, so that they do not all end at once."""
         while not over.is_set():
             await self._counted(lambda: self._stream(opened, tokens))
 
     async def _ask_until(self, over: asyncio.Event) -> None:
         async with self._client() as client:
-            while not over.is_set() or self.outcome.answered + self.outcome.lost.total() < REQUESTS:
+            while not (over.is_set() and self._enough()):
                 await self._counted(lambda: self._ask(client))
+
+    def _enough(self) -> bool:
+        sent = self.outcome.answered + self.outcome.lost_requests
+        return sent >= REQUESTS or (self._first_loss_is_enough and self.outcome.lost_requests > 0)
 
     async def _counted(self, attempt: Callable[[], Awaitable[None]]) -> None:
         try:
             await attempt()
         except (httpx2.HTTPError, ConnectionError) as error:
             self.outcome.lost[f"{type(error).__name__}"] += 1
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(PAUSE)
 
     async def _ask(self, client: httpx2.AsyncClient) -> None:
         response = await client.post("/v1/chat/completions", json=self._body(8, stream=False))
@@ -68,11 +88,13 @@ class Load:
             self.outcome.answered += 1
         else:
             self.outcome.lost[f"status {response.status_code}"] += 1
+            await asyncio.sleep(PAUSE)
 
     async def _stream(self, opened: asyncio.Semaphore, tokens: int) -> None:
-        last, body = "", self._body(tokens, stream=True)
+        last, body, name = "", self._body(tokens, stream=True), f"stream-{next(self._numbers)}"
+        headers = {"x-request-id": name}
         try:
-            async with self._client() as client, client.stream("POST", "/v1/chat/completions", json=body) as response:
+            async with self._client() as client, client.stream("POST", "/v1/chat/completions", json=body, headers=headers) as response:
                 async for line in response.aiter_lines():
                     if line and not last:
                         opened.release()
@@ -80,13 +102,15 @@ class Load:
         finally:
             if not last:
                 opened.release()
+            if last != "data: [DONE]":
+                self.outcome.broken_streams.append(name)
         if last == "data: [DONE]":
             self.outcome.streams += 1
         else:
-            self.outcome.lost["stream without its end"] += 1
+            self.outcome.lost["stream with an error event" if last.startswith('data: {"error"') else "stream without its end"] += 1
 
     def _client(self) -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(base_url=self._url, timeout=120)
+        return httpx2.AsyncClient(base_url=self._url, timeout=120, verify=self._verify, headers=self._headers)
 
     def _body(self, max_tokens: int, *, stream: bool) -> dict[str, object]:
         question = {"role": "user", "content": f"Question {next(self._numbers)}: what is a pod?"}

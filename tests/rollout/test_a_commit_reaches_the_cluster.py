@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 from cluster.kube import Kube
-from cluster.load import REQUESTS, STREAMS, Load
+from counted_load import REQUESTS, STREAMS, Load
 from rollout.argocd import Application
 from rollout.repository import Repository
 from rollout.stopwatch import Stopwatch

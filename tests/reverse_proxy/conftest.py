@@ -1,0 +1,38 @@
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from reverse_proxy.machine import NO_RETRIES, RETRIES, Machine
+
+from llm_api.api.keys import new_key
+from proxy.nginx import has_nginx
+
+FIRST_PORT = 23100
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tools() -> None:
+    missing = [
+        tool for tool, found in (("nginx", has_nginx()), ("openssl", shutil.which("openssl")), ("curl", shutil.which("curl"))) if not found
+    ]
+    if missing:
+        pytest.fail(f"{' and '.join(missing)} not installed: `apt-get install nginx openssl curl` (docs/proxy.md)")
+
+
+@pytest.fixture(scope="session")
+def machine() -> Iterator[Machine]:
+    """Three replicas with one API key. Every test leaves all of them ready."""
+    key, entry = new_key("tester")
+    machine = Machine(FIRST_PORT, key=key, API_KEYS=entry, ENGINE_STALL_TIMEOUT="10")
+    try:
+        machine.run("up")
+        yield machine
+    finally:
+        machine.remove()
+
+
+@pytest.fixture
+def without_retries(machine: Machine) -> Iterator[None]:
+    """The negative control: nginx as it is without the retry."""
+    with machine.edited((RETRIES, NO_RETRIES)):
+        yield

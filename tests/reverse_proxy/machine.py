@@ -1,0 +1,155 @@
+"""What `make up` starts, on ports and in a folder of its own: real nginx, the real supervisor, real replicas."""
+
+import json
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+from counted_load import Load
+
+from proxy.settings import ProxySettings
+from proxy.supervision import Supervisor
+
+ROOT = Path(__file__).parents[2]
+REPLICAS = 3
+START_SECONDS = 400
+RETRIES = "proxy_next_upstream error http_503 non_idempotent;"
+NO_RETRIES = "proxy_next_upstream off;"
+SMALL = {"NUM_THREADS": "1", "KV_CACHE_MEMORY": "256MiB", "RUNTIME": "processes"}
+
+
+class Machine:
+    def __init__(self, first_port: int, *, key: str | None = None, **environment: str) -> None:
+        """Uses `first_port` and the next 20. `environment`: settings by their variables' names, over defaults that suit a test."""
+        self.home = Path(tempfile.mkdtemp(prefix="llm-api-proxy-"))  # short: a socket's path has at most 107 characters
+        self.key = key
+        places = {"HTTPS_PORT": first_port, "HTTP_PORT": first_port + 1, "REPLICA_PORT": first_port + 2, "PROXY_HOME": self.home}
+        self._environment = os.environ | SMALL | {name: str(value) for name, value in places.items()} | environment
+        self.url, self.plain_url = f"https://127.0.0.1:{first_port}", f"http://127.0.0.1:{first_port + 1}"
+        self.replica_port = first_port + 2
+        self.supervisor = Supervisor(self.home)
+
+    def run(self, command: str) -> str:
+        """`python -m proxy COMMAND`, which is all that make's targets do."""
+        arguments = [sys.executable, "-m", "proxy", command]
+        done = subprocess.run(
+            arguments, env=self._environment, cwd=ROOT, capture_output=True, text=True, timeout=START_SECONDS, check=False
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def remove(self) -> None:
+        self.run("down")
+        shutil.rmtree(self.home)
+
+    @property
+    def ca(self) -> Path:
+        return self.home / "tls" / "ca.pem"
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.ca))
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.key}"} if self.key else {}
+
+    def client(self, **options: Any) -> httpx2.Client:
+        return httpx2.Client(base_url=self.url, verify=self.trust, headers=self.headers, **{"timeout": 60, **options})
+
+    def async_client(self, **options: Any) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(base_url=self.url, verify=self.trust, headers=self.headers, **{"timeout": 60, **options})
+
+    def load(self, *, first_loss_is_enough: bool = False) -> Load:
+        return Load(self.url, verify=self.trust, key=self.key, first_loss_is_enough=first_loss_is_enough)
+
+    def pid(self, name: str) -> int:
+        return int(self.supervisor.call("getProcessInfo", name)["pid"])
+
+    def engine(self, name: str) -> psutil.Process:
+        (child,) = psutil.Process(self.pid(name)).children()
+        return child
+
+    def kill(self, name: str) -> None:
+        os.kill(self.pid(name), signal.SIGKILL)
+
+    def stop(self, *names: str) -> None:
+        """By SIGTERM; returns once they have drained and ended."""
+        for name in names:
+            self.supervisor.call("stopProcess", name)
+
+    def start(self, *names: str) -> None:
+        for name in names:
+            self.supervisor.call("startProcess", name, False)
+
+    def probe(self, number: int, path: str = "/readyz") -> int:
+        """A status from the management port of a replica; 0 when nothing listens."""
+        try:
+            return httpx2.get(f"http://127.0.0.1:{self.replica_port + 2 * number - 1}{path}", timeout=5).status_code
+        except httpx2.HTTPError:
+            return 0
+
+    def wait_ready(self, replicas: int = REPLICAS) -> None:
+        self.until(lambda: all(self.probe(number) == 200 for number in range(1, replicas + 1)))
+
+    def running_requests(self, replicas: int = REPLICAS) -> float:
+        """Over all replicas, as their engines tell it."""
+        return sum(self.metric(number, "llm_num_requests_running") for number in range(1, replicas + 1))
+
+    def metric(self, number: int, name: str) -> float:
+        text = httpx2.get(f"http://127.0.0.1:{self.replica_port + 2 * number - 1}/metrics", timeout=5).text
+        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.split("{")[0].split(" ")[0] == name)
+
+    def access_log(self) -> list[dict[str, Any]]:
+        lines = (self.home / "logs" / "access.log").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def upstream_of(self, number: int) -> str:
+        """How the access log names a replica."""
+        return f"127.0.0.1:{self.replica_port + 2 * (number - 1)}"
+
+    @contextmanager
+    def edited(self, *changes: tuple[str, str]) -> Iterator[None]:
+        """nginx with another configuration for a while: each change is an old text and a new one."""
+        file = self.home / "nginx.conf"
+        before = after = file.read_text(encoding="utf-8")
+        for old, new in changes:
+            assert old in after, f"nginx.conf has no {old!r}"
+            after = after.replace(old, new)
+        try:
+            self._reload(file, after)
+            yield
+        finally:
+            self._reload(file, before)
+
+    def _reload(self, file: Path, text: str) -> None:
+        """Returns once new workers serve."""
+        file.write_text(text, encoding="utf-8")
+        master = psutil.Process(self.pid("nginx"))
+        old = set(master.children())
+        self.supervisor.call("signalProcess", "nginx", "HUP")
+        self.until(lambda: bool(set(master.children()) - old))
+        time.sleep(0.5)
+
+    def until(self, condition: Callable[[], bool], seconds: float = START_SECONDS) -> float:
+        """The seconds that it took."""
+        started = time.monotonic()
+        while not condition():
+            assert time.monotonic() - started < seconds, "it did not come true in time"
+            time.sleep(0.2)
+        return time.monotonic() - started
+
+
+def settings_of(machine: Machine) -> ProxySettings:
+    return ProxySettings(proxy_home=machine.home, https_port=int(machine.url.rsplit(":", 1)[1]))
