@@ -66,10 +66,10 @@ class Machine:
         return {"authorization": f"Bearer {self.key}"} if self.key else {}
 
     def client(self, **options: Any) -> httpx2.Client:
-        return httpx2.Client(base_url=self.url, verify=self.trust, headers=self.headers, **{"timeout": 60, **options})
+        return httpx2.Client(base_url=self.url, verify=self.trust, **{"timeout": 120, "headers": self.headers, **options})
 
     def async_client(self, **options: Any) -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(base_url=self.url, verify=self.trust, headers=self.headers, **{"timeout": 60, **options})
+        return httpx2.AsyncClient(base_url=self.url, verify=self.trust, **{"timeout": 120, "headers": self.headers, **options})
 
     def load(self, *, first_loss_is_enough: bool = False) -> Load:
         return Load(self.url, verify=self.trust, key=self.key, first_loss_is_enough=first_loss_is_enough)

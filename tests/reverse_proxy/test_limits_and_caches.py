@@ -1,0 +1,86 @@
+"""Limits of nginx's own, what it keeps for a while, and how answers come through it."""
+
+import time
+
+import httpx2
+import pytest
+from reverse_proxy.machine import Machine
+
+CHAT = "/v1/chat/completions"
+RATE_OF_KEY = ("zone=rate_of_key:10m rate=100r/s", "zone=rate_of_key:10m rate=1r/m"), ("rate_of_key burst=200", "rate_of_key burst=2")
+RATE_OF_ADDRESS = tuple((old.replace("_key", "_address"), new.replace("_key", "_address")) for old, new in RATE_OF_KEY)
+
+
+def question(max_tokens: int, *, stream: bool = False) -> dict[str, object]:
+    message = {"role": "user", "content": "Count to a million."}
+    return {"model": "SmolLM2-135M-Instruct", "messages": [message], "max_tokens": max_tokens, "stream": stream, "ignore_eos": True}
+
+
+def assert_too_many(response: httpx2.Response) -> None:
+    assert response.status_code == 429
+    assert int(response.headers["retry-after"]) > 0
+    error = response.json()["error"]
+    assert (error["type"], error["param"], error["code"]) == ("requests", None, "rate_limit_exceeded")
+
+
+def test_a_key_that_asks_too_often_is_told_when_to_come_back_and_others_are_not(machine: Machine) -> None:
+    with machine.edited(*RATE_OF_KEY), machine.client() as client:
+        responses = [client.get("/v1/models") for _ in range(6)]
+        other = client.get("/v1/models", headers={"authorization": "Bearer another"})
+    assert responses[0].status_code == 200
+    assert_too_many(responses[-1])
+    assert other.status_code == 401, "another key has a limit of its own"
+
+
+def test_an_address_that_asks_too_often_is_told_too_whatever_its_keys(machine: Machine) -> None:
+    with machine.edited(*RATE_OF_ADDRESS), machine.client() as client:
+        responses = [client.get("/v1/models", headers={"authorization": f"Bearer {number}"}) for number in range(6)]
+    assert responses[0].status_code == 401
+    assert_too_many(responses[-1])
+
+
+@pytest.mark.parametrize("what", ["key", "address"])
+def test_too_many_requests_at_once_are_told_too(machine: Machine, what: str) -> None:
+    with machine.edited((f"concurrent_of_{what} 256", f"concurrent_of_{what} 1")), machine.client() as client:
+        with client.stream("POST", CHAT, json=question(400, stream=True)) as running:
+            next(running.iter_lines())
+            assert_too_many(client.get("/v1/models"))
+        machine.until(lambda: client.get("/v1/models").status_code == 200, 30)
+
+
+def cached(machine: Machine, name: str) -> str:
+    """What the access log says of the cache for a request id."""
+    machine.until(lambda: any(entry["request_id"] == name for entry in machine.access_log()), 5)
+    return str(next(entry["cache"] for entry in machine.access_log() if entry["request_id"] == name))
+
+
+def test_documents_are_kept_for_a_while(machine: Machine) -> None:
+    with machine.client() as client:
+        for name in ("docs-1", "docs-2"):
+            assert client.get("/openapi.json", headers={"x-request-id": name}).headers.get_list("x-request-id") == [name]
+    assert cached(machine, "docs-2") == "HIT"
+
+
+def test_an_answer_to_a_key_is_never_kept(machine: Machine) -> None:
+    with machine.client() as client:
+        for name in ("models-1", "models-2"):
+            assert client.get("/v1/models", headers={"x-request-id": name}).status_code == 200
+        assert cached(machine, "models-2") == "BYPASS"
+        for name in ("models-3", "models-4"):
+            assert httpx2.get(f"{machine.url}/v1/models", verify=machine.trust, headers={"x-request-id": name}).status_code == 401
+        assert cached(machine, "models-4") == "MISS"
+        assert client.post(CHAT, json=question(1), headers={"x-request-id": "chat-1"}).status_code == 200
+        assert cached(machine, "chat-1") == ""
+    assert machine.key
+    files = [file for file in (machine.home / "nginx" / "cache").rglob("*") if file.is_file()]
+    assert all(machine.key.encode() not in file.read_bytes() for file in files)
+
+
+def test_json_is_compressed_and_events_are_neither_compressed_nor_held_back(machine: Machine) -> None:
+    with machine.client(headers={**machine.headers, "accept-encoding": "gzip"}) as client:
+        assert client.get("/openapi.json").headers["content-encoding"] == "gzip"
+        with client.stream("POST", CHAT, json=question(60, stream=True)) as response:
+            assert "content-encoding" not in response.headers
+            arrived = [time.monotonic() for line in response.iter_lines() if line]
+    assert len(arrived) > 60
+    assert arrived[30] - arrived[0] > 0.02, "they come as they are made"

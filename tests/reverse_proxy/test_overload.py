@@ -1,0 +1,104 @@
+"""Scenario 7 of docs/proxy.md: four times more clients than places."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from statistics import quantiles
+
+import httpx2
+import psutil
+import pytest
+from counted_load import REQUESTS
+from reverse_proxy.conftest import FIRST_PORT
+from reverse_proxy.machine import REPLICAS, Machine
+
+PLACES = REPLICAS * (2 + 2)
+CLIENTS = 4 * PLACES
+FIRST_TOKEN_SECONDS = 10
+LIMITS = {"MAX_NUM_SEQS": "2", "MAX_QUEUED_REQUESTS": "2", "REQUESTS_PER_SECOND": "1000"}  # so that it is the replicas who refuse
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[Machine]:
+    """Without keys, with few places."""
+    machine = Machine(FIRST_PORT + 40, **LIMITS)
+    try:
+        machine.run("up")
+        yield machine
+    finally:
+        machine.remove()
+
+
+@dataclass
+class Crowd:
+    machine: Machine
+    first_tokens: list[float] = field(default_factory=list)
+    refused: int = 0
+    other: Counter[str] = field(default_factory=Counter)
+    memory: list[int] = field(default_factory=list)
+
+    async def run(self) -> None:
+        limits = httpx2.Limits(max_connections=CLIENTS)
+        async with self.machine.async_client(limits=limits) as client, asyncio.TaskGroup() as tasks:
+            for number in range(CLIENTS):
+                tasks.create_task(self._ask(client, number))
+
+    async def _ask(self, client: httpx2.AsyncClient, number: int) -> None:
+        message = {"role": "user", "content": f"Client {number}: what is a pod?"}
+        body = {"model": "SmolLM2-135M-Instruct", "messages": [message], "max_tokens": 8, "stream": True, "ignore_eos": True}
+        while len(self.first_tokens) < REQUESTS:
+            asked = time.monotonic()
+            async with client.stream("POST", "/v1/chat/completions", json=body) as response:
+                if response.status_code == 200:
+                    lines = [line async for line in self._timed(response, asked)]
+                    self.other["a stream without its end"] += lines[-1] != "data: [DONE]"
+                elif response.status_code == 429 and int(response.headers["retry-after"]) > 0:
+                    self.refused += (await self._error(response))["code"] == "rate_limit_exceeded"
+                    await asyncio.sleep(1)
+                else:
+                    self.other[str(response.status_code)] += 1
+
+    async def _timed(self, response: httpx2.Response, asked: float) -> AsyncIterator[str]:
+        first = True
+        async for line in response.aiter_lines():
+            if line and first:
+                self.first_tokens.append(time.monotonic() - asked)
+                first = False
+                if len(self.first_tokens) % (REQUESTS // 3) == 0:
+                    self.memory.append(memory_of(self.machine))
+            if line:
+                yield line
+
+    async def _error(self, response: httpx2.Response) -> dict[str, str]:
+        await response.aread()
+        error: dict[str, str] = response.json()["error"]
+        return error
+
+
+def memory_of(machine: Machine) -> int:
+    """Bytes of nginx, the replicas and their engines."""
+    names = ["nginx", *(f"replica-{number}" for number in range(1, REPLICAS + 1))]
+    roots = [psutil.Process(machine.pid(name)) for name in names]
+    return sum(process.memory_info().rss for root in roots for process in (root, *root.children(recursive=True)))
+
+
+async def test_what_is_too_much_is_refused_and_what_is_admitted_is_served_soon(small: Machine) -> None:
+    crowd = Crowd(small)
+    await crowd.run()
+    *_, p99 = quantiles(crowd.first_tokens, n=100)
+    print(f"{CLIENTS} clients for {PLACES} places: {len(crowd.first_tokens)} answered, first token within {p99:.1f} s (p99),")
+    print(f"{crowd.refused} refused with 429, other: {dict(+crowd.other)}; memory in MiB: {[size // 2**20 for size in crowd.memory]}")
+    assert not +crowd.other
+    assert crowd.refused > 0
+    assert p99 < FIRST_TOKEN_SECONDS
+    assert crowd.memory[-1] < 1.05 * crowd.memory[0]
+
+
+def test_the_list_of_models_is_kept_for_a_while_where_no_key_is_asked_for(small: Machine) -> None:
+    with small.client() as client:
+        for name in ("open-1", "open-2"):
+            assert client.get("/v1/models", headers={"x-request-id": name}).status_code == 200
+    small.until(lambda: any(entry["request_id"] == "open-2" for entry in small.access_log()), 5)
+    assert next(entry["cache"] for entry in small.access_log() if entry["request_id"] == "open-2") == "HIT"
