@@ -12,10 +12,11 @@ import yaml
 
 from delivery.registries import NotThere, Registries
 
-TREE = ("base", "components", "overlays", "platform", "clusters")
+TREE = ("base", "components", "overlays", "platform", "clusters", "proxy")
 ASSIGNED = {"apps/llm-api/Dockerfile": r"^ARG BASE_IMAGE=(\S+)", "tools/kind-cluster": r"^REGISTRY_IMAGE=(\S+)"}
 """Images outside of manifests, by file."""
 ACTION = re.compile(r"^ *(?:- )?uses: ([^@\s]+)@(\S+)(?: # (\S+))?", re.MULTILINE)
+OURS = ("llm-api", "${IMAGE:-llm-api:dev}")
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def _pinned(found: Any) -> Iterator[str]:
         if "newTag" in found and found["name"] != "llm-api":
             yield f"{found.get('newName', found['name'])}:{found['newTag']}"
         image = found.get("image")
-        if isinstance(image, str) and image != "llm-api":
+        if isinstance(image, str) and image not in OURS:
             yield image.partition("@")[0]
         for value in found.values():
             yield from _pinned(value)

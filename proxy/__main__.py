@@ -1,19 +1,27 @@
-"""`python -m proxy up`, `down`, `restart` and `status`; make has targets for them."""
+"""`python -m proxy up`, `down`, `restart`, `status` and `bench`; make has targets for them."""
 
+import asyncio
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
+from llm_api.bench.load import Load
+from llm_api.bench.target import BenchError
+from llm_api.markdown import replace_section
 from llm_api.settings import Settings
 from proxy.compose import Compose
 from proxy.failure import ProxyError
 from proxy.nginx import has_nginx
+from proxy.overhead import measure_overhead
 from proxy.processes import Processes
 from proxy.settings import ProxySettings
 
+SECTION = "proxy-bench"
 application = typer.Typer(
     help="nginx in front of replicas of the service, on this machine. Settings are environment variables: docs/proxy.md.",
     no_args_is_help=True,
@@ -52,6 +60,26 @@ def status() -> None:
     """Tell how each part is."""
     with one_line():
         chosen(ProxySettings()).status(typer.echo)
+
+
+@application.command()
+def bench(
+    concurrency: Annotated[int, typer.Option(min=1, help="Number of clients.")] = 16,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds, each beginning with another of the three.")] = 5,
+    requests_per_client: Annotated[int, typer.Option(min=1, help="Requests that each client sends in a round.")] = 4,
+    max_tokens: Annotated[int, typer.Option(min=2, help="Output tokens of a request.")] = 64,
+    markdown: Annotated[Path, typer.Option(help=f"File for the table, between its `{SECTION}` markers.")] = Path("docs/proxy.md"),
+) -> None:
+    """Measure what nginx costs: a replica of its own directly, directly again, and through nginx, in turns."""
+    with one_line():
+        load = Load(concurrency, requests_per_client, max_tokens)
+        try:
+            overhead = asyncio.run(measure_overhead(load, rounds, lambda run: typer.echo(f"round {run.round}  {run.server}", err=True)))
+        except BenchError as error:
+            raise ProxyError(str(error)) from None
+    typer.echo(overhead.to_markdown())
+    text = markdown.read_text(encoding="utf-8") if markdown.exists() else ""
+    markdown.write_text(replace_section(text, SECTION, overhead.to_markdown()), encoding="utf-8")
 
 
 def chosen(settings: ProxySettings) -> Processes | Compose:

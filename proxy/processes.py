@@ -37,11 +37,11 @@ class Processes:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         (home / "nginx").mkdir(exist_ok=True, mode=0o700)
         (home / "nginx.conf").write_text(self._nginx_configuration(binary), encoding="utf-8")
-        nginx.check(binary, home / "nginx.conf", self._nginx_options())
+        nginx.check(binary, home / "nginx.conf", nginx_options(self._settings))
         found = _find_model()
         changed = environment.write(home / "environments.json", environment.environments(self._settings))
         was_running = self.running
-        self._supervisor.start(configuration(self._settings, binary, self._nginx_options()))
+        self._supervisor.start(configuration(self._settings, binary, nginx_options(self._settings)))
         if was_running:
             self._supervisor.call("signalProcess", "nginx", "HUP")
         if was_running and changed:
@@ -72,10 +72,11 @@ class Processes:
     def _nginx_configuration(self, binary: str) -> str:
         return nginx.render(nginx.variables(self._settings, certificate(self._settings), nginx.version(binary)))
 
-    def _nginx_options(self) -> str:
-        """As root, nginx would give its workers to another user, who cannot enter PROXY_HOME."""
-        user = "user root; " if os.geteuid() == 0 else ""
-        return f"{user}daemon off; pid {self._settings.home}/nginx.pid;"
+
+def nginx_options(settings: ProxySettings) -> str:
+    """As root, nginx would give its workers to another user, who cannot enter PROXY_HOME."""
+    user = "user root; " if os.geteuid() == 0 else ""
+    return f"{user}daemon off; pid {settings.home}/nginx.pid;"
 
 
 def check_open(settings: ProxySettings) -> None:

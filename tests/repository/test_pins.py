@@ -24,14 +24,24 @@ CHARTS = {
     "ingress-nginx": "https://kubernetes.github.io/ingress-nginx",
     "kyverno": "https://kyverno.github.io/kyverno",
 }
-OURS = ("/v2/cuda/manifests/13", "/v2/registry/manifests/3.1.1")
+OURS = ("/v2/cuda/manifests/13", "/v2/nginx/manifests/1.30.4", "/v2/registry/manifests/3.1.1")
 INDEX = {"entries": {"cert-manager": [{"version": "v1.21.2"}], "ingress-nginx": [{"version": "4.15.2"}, {"version": "4.15.1"}]}}
 INDEX["entries"]["kyverno"] = [{"version": "3.9.1"}]
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    folders = ("base", "components", "overlays", "platform", "clusters", ".github", "apps/llm-api/Dockerfile", "tools/kind-cluster")
+    folders = (
+        "base",
+        "components",
+        "overlays",
+        "platform",
+        "clusters",
+        "proxy",
+        ".github",
+        "apps/llm-api/Dockerfile",
+        "tools/kind-cluster",
+    )
     return copy_tree(tmp_path, *folders, "pins.yaml")
 
 
@@ -79,6 +89,8 @@ def published(clone: Path, edit: Edit) -> Iterator[Path]:
     edit("platform/nginx-gateway-fabric/helmrepository.yaml", "oci://ghcr.io/nginx/charts", f"oci://{host}/charts")
     for file in ("pins.yaml", "components/vllm/deployment.yaml"):
         edit(file, "vllm/vllm-openai", f"{host}/vllm")
+    edit("pins.yaml", "name: nginx\n", f"name: {host}/nginx\n")
+    edit("proxy/compose.yaml", "image: nginx:", f"image: {host}/nginx:")
     edit("pins.yaml", "name: nvidia/cuda\n    tag: 13.2.0-base-ubuntu24.04", f"name: {host}/cuda\n    tag: '13'")
     edit("apps/llm-api/Dockerfile", "nvidia/cuda:13.2.0-base-ubuntu24.04", f"{host}/cuda:13")
     edit("pins.yaml", "name: registry", f"name: {host}/registry")

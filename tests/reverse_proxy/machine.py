@@ -18,7 +18,6 @@ import httpx2
 import psutil
 from counted_load import Load
 
-from proxy.settings import ProxySettings
 from proxy.supervision import Supervisor
 
 ROOT = Path(__file__).parents[2]
@@ -134,13 +133,12 @@ class Machine:
             self._reload(file, before)
 
     def _reload(self, file: Path, text: str) -> None:
-        """Returns once new workers serve."""
+        """Returns once new workers serve, and old ones take no connections any more."""
         file.write_text(text, encoding="utf-8")
         master = psutil.Process(self.pid("nginx"))
-        old = set(master.children())
+        old = {worker.pid for worker in master.children()}
         self.supervisor.call("signalProcess", "nginx", "HUP")
-        self.until(lambda: bool(set(master.children()) - old))
-        time.sleep(0.5)
+        self.until(lambda: any(worker.pid not in old for worker in master.children()) and not any(map(takes_connections, old)))
 
     def until(self, condition: Callable[[], bool], seconds: float = START_SECONDS) -> float:
         """The seconds that it took."""
@@ -151,5 +149,8 @@ class Machine:
         return time.monotonic() - started
 
 
-def settings_of(machine: Machine) -> ProxySettings:
-    return ProxySettings(proxy_home=machine.home, https_port=int(machine.url.rsplit(":", 1)[1]))
+def takes_connections(worker: int) -> bool:
+    try:
+        return "shutting down" not in " ".join(psutil.Process(worker).cmdline())
+    except psutil.NoSuchProcess:
+        return False

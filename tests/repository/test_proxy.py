@@ -1,0 +1,48 @@
+"""The one template of nginx serves both who fills it in, and the documents name its settings."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from proxy.certificates import Certificate
+from proxy.nginx import TEMPLATE, render, variables
+from proxy.settings import ProxySettings
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = yaml.safe_load((ROOT / "proxy" / "compose.yaml").read_text(encoding="utf-8"))
+CERTIFICATE = Certificate(Path("/tls/server.pem"), Path("/tls/server.key"), None)
+VALUES = variables(ProxySettings(), CERTIFICATE, (1, 22, 1))
+
+
+def test_the_template_asks_for_what_make_up_and_compose_give() -> None:
+    asked = set(re.findall(r"\$\{([A-Z0-9_]+)\}", TEMPLATE.read_text(encoding="utf-8")))
+    nginx = COMPOSE["services"]["nginx"]["environment"]
+    filtered = set(nginx["NGINX_ENVSUBST_FILTER"].removeprefix("^(").removesuffix(")$$").split("|"))
+    given = {name for name in nginx if not name.startswith("NGINX_")}
+    assert asked - {"UPPER_CASE"} == set(VALUES) == filtered == given
+
+
+def test_make_up_fills_it_in_as_envsubst_does() -> None:
+    names = " ".join(f"${{{name}}}" for name in VALUES)
+    text = TEMPLATE.read_text(encoding="utf-8")
+    done = subprocess.run(["envsubst", names], input=text, env={**os.environ, **VALUES}, capture_output=True, text=True, check=True)
+    assert render(VALUES) == done.stdout
+
+
+def test_http_2_is_asked_for_as_each_version_wants_it() -> None:
+    assert "listen 127.0.0.1:8443 ssl http2;" in render(VALUES)
+    assert "listen 127.0.0.1:8443 ssl; http2 on;" in render(variables(ProxySettings(), CERTIFICATE, (1, 30, 4)))
+
+
+def test_every_replica_is_in_both_upstreams() -> None:
+    values = variables(ProxySettings(replicas=2, replica_port=9000), CERTIFICATE, (1, 22, 1))
+    assert re.findall(r"server (\S+)", values["REPLICAS"]) == ["127.0.0.1:9000", "127.0.0.1:9002"]
+    assert re.findall(r"server (\S+)", values["PROBES"]) == ["127.0.0.1:9001", "127.0.0.1:9003"]
+
+
+def test_the_page_names_every_setting() -> None:
+    page = (ROOT / "docs" / "proxy.md").read_text(encoding="utf-8")
+    assert [name for name in ProxySettings.model_fields if f"`{name.upper()}`" not in page] == []
