@@ -110,12 +110,11 @@ def stage() -> Iterator[Stage]:
     replicas = [ScriptedServer(port) for port, _ in settings.port_pairs]
     for replica in replicas:
         threading.Thread(target=replica.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    with (
-        running_nginx(settings),
-        httpx2.Client(base_url=f"https://127.0.0.1:{PORT}", verify=str(home / "tls/ca.pem"), timeout=30) as client,
-    ):
-        wait_until_it_listens(client)
-        yield Stage(replicas, client)
+    with running_nginx(settings):
+        trust = ssl.create_default_context(cafile=str(home / "tls" / "ca.pem"))
+        with httpx2.Client(base_url=f"https://127.0.0.1:{PORT}", verify=trust, timeout=30) as client:
+            wait_until_it_listens(client)
+            yield Stage(replicas, client)
     for replica in replicas:
         replica.shutdown()
         replica.server_close()
