@@ -1,8 +1,6 @@
 """The one template of nginx serves both who fills it in, and the documents name its settings."""
 
-import os
 import re
-import subprocess
 from pathlib import Path
 
 import yaml
@@ -23,13 +21,6 @@ def test_the_template_asks_for_what_make_up_and_compose_give() -> None:
     filtered = set(nginx["NGINX_ENVSUBST_FILTER"].removeprefix("^(").removesuffix(")$$").split("|"))
     given = {name for name in nginx if not name.startswith("NGINX_")}
     assert asked - {"UPPER_CASE"} == set(VALUES) == filtered == given
-
-
-def test_make_up_fills_it_in_as_envsubst_does() -> None:
-    names = " ".join(f"${{{name}}}" for name in VALUES)
-    text = TEMPLATE.read_text(encoding="utf-8")
-    done = subprocess.run(["envsubst", names], input=text, env={**os.environ, **VALUES}, capture_output=True, text=True, check=True)
-    assert render(VALUES) == done.stdout
 
 
 def test_http_2_is_asked_for_as_each_version_wants_it() -> None:

@@ -8,15 +8,14 @@ from llm_api.api.keys import new_key
 from proxy.nginx import has_nginx
 
 FIRST_PORT = 23100
+PACKAGES = {"nginx": "nginx", "openssl": "openssl", "curl": "curl", "gettext-base": "envsubst"}
 
 
 @pytest.fixture(scope="session", autouse=True)
 def tools() -> None:
-    missing = [
-        tool for tool, found in (("nginx", has_nginx()), ("openssl", shutil.which("openssl")), ("curl", shutil.which("curl"))) if not found
-    ]
+    missing = [package for package, tool in PACKAGES.items() if not (has_nginx() if tool == "nginx" else shutil.which(tool))]
     if missing:
-        pytest.fail(f"{' and '.join(missing)} not installed: `apt-get install nginx openssl curl` (docs/proxy.md)")
+        pytest.fail(f"`make e2e-proxy` needs more than is installed: `apt-get install {' '.join(missing)}` (docs/proxy.md)")
 
 
 @pytest.fixture(scope="session")
