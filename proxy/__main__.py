@@ -121,7 +121,7 @@ def one_line() -> Iterator[None]:
         typer.echo(f"proxy: {error}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        typer.echo("proxy: interrupted; `make status` tells what is up, `make down` stops it", err=True)
+        typer.echo("proxy: interrupted; `make replicas` tells what is up, `make down` stops it", err=True)
         raise typer.Exit(130) from None
 
 
