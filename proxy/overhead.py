@@ -74,9 +74,9 @@ class Overhead:
 
 async def measure_overhead(load: Load, rounds: int, progress: Callable[[Run], None]) -> Overhead:
     """Raises BenchError and ProxyError."""
-    async with own_server(FOLDER / "server.log") as target, behind_nginx(target) as proxied:
+    async with own_server(FOLDER / "server.log") as own, behind_nginx(own.target) as proxied:
         prompts = Prompts(random.randrange(2**32))  # noqa: S311
-        targets = [replace(target, name=DIRECT), replace(target, name=AGAIN), proxied]
+        targets = [replace(own.target, name=DIRECT), replace(own.target, name=AGAIN), proxied]
         servers = [await probe(each, prompts) for each in targets]
         busy = cpu_busy()
         runs = await measure(servers, [load], rounds, prompts, progress)
