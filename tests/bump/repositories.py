@@ -1,6 +1,7 @@
 """A bare repository with parts of this one in it, and clones of it, as pipelines have them."""
 
 import os
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -17,14 +18,26 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 class Remote:
-    def __init__(self, folder: Path, *names: str) -> None:
-        self._folder = folder
-        self.bare = folder / "main.git"
-        subprocess.run(["git", "init", "-q", "--bare", "-b", "main", self.bare], check=True)
-        self.work = self.clone("work")
-        git(self.work, "checkout", "-q", "-b", "main")
-        copy_tree(self.work, *names or (FILE,))
-        self.merge("first")
+    def __init__(self, folder: Path) -> None:
+        self._folder, self.bare, self.work = folder, folder / "main.git", folder / "work"
+
+    @classmethod
+    def of_files(cls, folder: Path, *names: str) -> "Remote":
+        made = cls(folder)
+        subprocess.run(["git", "init", "-q", "--bare", "-b", "main", made.bare], check=True)
+        made.clone("work")
+        git(made.work, "checkout", "-q", "-b", "main")
+        copy_tree(made.work, *names)
+        made.merge("first")
+        return made
+
+    def copied(self, folder: Path) -> "Remote":
+        """Faster than making it again."""
+        copy = Remote(folder)
+        for of, to in ((self.bare, copy.bare), (self.work, copy.work)):
+            shutil.copytree(of, to)
+        git(copy.work, "remote", "set-url", "origin", str(copy.bare))
+        return copy
 
     def clone(self, name: str) -> Path:
         folder = self._folder / name
@@ -34,13 +47,16 @@ class Remote:
     def merge(self, subject: str, file: str = "code.txt") -> str:
         """A commit on main, as a merged pull request leaves it. Edits of `work` go with it."""
         if self.head:
-            git(self.work, "pull", "-q", "--ff-only", "origin", "main")
+            self.pull()
         (self.work / file).parent.mkdir(parents=True, exist_ok=True)
         (self.work / file).write_text(subject, encoding="utf-8")
         git(self.work, "add", "-A")
         git(self.work, "commit", "-q", "-m", subject)
         git(self.work, "push", "-q", "origin", "main")
         return git(self.work, "rev-parse", "HEAD")
+
+    def pull(self) -> None:
+        git(self.work, "pull", "-q", "--ff-only", "origin", "main")
 
     @property
     def head(self) -> str:
