@@ -67,6 +67,10 @@ class Clone:
             raise GitError(failure or f"git {arguments[0]}: {reason(done.stderr)}")
         return done.stdout.strip() if strip else done.stdout
 
+    def _whole(self, found: str) -> bool:
+        """Whether it is here with all that it needs: while another process fetches it, a commit comes before its files."""
+        return self._try("rev-list", "--objects", "--quiet", found, "--not", "--all").returncode == 0
+
     def _has(self, name: str) -> bool:
         return self._try("cat-file", "-e", name).returncode == 0
 

@@ -53,7 +53,7 @@ class Git(Clone):
 
     def get(self, objects: Iterable[str]) -> None:
         """Gets commits or tags by their ids, without FETCH_HEAD: several deliveries in one clone do not disturb each other."""
-        if wanted := [found for found in objects if not self._has(found)]:
+        if wanted := [found for found in objects if not self._whole(found)]:
             self._over_network("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", self._remote, *wanted)
 
     def push(self, commit: str) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import stat
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -108,6 +109,14 @@ def test_a_name_is_never_an_option_of_git(remote: Remote, option: str, tmp_path:
 def test_what_cannot_be_compared_is_no_answer(remote: Remote) -> None:
     with pytest.raises(GitError, match="merge-base"):
         Git(remote.clone("ci"), "origin", "main").is_ancestor("1" * 40, remote.head)
+
+
+def test_a_commit_that_another_process_is_still_getting_is_got(remote: Remote) -> None:
+    clone, head = remote.clone("ci"), remote.merge("second")
+    text = subprocess.run(["git", "-C", remote.bare, "cat-file", "commit", head], capture_output=True, check=True).stdout
+    subprocess.run(["git", "-C", clone, "hash-object", "-t", "commit", "-w", "--stdin"], input=text, capture_output=True, check=True)
+    found = Git(clone, "origin", "main")
+    assert found.read(found.fetch(), "code.txt") == "second"
 
 
 def test_a_branch_is_not_taken_for_one_whose_name_ends_like_it(remote: Remote) -> None:

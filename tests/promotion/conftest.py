@@ -1,27 +1,22 @@
 """A repository whose dev has a bumped image, GitHub beside it, and the commands on a clone."""
 
-import os
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from bump.commands import Delivery, as_process, in_process
 from bump.repositories import AUTHOR, Remote, git
 from copied_tree import ROOT
 from promotion.github_stand_in import REPOSITORY, GitHubStandIn, serving
 
+from delivery.bump import Bump
+from delivery.environments import pin_file
+from delivery.git import Git
+
 TOKEN = "not-a-real-token"
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Delivery = Callable[..., Said]
+IMAGE = f"ghcr.io/{REPOSITORY}"
+SIGNED = ("--verify", "true")  # stands in for cosign; make e2e-delivery has the real one
 
 
 @pytest.fixture(scope="session")
@@ -30,9 +25,16 @@ def built_tools() -> None:
     subprocess.run([ROOT / "tools/build"], check=True, stdout=subprocess.DEVNULL)
 
 
+@pytest.fixture(scope="session")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Remote:
+    return Remote.of_files(tmp_path_factory.mktemp("first"), "base", "components", "overlays", "clusters")
+
+
 @pytest.fixture
-def remote(tmp_path: Path) -> Remote:
-    return Remote(tmp_path, "base", "components", "overlays", "clusters")
+def remote(first: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Remote:
+    for name, value in AUTHOR.items():
+        monkeypatch.setenv(name, value)
+    return first.copied(tmp_path)
 
 
 @pytest.fixture
@@ -43,36 +45,62 @@ def github() -> Iterator[GitHubStandIn]:
 
 
 @pytest.fixture
-def delivery(remote: Remote, github: GitHubStandIn, built_tools: None) -> Delivery:
-    clone = remote.clone("pipeline")
-    around = {"PYTHONPATH": str(ROOT), "GITHUB_REPOSITORY": REPOSITORY, "GITHUB_TOKEN": TOKEN, "GITHUB_API_URL": github.url}
-
-    def run(*arguments: str, **environment: str) -> Said:
-        command = [sys.executable, "-m", "delivery", *arguments]
-        variables = os.environ | AUTHOR | around | environment
-        done = subprocess.run(command, cwd=clone, env=variables, capture_output=True, text=True, check=False)
-        return Said(done.returncode, done.stdout.strip(), done.stderr.strip())
-
-    return run
+def pipeline(remote: Remote) -> Path:
+    return remote.clone("pipeline")
 
 
 @pytest.fixture
-def bumped(remote: Remote, delivery: Delivery) -> str:
+def around(github: GitHubStandIn) -> dict[str, str]:
+    return {"GITHUB_REPOSITORY": REPOSITORY, "GITHUB_TOKEN": TOKEN, "GITHUB_API_URL": github.url}
+
+
+@pytest.fixture
+def delivery(pipeline: Path, around: dict[str, str], built_tools: None, monkeypatch: pytest.MonkeyPatch) -> Delivery:
+    return in_process(pipeline, monkeypatch, **around)
+
+
+@pytest.fixture
+def process(pipeline: Path, around: dict[str, str], built_tools: None) -> Delivery:
+    """The same as a process of its own, as the pipelines start it."""
+    return as_process(pipeline, **around)
+
+
+@pytest.fixture
+def bumped(remote: Remote, pipeline: Path) -> str:
     """The commit whose image dev has. main has the bump on top of it."""
     commit = remote.merge("Say something else", "apps/llm-api/app.py")
-    bump(delivery, commit)
+    bump(pipeline, commit)
     return commit
 
 
-def bump(delivery: Delivery, commit: str) -> None:
-    done = delivery("bump", "--image", f"ghcr.io/{REPOSITORY}", "--digest", f"sha256:{commit[:4] * 16}", "--commit", commit)
-    assert done.code == 0, done
+def bump(pipeline: Path, commit: str) -> None:
+    said = Bump(Git(pipeline, "origin", "main"), pin_file("dev"), IMAGE, f"sha256:{commit[:4] * 16}", commit).run()
+    assert said.startswith("bumped ")
+
+
+def promoted(remote: Remote, delivery: Delivery, github: GitHubStandIn) -> str:
+    """Gives the merge."""
+    github.says(remote.head, "success", 45)
+    said = delivery("promote", *SIGNED)
+    assert said.code == 0, said
+    return merge_promotion(remote, github)
 
 
 def merge_promotion(remote: Remote, github: GitHubStandIn) -> str:
     """As somebody does on GitHub."""
-    git(remote.work, "pull", "-q", "--ff-only", "origin", "main")
+    remote.pull()
     git(remote.work, "fetch", "-q", "origin", github.pulls[-1]["head"])
     git(remote.work, "merge", "-q", "--no-ff", "-m", github.pulls[-1]["title"], "FETCH_HEAD")
     git(remote.work, "push", "-q", "origin", "main")
     return remote.head
+
+
+@pytest.fixture
+def cosign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a stand-in that says yes, and leaves in `asked` what it was asked."""
+    cosign = tmp_path / "bin/cosign"
+    cosign.parent.mkdir()
+    cosign.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$(dirname "$0")/asked"\n')
+    cosign.chmod(0o755)
+    monkeypatch.setenv("PATH", str(cosign.parent), prepend=":")
+    return cosign.parent
