@@ -47,7 +47,9 @@ def _accepted(parameters: Iterable[Any]) -> Iterator[str]:
 
 def emitted_metrics() -> Iterator[str]:
     """Sample names, those of labels that were never set included."""
-    for family in Metrics().registry.collect():
+    metrics = Metrics()
+    metrics.watch_keys(int, bool)  # registered only where keys are asked for
+    for family in metrics.registry.collect():
         for suffix in SUFFIXES.get(family.type, ("",)):
             yield family.name + suffix
 
