@@ -18,7 +18,8 @@ class Status:
 
 @dataclass(frozen=True)
 class Soak:
-    """`application`: what the cluster names itself by, as (a part of) the status's context: llm-api-dev."""
+    """`application`: what the cluster names itself by, as (a part of) the status's context: llm-api-dev. Under Flux its smoke test
+    reports by itself, as llm-api-dev-smoke."""
 
     application: str
     time: timedelta
@@ -49,7 +50,7 @@ class Soak:
 
     def _ended(self, commits: list[str]) -> Iterator[tuple[str, Status]]:
         """Newest first, without what is still pending."""
-        ours = re.compile(rf"(^|/){re.escape(self.application)}($|/)")
+        ours = re.compile(rf"(^|/){re.escape(self.application)}(-smoke)?($|/)")
         found = [(commit, status) for commit in commits for status in self.statuses_of(commit) if ours.search(status.context)]
         ended = [(commit, status) for commit, status in found if status.state != "pending"]
         return iter(sorted(ended, key=lambda entry: entry[1].at, reverse=True))

@@ -99,6 +99,12 @@ def test_a_failed_smoke_test_is_refused_until_a_later_one_passed_for_long_enough
     assert delivery("promote", *SIGNED, "--soak", "15m").code == 0
 
 
+def test_a_smoke_test_that_reports_by_itself_counts_too(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
+    github.says(remote.head, "success", 45, context="kustomization/llm-api-dev/5a1ca9b0")  # as Flux names them
+    github.says(remote.head, "failure", 40, context="kustomization/llm-api-dev-smoke/5a1ca9b0")
+    refused(delivery("promote", *SIGNED), "llm-api-dev says failure", remote)
+
+
 def test_the_soak_counts_from_the_first_success_of_the_image(
     remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str
 ) -> None:
