@@ -27,7 +27,8 @@ class GitHubStandIn:
         _, _, place = path.partition(f"/repos/{REPOSITORY}/")
         match method, place.split("/"):
             case "GET", ["commits", commit, "statuses"]:
-                return 200, self.statuses.get(commit, [])
+                size, page = (int(query[name][0]) for name in ("per_page", "page"))
+                return 200, self.statuses.get(commit, [])[(page - 1) * size : page * size]
             case "GET", ["pulls"]:
                 return 200, [pull for pull in self.pulls if f"org:{pull['head']}" == query["head"][0]]
             case "POST", ["pulls"]:

@@ -1,14 +1,18 @@
 """`promote` opens a pull request that gives prod what dev has; every gate that is not passed leaves everything as it was."""
 
-import os
+import re
+from pathlib import Path
 
 import pytest
+from bump.commands import Delivery, Said
 from bump.repositories import Remote, git
-from promotion.conftest import Delivery, Said, bump, merge_promotion
+from copied_tree import editor
+from promotion.conftest import SIGNED, bump, merge_promotion, promoted
 from promotion.github_stand_in import REPOSITORY, GitHubStandIn
 
+from delivery.tools import built
+
 PROD = "overlays/prod/kustomization.yaml"
-SIGNED = ("--verify", "true")  # stands in for cosign; make e2e-delivery has the real one
 NOT_SIGNED = ("--verify", "sh -c 'echo Error: no matching signatures >&2; exit 1'")
 
 
@@ -21,10 +25,10 @@ def refused(said: Said, why: str, remote: Remote) -> None:
 
 
 def test_the_pull_request_gives_prod_the_image_of_dev_and_says_what_it_will_do(
-    remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str
+    remote: Remote, process: Delivery, github: GitHubStandIn, bumped: str
 ) -> None:
     github.says(remote.head, "success", 45)
-    said = delivery("promote", *SIGNED)
+    said = process("promote", *SIGNED)
     assert said == Said(0, f"https://github.com/{REPOSITORY}/pull/1", "")
     [pull] = github.pulls
     assert (pull["base"], pull["head"], pull["title"]) == ("main", f"promote/{bumped[:12]}", f"prod: promote {bumped[:12]}")
@@ -35,19 +39,21 @@ def test_the_pull_request_gives_prod_the_image_of_dev_and_says_what_it_will_do(
         f"newTag: sha-{bumped}",
         f"digest: sha256:{bumped[:4] * 16}",
     ]
-    assert "- restarts llm-api: 2 of 3 serving, at most 3 x 42 min, no spare GPU needed" in pull["body"]
+    assert "The named placeholder" not in git(remote.bare, "show", f"{pull['head']}:{PROD}")
+    assert "- restarts llm-api: 2 of 3 to 5 of 6 serving, at most 6 x 42 min, no spare GPU needed" in pull["body"]
+    assert "- runs Job/llm-api-smoke again, at most 5 min" in pull["body"]
     assert f"+        image: ghcr.io/{REPOSITORY}:sha-{bumped}@sha256:" in pull["body"]
     assert "Well in dev since " in pull["body"]
 
 
-def test_it_says_what_comes_with_the_image_and_around_it(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
-    github.says(remote.head, "success", 45)
-    delivery("promote", *SIGNED)
-    merge_promotion(remote, github)
-    assert delivery("release").code == 0
+def test_it_says_what_comes_with_the_image_and_around_it(
+    remote: Remote, pipeline: Path, delivery: Delivery, github: GitHubStandIn, bumped: str
+) -> None:
+    promoted(remote, delivery, github)
+    assert delivery("release", *SIGNED).code == 0
     code = remote.merge("A faster sampler", "apps/llm-api/sampler.py")
     remote.merge("A longer drain", "base/notes.md")
-    bump(delivery, code)
+    bump(pipeline, code)
     github.says(remote.head, "success", 45)
     assert delivery("promote", *SIGNED).code == 0
     image, around = github.pulls[-1]["body"].split("### In the image")[1].split("### Around it")
@@ -66,6 +72,80 @@ def test_running_it_again_renews_the_pull_request(remote: Remote, delivery: Deli
     assert git(remote.bare, "rev-parse", f"{branch}~1") == merged
     merge_promotion(remote, github)
     assert delivery("promote", *SIGNED).out == "promoted already: overlays/prod has the image of overlays/dev"
+
+
+def test_commits_of_a_reviewer_are_not_pushed_over(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
+    github.says(remote.head, "success", 45)
+    delivery("promote", *SIGNED)
+    branch = github.pulls[-1]["head"]
+    git(remote.work, "fetch", "-q", "origin", branch)
+    git(remote.work, "checkout", "-q", "--detach", "FETCH_HEAD")
+    (remote.work / "overlays/prod/notes.md").write_text("a reviewer's")
+    git(remote.work, "add", "-A")
+    for amend in ((), ("--amend",)):
+        git(remote.work, "commit", "-q", *amend, "--allow-empty", "-m", "Fewer replicas")
+        git(remote.work, "push", "-q", "--force", "origin", f"HEAD:{branch}")
+        theirs = git(remote.work, "rev-parse", "HEAD")
+        said = delivery("promote", *SIGNED)
+        assert (said.code, f"{branch} has commits of others ({theirs[:7]} by test)" in said.err) == (1, True), said
+        assert git(remote.bare, "rev-parse", branch) == theirs
+        git(remote.work, "reset", "-q", "--soft", "HEAD~2" if not amend else "HEAD")
+
+
+def test_a_push_in_between_is_not_pushed_over(
+    remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    github.says(remote.head, "success", 45)
+    delivery("promote", *SIGNED)
+    branch, main = github.pulls[-1]["head"], remote.head
+    remote.merge("A runbook", "docs/runbook.md")
+    # Once the branch was looked at, and while the description is made, somebody else's comes in.
+    between = f"git -C {remote.bare} update-ref refs/heads/{branch} {main}"
+    tools = remote.bare.parent / "tools"
+    tools.mkdir()
+    (tools / "kustomize").write_text(f'#!/bin/sh\n{between}\nexec {built() / "kustomize"} "$@"\n')
+    (tools / "kustomize").chmod(0o755)
+    monkeypatch.setattr("delivery.__main__.built", lambda: tools)
+    said = delivery("promote", *SIGNED)
+    assert (said.code, said.err) == (1, f"delivery: somebody pushed to {branch} meanwhile: look at it, and run this again")
+    assert git(remote.bare, "rev-parse", branch) == main
+
+
+def test_subjects_of_commits_are_text_and_nothing_else(remote: Remote, pipeline: Path, delivery: Delivery, github: GitHubStandIn) -> None:
+    bump(pipeline, remote.merge("An image", "apps/llm-api/app.py"))
+    promoted(remote, delivery, github)
+    assert delivery("release", *SIGNED).code == 0
+    first = remote.merge("Fixes #12 and org/repo#13, says @org/team: ``` <b>bold</b> `x`", "apps/llm-api/app.py")
+    remote.merge("``` " + "@somebody " * 300, "base/notes.md")
+    bump(pipeline, first)
+    github.says(remote.head, "success", 45)
+    assert delivery("promote", *SIGNED).code == 0
+    body = github.pulls[-1]["body"]
+    assert not re.search(r"[#@](12|13|org|somebody)", body)
+    assert "- ```` Fixes #\u200b12 and org/repo#\u200b13, says @\u200borg/team: ``` <b>bold</b> `x` ```` (" in body
+    assert max(len(line) for line in body.partition("### Rendered")[0].splitlines()) < 250
+
+
+def test_a_fence_in_what_is_rendered_ends_no_block(
+    remote: Remote, pipeline: Path, delivery: Delivery, github: GitHubStandIn, bumped: str
+) -> None:
+    promoted(remote, delivery, github)
+    delivery("release", *SIGNED)
+    editor(remote.work)("base/deployment.yaml", 'image-pull-seconds: "300"', 'image-pull-seconds: "300"\n    a/b: "````"')
+    bump(pipeline, remote.merge("Another image", "apps/llm-api/app.py"))
+    github.says(remote.head, "success", 45)
+    assert delivery("promote", *SIGNED).code == 0
+    rendered = github.pulls[-1]["body"].partition("### Rendered\n")[2]
+    assert "+    a/b: '````'" in rendered
+    assert rendered.startswith("`````diff\n")
+    assert "\n`````\n" in rendered
+
+
+def test_the_hundred_and_first_status_counts(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
+    github.says(remote.head, "success", 45)
+    for _ in range(250):
+        github.says(remote.head, "success", 10, context="ci/required")
+    assert delivery("promote", *SIGNED).code == 0
 
 
 def test_an_image_that_is_not_signed_is_refused(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
@@ -131,15 +211,11 @@ def test_a_github_that_does_not_answer_is_one_line(
 
 
 def test_the_default_verifies_that_image_yml_of_main_signed_it(
-    remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str
+    remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str, cosign: Path
 ) -> None:
-    cosign = remote.bare.parent / "bin/cosign"
-    cosign.parent.mkdir()
-    cosign.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$(dirname "$0")/asked"\n')
-    cosign.chmod(0o755)
     github.says(remote.head, "success", 45)
-    assert delivery("promote", PATH=f"{cosign.parent}:{os.environ['PATH']}").code == 0
-    assert (cosign.parent / "asked").read_text().splitlines() == [
+    assert delivery("promote").code == 0
+    assert (cosign / "asked").read_text().splitlines() == [
         "verify",
         "--certificate-identity",
         f"https://github.com/{REPOSITORY}/.github/workflows/image.yml@refs/heads/main",
