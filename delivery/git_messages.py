@@ -8,6 +8,7 @@ NETWORK = re.compile(
     r"unexpected disconnect|empty reply from server|requested url returned error: (429|5\d\d)",
     re.IGNORECASE,
 )
+ANSWERED = re.compile(r"(returned error:|HTTP) 4(?!08|29)\d\d")
 USERINFO = re.compile(r"(?<=://)[^\s'\"]*@")
 
 
@@ -18,7 +19,8 @@ def redacted(text: str) -> str:
 
 def of_network(told: str) -> bool:
     """Whether the remote was not reached, or broke off: nothing was refused, and another try may succeed."""
-    return bool(NETWORK.search(told))
+    ours = "\n".join(line for line in told.splitlines() if not line.startswith(("remote:", "!")))
+    return bool(NETWORK.search(ours)) and not ANSWERED.search(ours)
 
 
 def reason(told: str) -> str:

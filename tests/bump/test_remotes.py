@@ -15,7 +15,7 @@ from bump.repositories import FILE, Remote, git
 
 from delivery.bump import Bump
 from delivery.git import TRIES, Git, GitError, Unreachable
-from delivery.git_messages import reason, redacted
+from delivery.git_messages import of_network, reason, redacted
 
 TOKEN = "t0ken-of-somebody"
 
@@ -137,3 +137,18 @@ def test_a_branch_is_not_taken_for_one_whose_name_ends_like_it(remote: Remote) -
 def test_the_reason_stays_and_the_token_goes(told: str, why: str) -> None:
     assert reason(told) == why
     assert redacted(redacted(told)) == redacted(told)
+
+
+@pytest.mark.parametrize(
+    ("told", "again"),
+    [
+        ("fatal: unable to access 'https://host/r.git/': Could not resolve host: host", True),
+        ("fatal: unable to access 'https://host/r.git/': The requested URL returned error: 503", True),
+        ("error: RPC failed; curl 56 Recv failure\nfatal: the remote end hung up unexpectedly", True),
+        ("error: RPC failed; HTTP 403 curl 22\nfatal: the remote end hung up unexpectedly", False),
+        ("remote: the policy check timed out\nerror: failed to push some refs", False),
+        ("git@host: Permission denied (publickey).\nfatal: Could not read from remote repository.", False),
+    ],
+)
+def test_what_was_answered_is_not_asked_again(told: str, again: bool) -> None:
+    assert of_network(told) is again

@@ -1,8 +1,8 @@
 """`diff` shows what a change means for an environment, and never a secret."""
 
+from bump.commands import Delivery
 from bump.repositories import Remote, git
 from copied_tree import editor
-from promotion.conftest import Delivery
 
 SECRET = """apiVersion: v1
 kind: Secret
@@ -28,13 +28,13 @@ def fetch(remote: Remote) -> None:
     git(remote.bare.parent / "pipeline", "fetch", "-q")
 
 
-def test_a_setting_shows_where_it_lands_and_that_it_restarts(remote: Remote, delivery: Delivery) -> None:
+def test_a_setting_shows_where_it_lands_and_that_it_restarts(remote: Remote, delivery: Delivery, process: Delivery) -> None:
     change(remote, "base/deployment.yaml", 'value: "75"', 'value: "90"')
     fetch(remote)
-    said = compared(delivery, remote)
+    said = compared(process, remote)
     assert "-          value: '75'\n+          value: '90'" in said
     assert said.count("+++ ") == 1
-    assert "forecast: restarts llm-api: 2 of 3 serving, at most 3 x 42 min, no spare GPU needed" in said
+    assert "forecast: restarts llm-api: 2 of 3 to 5 of 6 serving, at most 6 x 42 min, no spare GPU needed" in said
     dev = compared(delivery, remote, "overlays/dev")
     assert "forecast: restarts llm-api: 1 of 1 serving, at most 1 x 22 min, 1 spare replica's room needed" in dev
 

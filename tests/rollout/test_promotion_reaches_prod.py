@@ -34,9 +34,9 @@ class Owner:
 
     def release(self, *options: str) -> str:
         """Gives the commit that was tagged."""
-        verified = ("--verify", self._signer.verify)
-        assert self._repository.delivery("release", *verified, *options, "--commit", self._repository.head).startswith("released ")
-        return self._repository.head
+        head = self._repository.head
+        assert self._repository.delivery("release", "--commit", head, "--verify", self._signer.verify, *options).startswith("released ")
+        return head
 
 
 @pytest.fixture(scope="module")
