@@ -14,7 +14,7 @@ BASE = "0" * 40
 
 @pytest.fixture
 def remote(tmp_path: Path) -> Remote:
-    return Remote(tmp_path)
+    return Remote.of_files(tmp_path, FILE)
 
 
 def changed(clone: Path, base: str, output: Path | None = None) -> str:
