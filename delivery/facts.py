@@ -1,16 +1,22 @@
 """What the invariants compare an overlay with, read from the rest of the repository."""
 
-from collections.abc import Iterable, Iterator
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from typer.main import get_group
 
 from delivery.kustomize import render
 from delivery.policy.duration import seconds
-from delivery.policy.overlay import Facts, at
+from delivery.policy.overlay import Facts, Reading, Sync, at
+from delivery.tags import tracked_major
 from llm_api.cli.commands import application
+from llm_api.listening import StartError, check_startable
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics
 
@@ -20,11 +26,13 @@ SUFFIXES = {"counter": ("_total", "_created"), "histogram": ("_bucket", "_sum", 
 def read_facts(root: Path, kustomize: Path) -> Facts:
     return Facts(
         settings=accepted_settings(),
+        read=read_settings,
         commands=accepted_commands(),
         metrics=frozenset(emitted_metrics()),
         selectors=yaml.safe_load((root / "delivery/policy/selectors.yaml").read_text(encoding="utf-8")),
-        sync_timeouts=dict(_sync_timeouts(root, kustomize)),
-        proxy_keep_alive=dict(_proxy_keep_alive(root)),
+        label_values={"reason": frozenset(_rejection_reasons())},
+        syncs=_syncs(root, kustomize),
+        ingress_controller=_values(root / "platform/ingress-nginx/values.yaml"),
     )
 
 
@@ -54,17 +62,73 @@ def emitted_metrics() -> Iterator[str]:
             yield family.name + suffix
 
 
-def _sync_timeouts(root: Path, kustomize: Path) -> Iterator[tuple[str, tuple[str, float]]]:
-    for folder in sorted(root.glob("clusters/*/flux")):
-        for found in render(root, str(folder.relative_to(root)), kustomize).objects:
-            path = str(at(found, "spec", "path")).removeprefix("./")
-            if found["kind"] == "Kustomization" and path.startswith("overlays/"):
-                yield path.removeprefix("overlays/"), (f"{folder.relative_to(root)}/sync.yaml", seconds(at(found, "spec", "timeout")) or 0)
+def _rejection_reasons() -> Iterator[str]:
+    """Every `metrics.rejected("reason")` of the service: a label's values stand nowhere else."""
+    for file in Path(inspect.getfile(Settings)).parent.rglob("*.py"):
+        yield from re.findall(r"""\.rejected\(["'](\w+)["']\)""", file.read_text(encoding="utf-8"))
 
 
-def _proxy_keep_alive(root: Path) -> Iterator[tuple[str, float]]:
-    file = root / "platform/ingress-nginx/values.yaml"
-    if file.exists():
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-        given = at(values, "controller", "config", "upstream-keepalive-timeout")
-        yield str(file.relative_to(root)), seconds(given) or 60  # NGINX's own default
+class _Given(Settings):
+    """From what is handed over alone, not from the environment of this process."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def read_settings(environment: Mapping[str, str]) -> Reading:
+    given = {name.lower(): value for name, value in environment.items() if value}  # an empty one counts as not given
+    try:
+        read = _Given(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        refused = {str(problem["loc"][0]).upper(): problem["msg"] for problem in error.errors()}
+        reading = read_settings({name: value for name, value in environment.items() if name not in refused})
+        return Reading(reading.values, refused | reading.refused)
+    values = {name.upper(): getattr(read, name) for name in Settings.model_fields}
+    try:
+        check_startable(read)
+    except StartError as error:
+        return Reading(values, {"HOST": str(error)})
+    return Reading(values, {})
+
+
+def _syncs(root: Path, kustomize: Path) -> dict[str, tuple[Sync, ...]]:
+    found: dict[str, tuple[Sync, ...]] = {}
+    for cluster in sorted(root.glob("clusters/*")):
+        for overlay, sync in (*_flux(root, cluster / "flux", kustomize), *_argocd(root, cluster / "argocd")):
+            found[overlay] = (*found.get(overlay, ()), sync)
+    return found
+
+
+def _flux(root: Path, folder: Path, kustomize: Path) -> Iterator[tuple[str, Sync]]:
+    if not folder.exists():
+        return
+    objects = render(root, str(folder.relative_to(root)), kustomize).objects
+    releases = any(at(found, "spec", "ref", "semver") or at(found, "spec", "ref", "tag") for found in objects)
+    for found in objects:
+        if found["kind"] == "Kustomization" and (overlay := _overlay(at(found, "spec", "path"))):
+            file = f"{folder.relative_to(root)}/sync.yaml"
+            yield overlay, Sync(file, seconds(at(found, "spec", "timeout")) or 0, releases)
+
+
+def _argocd(root: Path, folder: Path) -> Iterator[tuple[str, Sync]]:
+    """From its files: one value of source.yaml is the revision of all, put there by kustomize."""
+    if not (folder / "source.yaml").exists():
+        return
+    revision = str(at(_values(folder / "source.yaml"), "data", "revision"))
+    for found in yaml.safe_load_all((folder / "application.yaml").read_text(encoding="utf-8")):
+        for source in at(found, "spec", "sources") or []:
+            if overlay := _overlay(source.get("path")):
+                yield overlay, Sync(f"{folder.relative_to(root)}/application.yaml", None, tracked_major(revision) is not None)
+
+
+def _overlay(path: str | None) -> str | None:
+    """`./overlays/prod/` and `overlays/prod` are the same."""
+    parts = [part for part in str(path).split("/") if part not in {"", "."}]
+    return parts[1] if len(parts) == 2 and parts[0] == "overlays" else None
+
+
+def _values(file: Path) -> dict[str, Any]:
+    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}

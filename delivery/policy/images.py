@@ -1,60 +1,55 @@
-"""Invariants 7, 10 and 16: the image is known, it understands its settings, and no secret stands in them."""
+"""Invariant 7: what runs in prod is one image and one model, and nobody can move either. And how a container calls its image."""
 
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 
+from delivery.image_pin import ImagePin
 from delivery.kustomize import Object
 from delivery.policy.finding import Problem
 from delivery.policy.overlay import SERVICE, Overlay, environment
 
-PINNED = re.compile(r"[^@:]+(?::\d+)?(?:/[^@:]+)*:[\w][\w.-]*@sha256:[0-9a-f]{64}")
-LIBRARIES = frozenset({"HF_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_REGION"})
+PINNED = re.compile(r"([^@:]+(?::\d+)?(?:/[^@:]+)*):([\w][\w.-]*)@(sha256:[0-9a-f]{64})")
+PLACEHOLDER = "not-promoted"
 CALL = re.compile(r"(?<![\w/-])llm-api +([a-z][a-z-]*)([^\n;&|]*)")
-SECRET_NAME = re.compile(r"(KEY|KEYS|TOKEN|SECRET|PASSWORD)$")
-SECRET_VALUE = re.compile(r"hf_\w{20,}|sk-[\w-]{20,}|AKIA[0-9A-Z]{16}|-----BEGIN [A-Z ]*PRIVATE KEY-----")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+HUB = re.compile(r"hf://[^@]+(?:@(.*))?")
 
 
 def digests(overlay: Overlay) -> Iterator[Problem]:
-    if not overlay.production:
-        return
-    for workload, container, path in overlay.containers():
-        if not PINNED.fullmatch(container["image"]):
-            because = "a tag can move between two pods of one rollout"
-            fix = "tag and digest: images: [{name, newName, newTag, digest}] in the overlay"
-            yield overlay.problem(workload, f"{path}.image", container["image"], because, fix, key="images")
-
-
-def settings(overlay: Overlay) -> Iterator[Problem]:
-    """By what the facts say that the service accepts: this tree's, or with delivery/image.py the pinned image's."""
-    accepted = {*overlay.facts.settings, *LIBRARIES}
     ours = {found["image"] for _, found, _ in overlay.containers() if found["name"] == SERVICE}
     for workload, container, path in overlay.containers():
-        if container["image"] not in ours:
-            continue
-        known = accepted.union(*(overlay.facts.commands.get(command, ()) for command, _ in calls(container)))
-        for name in environment(container):
-            if name not in known:
-                near = get_close_matches(name, known, n=1)
-                fix = f"did you mean {near[0]}?" if near else "`llm-api settings` lists what there is"
-                yield overlay.problem(workload, f"{path}.env {name}", name, "the service has no such setting: it would be ignored", fix)
-        if container["name"] == SERVICE and container.get("args") != ["serve"]:
-            because = "every setting is an env entry"
-            yield overlay.problem(workload, f"{path}.args", container.get("args"), because, "args: [serve]")
-        yield from _calls(overlay, workload, container, path)
+        image = container["image"]
+        if overlay.production and (told := _told(image, image in ours)):
+            yield overlay.problem(workload, f"{path}.image", image, *told, key="images")
+    yield from _revisions(overlay)
 
 
-def _calls(overlay: Overlay, workload: Object, container: Object, path: str) -> Iterator[Problem]:
-    for command, given in calls(container):
-        flags = overlay.facts.commands.get(command)
-        if flags is None:
-            fix = f"one of {', '.join(sorted(overlay.facts.commands))}"
-            yield overlay.problem(workload, f"{path}.args", f"llm-api {command}", "the service has no such command", fix)
-            continue
-        for flag in sorted(given - flags):
-            near = get_close_matches(flag, flags, n=1)
-            fix = f"did you mean {near[0]}?" if near else f"`llm-api {command} --help` lists what there is"
-            yield overlay.problem(workload, f"{path}.args", f"llm-api {command} {flag}", "the service has no such flag", fix)
+def _told(image: str, ours: bool) -> tuple[str, str] | None:
+    pinned = PINNED.fullmatch(image)
+    if not pinned:
+        return "a tag can move between two pods of one rollout", "tag and digest: images: [{name, newName, newTag, digest}] in the overlay"
+    pin = ImagePin(*pinned.groups())
+    if not ours:
+        moving = pin.tag == "latest"
+        return ("the tag says nothing of what the digest is", "the version beside the digest") if moving else None
+    promoted = pin.commit is not None and not pin.placeholder
+    if promoted or (pin.placeholder and pin.tag == PLACEHOLDER):
+        return None
+    because = "the tag must say which commit the image was built from, and the digest be that of an image"
+    return because, f"newTag: sha-<commit> with its digest, as a promotion writes them (or the placeholder {PLACEHOLDER})"
+
+
+def _revisions(overlay: Overlay) -> Iterator[Problem]:
+    """Of models: a branch moves under a cache that was filled once."""
+    for workload, container, path in overlay.containers():
+        for name, value in environment(container).items():
+            hub = HUB.fullmatch(value or "") if name == "MODEL_URI" else None
+            revision = hub[1] if hub else value if name == "REVISION" else COMMIT.pattern
+            if (hub or name == "REVISION") and not COMMIT.fullmatch(revision or ""):
+                because = "a branch or a tag moves: two pods would serve two models"
+                fix = "the commit's 40 hexadecimal digits, as in hf://org/name@<commit>"
+                key = "model" if hub else "vllmRevision"
+                yield overlay.problem(workload, f"{path}.env {name}", value, because, fix, key=key)
 
 
 def calls(container: Object) -> Iterator[tuple[str, set[str]]]:
@@ -63,15 +58,3 @@ def calls(container: Object) -> Iterator[tuple[str, set[str]]]:
     text += " ".join(container.get("args", []))
     for called in CALL.finditer(text):
         yield called[1], set(re.findall(r"(?<!\S)--[a-z][a-z-]*", called[2]))
-
-
-def secrets(overlay: Overlay) -> Iterator[Problem]:
-    for secret in overlay.of("Secret"):
-        because = "whoever reads the repository reads it"
-        fix = "an ExternalSecret: components/api-keys shows one"
-        yield overlay.problem(secret, "data", "(not shown)", because, fix, key="kind: Secret")
-    for workload, container, path in overlay.containers():
-        for name, value in environment(container).items():
-            if value is not None and (SECRET_NAME.search(name) or SECRET_VALUE.search(value)):
-                because, fix = "a value in a manifest is a secret no more", "valueFrom.secretKeyRef, or a mounted file"
-                yield overlay.problem(workload, f"{path}.env {name}", "(not shown)", because, fix)

@@ -1,4 +1,4 @@
-"""Invariant 9: alerts and autoscaling ask for metrics that exist."""
+"""Invariant 9: alerts and autoscaling ask for metrics that exist, of the pods of this overlay."""
 
 import re
 from collections.abc import Iterator
@@ -10,14 +10,33 @@ from delivery.policy.overlay import Overlay
 KEYWORDS = {"and", "or", "unless", "bool", "by", "without", "on", "ignoring", "group_left", "group_right", "offset", "inf", "nan"}
 NOT_METRICS = re.compile(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)')
 NAME = re.compile(r"(?<![\w:.])[a-zA-Z_:][\w:]*+(?!\s*\()")  # no function
+MATCHER = re.compile(r'(\w+)\s*(=~|=)\s*"([^"]*)"')
+EMPTY = "the query is empty for ever"
 
 
 def emitted(overlay: Overlay) -> Iterator[Problem]:
     for found, path, query in _queries(overlay):
-        for name in metric_names(query):
-            if name not in overlay.facts.metrics:
-                because = "the service emits no such metric: the query is empty for ever"
-                yield overlay.problem(found, path, name, because, "a name from /metrics (telemetry/metrics.py)")
+        for name in sorted(metric_names(query) - overlay.facts.metrics):
+            because = f"the service emits no such metric: {EMPTY}"
+            yield overlay.problem(found, path, name, because, "a name from /metrics (telemetry/metrics.py)")
+        yield from _matchers(overlay, found, path, query)
+    for scaler in overlay.of("ScaledObject"):
+        kinds = [trigger["type"] for trigger in scaler["spec"]["triggers"]]
+        if "prometheus" not in kinds:
+            because = "an engine is busy or idle at any load of its CPU: only its queue says how many are needed"
+            yield overlay.problem(scaler, "spec.triggers", kinds, because, "a prometheus trigger, as in components/autoscaling")
+
+
+def _matchers(overlay: Overlay, found: Object, path: str, query: str) -> Iterator[Problem]:
+    allowed = {"namespace": frozenset({overlay.namespace}), **overlay.facts.label_values}
+    for label, operator, value in MATCHER.findall(query):
+        values = allowed.get(label)
+        if values is None:
+            continue
+        matched = value in values if operator == "=" else any(re.fullmatch(value, known) for known in values)
+        if not matched:
+            because = f"the service's {label} is never that: {EMPTY}"
+            yield overlay.problem(found, path, f'{label}{operator}"{value}"', because, f"one of {', '.join(sorted(values))}")
 
 
 def metric_names(query: str) -> set[str]:

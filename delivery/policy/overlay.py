@@ -1,8 +1,9 @@
 """A rendered overlay, and what the checks ask of it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from delivery.kustomize import Object, Rendered
@@ -10,6 +11,28 @@ from delivery.policy.finding import Problem
 
 SERVICE = "llm-api"
 LAST = re.compile(r"[\w/-]+")
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the service makes of its environment."""
+
+    values: dict[str, Any]
+    """Typed, by variable: its default where it was not given, or was refused."""
+    refused: dict[str, str]
+    """Why, by variable; by `start` why a service with these values would not start."""
+
+
+@dataclass(frozen=True)
+class Sync:
+    """A cluster's sync object for an overlay."""
+
+    file: str
+    timeout: float | None
+    """Seconds; None where the controller waits without end."""
+    releases: bool
+    """It follows release tags, not a branch."""
 
 
 @dataclass(frozen=True)
@@ -18,16 +41,20 @@ class Facts:
 
     settings: dict[str, Any]
     """Environment variables that the service accepts, with their defaults."""
+    read: Callable[[Mapping[str, str]], Reading]
+    """Environment variables as the service reads them."""
     metrics: frozenset[str]
     """Sample names that the service emits."""
     commands: dict[str, frozenset[str]]
     """Commands of llm-api, with their flags."""
     selectors: dict[str, dict[str, str]]
-    """Of the last promoted render, by kind/name."""
-    sync_timeouts: dict[str, tuple[str, float]] = field(default_factory=dict)
-    """By overlay: the Flux Kustomization that syncs it, as file and seconds."""
-    proxy_keep_alive: dict[str, float] = field(default_factory=dict)
-    """By values file: seconds that a proxy of platform/ keeps an idle connection to the service."""
+    """As they run in clusters, by kind/name."""
+    label_values: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Of a metric's label: every value that the service sets."""
+    syncs: dict[str, tuple[Sync, ...]] = field(default_factory=dict)
+    """By overlay."""
+    ingress_controller: dict[str, Any] = field(default_factory=dict)
+    """The Helm values of ingress-nginx."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +65,13 @@ class Overlay:
 
     @property
     def production(self) -> bool:
-        return self.name == "prod"
+        """A cluster follows it by release tags, or its name begins with `prod`. The only place where that is decided."""
+        return self.name.startswith("prod") or any(sync.releases for sync in self.facts.syncs.get(self.name, ()))
+
+    @property
+    def namespace(self) -> str:
+        service = self.named("Deployment", SERVICE)
+        return str(at(service, "metadata", "namespace") or "default")
 
     def of(self, *kinds: str) -> list[Object]:
         return [found for found in self.rendered.objects if found["kind"] in kinds]
@@ -48,7 +81,7 @@ class Overlay:
 
     def templates(self) -> Iterator[tuple[Object, Object]]:
         """Every workload with its pod's spec."""
-        for workload in self.of("Deployment", "Job"):
+        for workload in self.of(*WORKLOADS):
             yield workload, workload["spec"]["template"]["spec"]
 
     def containers(self) -> Iterator[tuple[Object, Object, str]]:
@@ -67,11 +100,17 @@ class Overlay:
         name = deployment["metadata"]["name"]
         return next((found for found in self.of("ScaledObject") if found["spec"]["scaleTargetRef"]["name"] == name), None)
 
-    def setting(self, name: str) -> Any:
-        """As the service would read it: from the Deployment, else its default."""
+    @cached_property
+    def reading(self) -> Reading:
+        """The Deployment's variables as the service reads them; a reference to a secret counts as given."""
         deployment = self.named("Deployment", SERVICE)
         variables = environment(main_container(deployment)) if deployment else {}
-        return variables.get(name, self.facts.settings.get(name))
+        known = self.facts.settings
+        return self.facts.read({name: "reference" if value is None else value for name, value in variables.items() if name in known})
+
+    def setting(self, name: str) -> Any:
+        """As the service would read it, typed: from the Deployment, else its default."""
+        return self.reading.values.get(name, self.facts.settings.get(name))
 
     def problem(self, found: Object, path: str, value: Any, because: str, fix: str, *, key: str | None = None) -> Problem:
         """`key` is how the field is written in a source file, where that is not the last part of `path`."""
@@ -83,14 +122,19 @@ class Overlay:
         return Problem(f"{self.rendered.folder}/kustomization.yaml", what, None, because, fix)
 
 
-def main_container(deployment: Object) -> Object:
-    container: Object = deployment["spec"]["template"]["spec"]["containers"][0]
-    return container
+def main_container(workload: Object) -> Object:
+    """The one that is named as its workload, else the first: a sidecar may stand before it."""
+    containers: list[Object] = workload["spec"]["template"]["spec"]["containers"]
+    return next((found for found in containers if found["name"] == workload["metadata"]["name"]), containers[0])
+
+
+def pod_labels(workload: Object) -> dict[str, str]:
+    return at(workload, "spec", "template", "metadata", "labels") or {}
 
 
 def environment(container: Object) -> dict[str, str | None]:
     """Values by name; None where the value is a reference."""
-    return {variable["name"]: variable.get("value") for variable in container.get("env", [])}
+    return {variable["name"]: None if "valueFrom" in variable else str(variable.get("value", "")) for variable in container.get("env", [])}
 
 
 def at(found: Any, *path: str) -> Any:

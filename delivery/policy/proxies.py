@@ -6,72 +6,86 @@ from typing import Any
 from delivery.kustomize import Object
 from delivery.policy.duration import seconds
 from delivery.policy.finding import Problem
+from delivery.policy.gateway import route
 from delivery.policy.overlay import Overlay, at
+from delivery.policy.streams import BODY, BODY_LIMIT, IDLE, PLAIN, STREAM, TWICE, keeps_too_long
 
-IDLE = 3600
 ANNOTATION = "nginx.ingress.kubernetes.io"
-STREAM = "a buffered stream reaches the client all at once, at its end"
-PLAIN = "API keys would travel in the clear"
-BODY = "the service answers a body that is too large as the API does, the proxy would not"
+CLASS = "nginx"
+VALUES = "platform/ingress-nginx/values.yaml"
+WANTED = {
+    "proxy-buffering": ("off", STREAM),
+    "proxy-request-buffering": ("off", "a body would be written to the proxy's disk first"),
+    "proxy-body-size": ("100m", BODY),
+    "ssl-redirect": ("true", PLAIN),
+}
 
 
 def streaming(overlay: Overlay) -> Iterator[Problem]:
     for ingress in overlay.of("Ingress"):
         yield from _ingress(overlay, ingress)
-    for route in overlay.of("HTTPRoute"):
-        if any(rule.get("backendRefs") for rule in route["spec"]["rules"]):
-            yield from _route(overlay, route)
-    yield from _keep_alive(overlay)
+    if overlay.of("Ingress"):
+        yield from _controller(overlay)
+    for found in overlay.of("HTTPRoute"):
+        if any(rule.get("backendRefs") for rule in found["spec"]["rules"]):
+            yield from route(overlay, found)
+    limit = overlay.setting("MAX_BODY_SIZE")
+    if overlay.of("Ingress", "HTTPRoute") and limit > BODY_LIMIT:
+        service = overlay.named("Deployment", "llm-api")
+        if service:
+            yield overlay.problem(service, "env MAX_BODY_SIZE", limit, f"{BODY}: it stops at 100 MB", "at most 100m bytes (100MiB)")
 
 
 def _ingress(overlay: Overlay, ingress: Object) -> Iterator[Problem]:
     annotations = at(ingress, "metadata", "annotations") or {}
-    wanted = {"proxy-buffering": ("off", STREAM), "proxy-body-size": ("100m", BODY), "ssl-redirect": ("true", PLAIN)}
-    for name, (value, because) in wanted.items():
+    for name, (value, because) in WANTED.items():
         given = annotations.get(f"{ANNOTATION}/{name}")
         if given != value:
-            yield overlay.problem(ingress, f"metadata.annotations[{ANNOTATION}/{name}]", given, because, f'"{value}"')
+            yield overlay.problem(ingress, _annotation(name), given, because, f'"{value}"')
     for name in ("proxy-read-timeout", "proxy-send-timeout"):
-        yield from _idle(overlay, ingress, f"metadata.annotations[{ANNOTATION}/{name}]", annotations.get(f"{ANNOTATION}/{name}"))
+        yield from _idle(overlay, ingress, name, annotations.get(f"{ANNOTATION}/{name}"))
+    retried = annotations.get(f"{ANNOTATION}/proxy-next-upstream", "")
+    if "non_idempotent" in retried.split():
+        yield overlay.problem(ingress, _annotation("proxy-next-upstream"), retried, TWICE, "error timeout")
+    name = ingress["spec"].get("ingressClassName")
+    if name != CLASS:
+        because = f"another controller does not read annotations of {ANNOTATION}: buffering and timeouts would be its own"
+        yield overlay.problem(ingress, "spec.ingressClassName", name, because, CLASS)
+    yield from _tls(overlay, ingress)
 
 
-def _idle(overlay: Overlay, found: Object, path: str, given: Any) -> Iterator[Problem]:
-    if given is None or (seconds(given) or 0) < IDLE:
-        because = f"an idle timeout under {IDLE} s ends requests that the service still works on"
-        yield overlay.problem(found, path, given, because, f"at least {IDLE}: proxyTimeout in environment.yaml")
+def _tls(overlay: Overlay, ingress: Object) -> Iterator[Problem]:
+    covered = {host for entry in ingress["spec"].get("tls", []) if entry.get("secretName") for host in entry.get("hosts", [])}
+    for rule in ingress["spec"].get("rules", []):
+        if rule.get("host") not in covered:
+            because = f"no certificate for {rule.get('host')}: {PLAIN}, or clients get the controller's own"
+            yield overlay.problem(
+                ingress, "spec.tls", ingress["spec"].get("tls"), because, "hosts and secretName, as in components/ingress"
+            )
 
 
-def _route(overlay: Overlay, route: Object) -> Iterator[Problem]:
-    proxy = _policy(overlay, "ProxySettingsPolicy", route)
-    if proxy is None:
-        yield overlay.problem(route, "metadata.name", route["metadata"]["name"], STREAM, "a ProxySettingsPolicy that targets it")
-    else:
-        if at(proxy, "spec", "buffering", "disable") is not True:
-            yield overlay.problem(proxy, "spec.buffering.disable", at(proxy, "spec", "buffering", "disable"), STREAM, "true")
-        for name in ("read", "send"):
-            yield from _idle(overlay, proxy, f"spec.timeout.{name}", at(proxy, "spec", "timeout", name))
-    client = _policy(overlay, "ClientSettingsPolicy", route)
-    size = at(client, "spec", "body", "maxSize")
-    if size != "100m":
-        yield overlay.problem(client or route, "ClientSettingsPolicy spec.body.maxSize", size, BODY, "100m")
+def _annotation(name: str) -> str:
+    return f"metadata.annotations[{ANNOTATION}/{name}]"
 
 
-def _policy(overlay: Overlay, kind: str, route: Object) -> Object | None:
-    for policy in overlay.of(kind):
-        targets = policy["spec"].get("targetRefs") or [policy["spec"].get("targetRef", {})]
-        if any(target.get("name") == route["metadata"]["name"] and target.get("kind") == "HTTPRoute" for target in targets):
-            return policy
-    return None
+def _idle(overlay: Overlay, ingress: Object, name: str, given: Any) -> Iterator[Problem]:
+    written = str(given or "")
+    if not written.isdecimal() or int(written) < IDLE:
+        because = f"an idle timeout under {IDLE} s ends requests that the service still works on; ingress-nginx reads a plain number alone"
+        yield overlay.problem(ingress, _annotation(name), given, because, f'at least "{IDLE}": proxyTimeout in environment.yaml')
 
 
-def _keep_alive(overlay: Overlay) -> Iterator[Problem]:
-    ours = float(overlay.setting("KEEP_ALIVE_TIMEOUT"))
-    because = f"the service closes an idle connection after KEEP_ALIVE_TIMEOUT {ours:g} s: a proxy that keeps it longer answers 502"
-    fix = f"less than {ours:g}"
-    for policy in overlay.of("UpstreamSettingsPolicy"):
-        given = at(policy, "spec", "keepAlive", "timeout")
-        if given is None or (seconds(given) or 0) >= ours:
-            yield overlay.problem(policy, "spec.keepAlive.timeout", given, because, fix)
-    for file, kept in overlay.facts.proxy_keep_alive.items():
-        if kept >= ours:
-            yield Problem(file, "upstream-keepalive-timeout", f"{kept:g}", because, fix)
+def _controller(overlay: Overlay) -> Iterator[Problem]:
+    controller = overlay.facts.ingress_controller.get("controller", {})
+    config, ours = controller.get("config", {}), overlay.setting("KEEP_ALIVE_TIMEOUT")
+    kept = seconds(config.get("upstream-keepalive-timeout")) or 60  # NGINX's own default
+    if kept >= ours:
+        yield Problem(VALUES, "upstream-keepalive-timeout", f"{kept:g}", keeps_too_long(ours), f"less than {ours:g}")
+    request, stop = overlay.setting("REQUEST_TIMEOUT"), seconds(config.get("worker-shutdown-timeout")) or 240  # ingress-nginx's own
+    if stop <= request:
+        because = f"a reload or a rollout of the proxy cuts streams that may last REQUEST_TIMEOUT {request:g} s"
+        yield Problem(VALUES, "worker-shutdown-timeout", f"{stop:g}s", because, f"more than {request:g}s")
+    grace = controller.get("terminationGracePeriodSeconds", 300)
+    if grace <= stop:
+        because = f"the proxy's pod is killed before its worker-shutdown-timeout {stop:g} s is over"
+        yield Problem(VALUES, "terminationGracePeriodSeconds", grace, because, f"more than {stop:g}")

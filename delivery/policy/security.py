@@ -1,80 +1,78 @@
-"""Invariant 11: restricted pods, and a network that is closed but for what must come in."""
+"""Invariant 11, pods: every container of every pod template is restricted."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from delivery.kustomize import Object
 from delivery.policy.finding import Problem
-from delivery.policy.overlay import SERVICE, Overlay, at
+from delivery.policy.overlay import Overlay, at
 
-POD: tuple[tuple[str, Any], ...] = (
-    ("automountServiceAccountToken", False),
-    ("securityContext.runAsNonRoot", True),
-    ("securityContext.seccompProfile.type", "RuntimeDefault"),
+# At each path the values that are allowed; None is for a field that is not there.
+Rules = tuple[tuple[str, tuple[Any, ...]], ...]
+POD: Rules = (
+    ("automountServiceAccountToken", (False,)),
+    ("securityContext.runAsNonRoot", (True,)),
+    ("securityContext.seccompProfile.type", ("RuntimeDefault",)),
+    ("hostNetwork", (None, False)),
+    ("hostPID", (None, False)),
+    ("hostIPC", (None, False)),
 )
-CONTAINER: tuple[tuple[str, Any], ...] = (
-    ("securityContext.allowPrivilegeEscalation", False),
-    ("securityContext.readOnlyRootFilesystem", True),
-    ("securityContext.capabilities.drop", ["ALL"]),
+CONTAINER: Rules = (
+    ("securityContext.allowPrivilegeEscalation", (False,)),
+    ("securityContext.readOnlyRootFilesystem", (True,)),
+    ("securityContext.capabilities.drop", (["ALL"],)),
+    ("securityContext.capabilities.add", (None, [])),
+    ("securityContext.privileged", (None, False)),
+    ("securityContext.runAsNonRoot", (None, True)),
+    ("securityContext.seccompProfile.type", (None, "RuntimeDefault")),
+    ("securityContext.procMount", (None, "Default")),
 )
-PROXIES = (
-    {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}},
-    {"podSelector": {"matchLabels": {"gateway.networking.k8s.io/gateway-name": SERVICE}}},
-)
-PROMETHEUS = ({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}},)
+VOLUMES = frozenset({"configMap", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"})
+RESTRICTED = "restricted Pod Security, and nothing written outside the declared paths"
+NAMESPACE_LABEL = "pod-security.kubernetes.io/enforce"
 
 
 def restricted(overlay: Overlay) -> Iterator[Problem]:
-    because = "restricted Pod Security, and nothing written outside the declared paths"
     for workload, pod in overlay.templates():
-        for path, wanted in POD:
-            if at(pod, *path.split(".")) != wanted:
-                yield overlay.problem(workload, f"spec.template.spec.{path}", at(pod, *path.split(".")), because, f"{wanted}")
-    for workload, container, where in overlay.containers():
-        for path, wanted in CONTAINER:
-            if at(container, *path.split(".")) != wanted:
-                yield overlay.problem(workload, f"{where}.{path}", at(container, *path.split(".")), because, f"{wanted}")
-    yield from _namespaces(overlay)
-    yield from _network(overlay)
+        yield from _fields(overlay, workload, pod, "spec.template.spec", POD)
+        for volume in pod.get("volumes", []):
+            yield from _volume(overlay, workload, volume)
+    for workload, container, path in overlay.containers():
+        yield from _fields(overlay, workload, container, path, CONTAINER)
+        for port in container.get("ports", []):
+            if port.get("hostPort"):
+                because = "it opens the node's port beside every NetworkPolicy"
+                yield overlay.problem(workload, f"{path}.ports[{port.get('name')}].hostPort", port["hostPort"], because, "remove it")
+    yield from _namespace(overlay)
 
 
-def _namespaces(overlay: Overlay) -> Iterator[Problem]:
-    label = "pod-security.kubernetes.io/enforce"
+def _fields(overlay: Overlay, workload: Object, found: Object, where: str, rules: Rules) -> Iterator[Problem]:
+    for path, allowed in rules:
+        value = at(found, *path.split("."))
+        if not any(value is wanted or (value == wanted and not isinstance(wanted, bool)) for wanted in allowed):
+            fix = f"{allowed[0]}" if allowed[0] is not None else "remove it"
+            yield overlay.problem(workload, f"{where}.{path}", value, RESTRICTED, fix)
+    if at(found, "securityContext", "runAsUser") == 0:
+        yield overlay.problem(workload, f"{where}.securityContext.runAsUser", 0, RESTRICTED, "10001, the image's user")
+
+
+def _volume(overlay: Overlay, workload: Object, volume: Object) -> Iterator[Problem]:
+    where = f"spec.template.spec.volumes[{volume['name']}]"
+    for kind in sorted(volume.keys() - VOLUMES - {"name"}):
+        because = "what lies on a node or a share outside is nobody's to mount"
+        yield overlay.problem(workload, f"{where}.{kind}", volume[kind], because, f"one of {', '.join(sorted(VOLUMES))}")
+    for source in at(volume, "projected", "sources") or []:
+        if "serviceAccountToken" in source:
+            because = "no pod here talks to the API server"
+            yield overlay.problem(workload, f"{where}.projected.sources.serviceAccountToken", source, because, "remove it")
+
+
+def _namespace(overlay: Overlay) -> Iterator[Problem]:
+    if overlay.named("Namespace", overlay.namespace) is None:
+        because = "without its label the API server lets in what is not restricted"
+        yield overlay.missing(f"Namespace/{overlay.namespace}", because, "base/namespace.yaml among base's resources")
     for namespace in overlay.of("Namespace"):
-        level = at(namespace, "metadata", "labels", label)
+        level = at(namespace, "metadata", "labels", NAMESPACE_LABEL)
         if level != "restricted":
             because = "else the API server lets in what is not restricted"
-            yield overlay.problem(namespace, f"metadata.labels[{label}]", level, because, "restricted")
-
-
-def _network(overlay: Overlay) -> Iterator[Problem]:
-    policies = overlay.of("NetworkPolicy")
-    if not any(policy["spec"]["podSelector"] == {} and not policy["spec"].get("ingress") for policy in policies):
-        yield overlay.missing("NetworkPolicy/default-deny", "a pod that no policy selects is open to all", "base/networkpolicy.yaml")
-    policy = overlay.named("NetworkPolicy", SERVICE)
-    if policy is None:
-        yield overlay.missing(f"NetworkPolicy/{SERVICE}", "the service would be cut off, or open", "base/networkpolicy.yaml")
-        return
-    for number, rule in enumerate(policy["spec"].get("ingress", [])):
-        yield from _rule(overlay, policy, number, rule)
-    if any(not rule.get("to") for rule in policy["spec"].get("egress", [])):
-        because = "a serving pod calls nobody outside: models come from the image or the cache"
-        yield overlay.problem(policy, "spec.egress", policy["spec"]["egress"], because, "name the pods in `to`, or egress: []")
-    for service in overlay.of("Service"):
-        for port in service["spec"]["ports"]:
-            if port.get("targetPort") == "management":
-                because = "probes and metrics are for the kubelet and Prometheus, on the pod"
-                yield overlay.problem(service, f"spec.ports[{port['name']}].targetPort", "management", because, "http")
-
-
-def _rule(overlay: Overlay, policy: Object, number: int, rule: dict[str, Any]) -> Iterator[Problem]:
-    ports = [port.get("port") for port in rule.get("ports", [])]
-    allowed = {("http",): PROXIES, ("management",): PROMETHEUS}.get(tuple(ports), ())
-    peers = rule.get("from", [])
-    if not peers or not all(any(_covers(wanted, peer) for wanted in allowed) for peer in peers):
-        because = "only the proxy comes in on port http, and only Prometheus on port management"
-        yield overlay.problem(policy, f"spec.ingress[{number}]", rule, because, "components/ingress and components/gateway add their rule")
-
-
-def _covers(wanted: dict[str, Any], peer: dict[str, Any]) -> bool:
-    return all(peer.get(key) == value for key, value in wanted.items())
+            yield overlay.problem(namespace, f"metadata.labels[{NAMESPACE_LABEL}]", level, because, "restricted")

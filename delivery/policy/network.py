@@ -1,0 +1,103 @@
+"""Invariant 11, network: all is denied but what must come in, by the union of the NetworkPolicies that select a pod."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from delivery.kustomize import Object
+from delivery.policy.finding import Problem
+from delivery.policy.labels import selects
+from delivery.policy.overlay import SERVICE, WORKLOADS, Overlay, at, pod_labels
+
+Peer = dict[str, Any]
+BOTH = {"Ingress", "Egress"}
+NAMES = "kubernetes.io/metadata.name"
+PROXY, PROMETHEUS = "ingress-nginx", "monitoring"
+GATEWAY = {"gateway.networking.k8s.io/gateway-name": SERVICE}
+
+
+def closed(overlay: Overlay) -> Iterator[Problem]:
+    yield from _denied(overlay)
+    for workload in overlay.of(*WORKLOADS):
+        yield from _own_policy(overlay, workload)
+    for policy in overlay.of("NetworkPolicy"):
+        selected = [workload for workload in overlay.of(*WORKLOADS) if selects(policy["spec"]["podSelector"], pod_labels(workload))]
+        serving = any(workload["metadata"]["name"] == SERVICE for workload in selected)
+        if selected:
+            yield from _ingress(overlay, policy, serving)
+            yield from _egress(overlay, policy, serving)
+    for service in overlay.of("Service"):
+        yield from _service(overlay, service)
+
+
+def _denied(overlay: Overlay) -> Iterator[Problem]:
+    """Of every pod, those that the tree does not know included."""
+    for_all = [policy for policy in overlay.of("NetworkPolicy") if policy["spec"]["podSelector"] == {}]
+    types = {kind for policy in for_all for kind in policy["spec"].get("policyTypes", ["Ingress"])}
+    if types < BOTH:
+        because = f"a pod that no policy selects is open to all; denied is {', '.join(sorted(types)) or 'nothing'}"
+        fix = "podSelector: {}, policyTypes: [Ingress, Egress], as in base/networkpolicy.yaml"
+        if for_all:
+            yield overlay.problem(for_all[0], "spec.policyTypes", sorted(types), because, fix)
+        else:
+            yield overlay.missing("NetworkPolicy/default-deny", because, fix)
+
+
+def _own_policy(overlay: Overlay, workload: Object) -> Iterator[Problem]:
+    labels = pod_labels(workload)
+    selectors = [policy["spec"]["podSelector"] for policy in overlay.of("NetworkPolicy")]
+    if not any(selector and selects(selector, labels) for selector in selectors):
+        because = "no NetworkPolicy but the one for all selects its pods: they are cut off"
+        fix = "a NetworkPolicy whose podSelector has these labels"
+        yield overlay.problem(workload, "spec.template.metadata.labels", labels, because, fix, key="labels")
+
+
+def _ingress(overlay: Overlay, policy: Object, serving: bool) -> Iterator[Problem]:
+    for number, rule in enumerate(policy["spec"].get("ingress", [])):
+        ports = [port.get("port") for port in rule.get("ports", [])] or [None]
+        peers = rule.get("from", [])
+        if not peers or not all(_may_enter(overlay, peer, port, serving) for peer in peers for port in ports):
+            because = "only the proxy and pods of this overlay come in on port http, and only Prometheus on port management"
+            fix = "name port and pods; components/ingress and components/gateway add their rule"
+            yield overlay.problem(policy, f"spec.ingress[{number}]", rule, because, fix, key="ingress")
+
+
+def _may_enter(overlay: Overlay, peer: Peer, port: Any, serving: bool) -> bool:
+    pods, namespace = (at(peer, key, "matchLabels") or {} for key in ("podSelector", "namespaceSelector"))
+    if port == "management":
+        return serving and namespace == {NAMES: PROMETHEUS} and bool(pods)
+    if port != "http" or not pods or "ipBlock" in peer:
+        return False
+    if "namespaceSelector" in peer:
+        return serving and namespace == {NAMES: PROXY}
+    return pods == GATEWAY or any(selects(peer["podSelector"], pod_labels(workload)) for workload in overlay.of(*WORKLOADS))
+
+
+def _egress(overlay: Overlay, policy: Object, serving: bool) -> Iterator[Problem]:
+    """A serving pod calls named pods alone; another may go out, on named ports."""
+    for number, rule in enumerate(policy["spec"].get("egress", [])):
+        named = bool(rule.get("to")) and all(_is_named(peer) for peer in rule["to"])
+        if not named and (serving or not rule.get("ports")):
+            because = "a serving pod calls nobody outside: models come from the image or the cache"
+            if not serving:
+                because = "a pod that may go anywhere, on any port, can send anything away"
+            fix = "name the pods in `to`, or egress: []" if serving else "name the pods in `to`, or the ports"
+            yield overlay.problem(policy, f"spec.egress[{number}]", rule, because, fix, key="egress")
+
+
+def _is_named(peer: Peer) -> bool:
+    selectors = [peer[key] for key in ("podSelector", "namespaceSelector") if key in peer]
+    return "ipBlock" not in peer and any(selectors)
+
+
+def _service(overlay: Overlay, service: Object) -> Iterator[Problem]:
+    kind = service["spec"].get("type", "ClusterIP")
+    for path, value, allowed in (("type", kind, kind == "ClusterIP"), ("externalIPs", service["spec"].get("externalIPs"), None)):
+        if value and not allowed:
+            because = "a way in beside the proxy: no TLS, no limit, no log of it"
+            yield overlay.problem(
+                service, f"spec.{path}", value, because, "ClusterIP; components/ingress or components/gateway lets clients in"
+            )
+    for port in service["spec"]["ports"]:
+        if port.get("targetPort") in {"management", overlay.setting("MANAGEMENT_PORT")}:
+            because = "probes and metrics are for the kubelet and Prometheus, on the pod"
+            yield overlay.problem(service, f"spec.ports[{port.get('name')}].targetPort", port["targetPort"], because, "http")
