@@ -90,7 +90,7 @@ def read_settings(environment: Mapping[str, str]) -> Reading:
     try:
         check_startable(read)
     except StartError as error:
-        return Reading(values, {"HOST": str(error)})
+        return Reading(values, {str(error).split()[0]: str(error)})  # it begins with the setting
     return Reading(values, {})
 
 

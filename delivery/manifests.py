@@ -29,13 +29,13 @@ def main() -> None:
     sys.exit(f"{failures} to put right" if failures else None)
 
 
-def check(root: Path, tools: Path) -> Iterator[tuple[str, list[Finding] | list[str]]]:
-    """Each folder with what is wrong in it. A missing tool is an error, not a skipped check."""
+def check(root: Path, tools: Path, only: str | None = None) -> Iterator[tuple[str, list[Finding] | list[str]]]:
+    """Each folder, or the one named, with what is wrong in it. A missing tool is an error, not a skipped check."""
     kustomize, schemas = tools / "kustomize", Schemas(tools / "kubeconform", root / "tools/schemas")
     facts = read_facts(root, kustomize)
     for path in sorted((*root.glob("overlays/*"), *root.glob("platform/*"), *root.glob("clusters/*/*"))):
-        if (path / "kustomization.yaml").exists():
-            folder = str(path.relative_to(root))
+        folder = str(path.relative_to(root))
+        if (path / "kustomization.yaml").exists() and only in {folder, None}:
             try:
                 yield folder, _folder(root, folder, kustomize, schemas, facts)
             except RenderError as error:

@@ -15,7 +15,7 @@ def route(overlay: Overlay, found: Object) -> Iterator[Problem]:
     size = at(client, "spec", "body", "maxSize")
     if size != "100m":
         yield overlay.problem(client or found, "ClientSettingsPolicy spec.body.maxSize", size, BODY, "100m")
-    for number, rule in enumerate(found["spec"]["rules"]):
+    for number, rule in enumerate(found["spec"].get("rules", [])):
         yield from _timeouts(overlay, found, number, rule)
         for backend in rule.get("backendRefs", []):
             yield from _keep_alive(overlay, found, backend["name"])

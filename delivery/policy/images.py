@@ -12,7 +12,6 @@ PINNED = re.compile(r"([^@:]+(?::\d+)?(?:/[^@:]+)*):([\w][\w.-]*)@(sha256:[0-9a-
 PLACEHOLDER = "not-promoted"
 CALL = re.compile(r"(?<![\w/-])llm-api +([a-z][a-z-]*)([^\n;&|]*)")
 COMMIT = re.compile(r"[0-9a-f]{40}")
-HUB = re.compile(r"hf://[^@]+(?:@(.*))?")
 
 
 def digests(overlay: Overlay) -> Iterator[Problem]:
@@ -43,13 +42,16 @@ def _revisions(overlay: Overlay) -> Iterator[Problem]:
     """Of models: a branch moves under a cache that was filled once."""
     for workload, container, path in overlay.containers():
         for name, value in environment(container).items():
-            hub = HUB.fullmatch(value or "") if name == "MODEL_URI" else None
-            revision = hub[1] if hub else value if name == "REVISION" else COMMIT.pattern
-            if (hub or name == "REVISION") and not COMMIT.fullmatch(revision or ""):
+            if _moves(name, value or ""):
                 because = "a branch or a tag moves: two pods would serve two models"
-                fix = "the commit's 40 hexadecimal digits, as in hf://org/name@<commit>"
-                key = "model" if hub else "vllmRevision"
-                yield overlay.problem(workload, f"{path}.env {name}", value, because, fix, key=key)
+                fix = "the commit's 40 hexadecimal digits: model: hf://org/name@<commit>, or vllmRevision, in environment.yaml"
+                yield overlay.problem(workload, f"{path}.env {name}", value, because, fix, key=name)
+
+
+def _moves(name: str, value: str) -> bool:
+    if name == "MODEL_URI" and value.startswith("hf://"):
+        return not COMMIT.fullmatch(value.partition("@")[2])
+    return name == "REVISION" and not COMMIT.fullmatch(value)
 
 
 def calls(container: Object) -> Iterator[tuple[str, set[str]]]:

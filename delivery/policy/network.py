@@ -13,12 +13,19 @@ BOTH = {"Ingress", "Egress"}
 NAMES = "kubernetes.io/metadata.name"
 PROXY, PROMETHEUS = "ingress-nginx", "monitoring"
 GATEWAY = {"gateway.networking.k8s.io/gateway-name": SERVICE}
+# By a kind that an overlay may have: on which port, and by which selector, who comes in for it.
+CALLERS = (
+    ("Ingress", "http", "namespaceSelector", {NAMES: PROXY}),
+    ("HTTPRoute", "http", "podSelector", GATEWAY),
+    ("PodMonitor", "management", "namespaceSelector", {NAMES: PROMETHEUS}),
+)
 
 
 def closed(overlay: Overlay) -> Iterator[Problem]:
     yield from _denied(overlay)
     for workload in overlay.of(*WORKLOADS):
         yield from _own_policy(overlay, workload)
+    yield from _let_in(overlay)
     for policy in overlay.of("NetworkPolicy"):
         selected = [workload for workload in overlay.of(*WORKLOADS) if selects(policy["spec"]["podSelector"], pod_labels(workload))]
         serving = any(workload["metadata"]["name"] == SERVICE for workload in selected)
@@ -49,6 +56,27 @@ def _own_policy(overlay: Overlay, workload: Object) -> Iterator[Problem]:
         because = "no NetworkPolicy but the one for all selects its pods: they are cut off"
         fix = "a NetworkPolicy whose podSelector has these labels"
         yield overlay.problem(workload, "spec.template.metadata.labels", labels, because, fix, key="labels")
+
+
+def _let_in(overlay: Overlay) -> Iterator[Problem]:
+    """Who must reach the service does."""
+    service = overlay.named("Deployment", SERVICE)
+    if service is None:
+        return
+    rules = [
+        (port.get("port"), peer)
+        for policy in overlay.of("NetworkPolicy")
+        if selects(policy["spec"]["podSelector"], pod_labels(service))
+        for rule in policy["spec"].get("ingress", [])
+        for port in rule.get("ports", [])
+        for peer in rule.get("from", [])
+    ]
+    for kind, port, selector, labels in CALLERS:
+        if overlay.of(kind) and not any(given == port and at(peer, selector, "matchLabels") == labels for given, peer in rules):
+            because = f"{kind} is there, but no policy that selects the service's pods lets {labels} in on port {port}"
+            yield overlay.problem(
+                service, "spec.template.metadata.labels", pod_labels(service), because, "base/networkpolicy.yaml", key="labels"
+            )
 
 
 def _ingress(overlay: Overlay, policy: Object, serving: bool) -> Iterator[Problem]:
@@ -97,7 +125,7 @@ def _service(overlay: Overlay, service: Object) -> Iterator[Problem]:
             yield overlay.problem(
                 service, f"spec.{path}", value, because, "ClusterIP; components/ingress or components/gateway lets clients in"
             )
-    for port in service["spec"]["ports"]:
+    for port in service["spec"].get("ports", []):
         if port.get("targetPort") in {"management", overlay.setting("MANAGEMENT_PORT")}:
             because = "probes and metrics are for the kubelet and Prometheus, on the pod"
             yield overlay.problem(service, f"spec.ports[{port.get('name')}].targetPort", port["targetPort"], because, "http")

@@ -21,7 +21,7 @@ class Reading:
     values: dict[str, Any]
     """Typed, by variable: its default where it was not given, or was refused."""
     refused: dict[str, str]
-    """Why, by variable; by `start` why a service with these values would not start."""
+    """Why, by variable: a value that is none of its own, or with which the service would not start."""
 
 
 @dataclass(frozen=True)

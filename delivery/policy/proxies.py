@@ -27,7 +27,7 @@ def streaming(overlay: Overlay) -> Iterator[Problem]:
     if overlay.of("Ingress"):
         yield from _controller(overlay)
     for found in overlay.of("HTTPRoute"):
-        if any(rule.get("backendRefs") for rule in found["spec"]["rules"]):
+        if any(rule.get("backendRefs") for rule in found["spec"].get("rules", [])):
             yield from route(overlay, found)
     limit = overlay.setting("MAX_BODY_SIZE")
     if overlay.of("Ingress", "HTTPRoute") and limit > BODY_LIMIT:

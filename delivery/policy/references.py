@@ -45,7 +45,7 @@ def _selector(overlay: Overlay, found: Object) -> Iterator[Problem]:
 
 def _named_ports(overlay: Overlay) -> Iterator[Problem]:
     for service in overlay.of("Service"):
-        for port in service["spec"]["ports"]:
+        for port in service["spec"].get("ports", []):
             path = f"spec.ports[{port.get('name')}].targetPort"
             yield from _port(
                 overlay, service, path, port.get("targetPort"), _container_ports(overlay, service["spec"].get("selector") or {})
@@ -80,7 +80,7 @@ def _ingress(overlay: Overlay, ingress: Object) -> Iterator[Problem]:
 
 def _route(overlay: Overlay, route: Object) -> Iterator[Problem]:
     """A backendRef has only a number: the one that its Service has."""
-    for rule in route["spec"]["rules"]:
+    for rule in route["spec"].get("rules", []):
         for backend in rule.get("backendRefs", []):
             numbers = [port["port"] for port in _service_ports(overlay, backend["name"])]
             if backend.get("port") not in numbers:

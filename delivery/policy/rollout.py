@@ -21,7 +21,9 @@ def gpu_rollout(overlay: Overlay) -> Iterator[Problem]:
                 yield overlay.problem(deployment, path, asked, f"the limit is {limit}", "requests = limits")
             elif not str(asked).isdecimal() or int(asked) < 1:
                 because = "a pod that asks for no GPU gets none"
-                yield overlay.problem(deployment, path, asked, because, "1 or more, or no components/gpu", key="gpus")
+                yield overlay.problem(
+                    deployment, path, asked, because, "1 or more: gpus in environment.yaml; or no components/gpu", key=GPU
+                )
         if asking:
             yield from _one_goes_one_comes(overlay, deployment)
             yield from _toleration(overlay, deployment)

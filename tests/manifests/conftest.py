@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 from copied_tree import ROOT, Edit, copy_tree, editor
+from manifests.own_overlay import WayIn, own_prod
 
 from delivery.facts import read_facts
 from delivery.kustomize import render
 from delivery.policy.overlay import Facts, Overlay
 from delivery.policy.schemas import Schemas
+
+PARTS = ("base", "components", "overlays", "platform", "clusters", "delivery", "tools/schemas")
+WAYS_IN: tuple[WayIn, ...] = ("ingress", "gateway")
 
 
 @pytest.fixture(scope="session")
@@ -32,10 +36,21 @@ def prod(tools: Path, facts: Facts) -> Overlay:
     return Overlay("prod", render(ROOT, "overlays/prod", tools / "kustomize"), facts)
 
 
+@pytest.fixture(scope="session")
+def promoted(tools: Path, facts: Facts, tmp_path_factory: pytest.TempPathFactory) -> dict[WayIn, Overlay]:
+    """Prod with an image that was promoted, by each way in, whatever the committed one has."""
+    root = copy_tree(tmp_path_factory.mktemp("promoted"), *PARTS)
+    overlays: dict[WayIn, Overlay] = {}
+    for way_in in WAYS_IN:
+        own_prod(root, way_in)
+        overlays[way_in] = Overlay("prod", render(root, "overlays/prod", tools / "kustomize"), facts)
+    return overlays
+
+
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A copy of what is rendered and compared."""
-    return copy_tree(tmp_path, "base", "components", "overlays", "platform", "clusters", "delivery", "tools/schemas")
+    return copy_tree(tmp_path, *PARTS)
 
 
 @pytest.fixture

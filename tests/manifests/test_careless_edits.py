@@ -1,23 +1,25 @@
-"""Ten edits that look harmless, each in a copy of the repository; the check names file, field, value, rule and fix."""
+"""Edits that look harmless, each in a copy of the repository; the check names file, field, value, rule and fix."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from manifests.own_overlay import FILE, PIN, own_prod
 
 from delivery.manifests import check
 
 Edit = Callable[[str, str, str], None]
-DIGEST = "    digest: sha256:0000000000000000000000000000000000000000000000000000000000000000\n"
+DIGEST = f"    digest: {PIN.digest}\n"
 BASE, CACHE = "base/deployment.yaml", "components/model-cache/persistentvolumeclaim.yaml"
 MISTYPED = "          env: [{name: DRAIN_TIMEOUTS, value: '60'}]\n          resources:"
+ENVIRONMENT, VALUES = "overlays/prod/environment.yaml", "platform/ingress-nginx/values.yaml"
 SECRET = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: keys\nstringData:\n  keys: alice\n---\n"
 
 EDITS = {
     "unknown env var": ("overlays/prod/deployment.yaml", "          resources:", MISTYPED,
                         ("overlays/prod/deployment.yaml", "DRAIN_TIMEOUTS", "invariant 10", "did you mean DRAIN_TIMEOUT?")),
-    "missing digest": ("overlays/prod/kustomization.yaml", DIGEST, "",
-                       ("overlays/prod/kustomization.yaml", "ghcr.io/example/llm-api:not-promoted", "invariant 7", "tag and digest")),
+    "missing digest": (FILE, DIGEST, "",
+                       (FILE, f"{PIN.registry}:{PIN.tag}", "invariant 7", "tag and digest")),
     "broken arithmetic": (BASE, "terminationGracePeriodSeconds: 340", "terminationGracePeriodSeconds: 300",
                           (BASE, "terminationGracePeriodSeconds", "value: 300", "invariant 2", "at least 340")),
     "plain secret": ("components/api-keys/externalsecret.yaml", "apiVersion", SECRET + "apiVersion",
@@ -34,25 +36,65 @@ EDITS = {
                         ("base/service.yaml", "targetPort", "value: web", "invariant 13", "one of ['http', 'management']")),
     "buffered stream": ("components/ingress/ingress.yaml", 'proxy-buffering: "off"', 'proxy-buffering: "on"',
                         ("components/ingress/ingress.yaml", "proxy-buffering", "value: on", "invariant 8", '"off"')),
+    "a branch": (ENVIRONMENT, "  model: ", "  model: hf://org/name@main # ",
+                 ("components/model-cache/", "MODEL_URI", "value: hf://org/name@main", "invariant 7", "in environment.yaml")),
+    "no GPU": (ENVIRONMENT, 'gpus: "1"', 'gpus: "0"',
+               ("components/gpu/deployment.yaml", "value: 0", "invariant 4", "1 or more: gpus in environment.yaml")),
+    "a time with a unit": (ENVIRONMENT, 'proxyTimeout: "3600"', "proxyTimeout: 1h",
+                           ("proxy-read-timeout", "value: 1h", "invariant 8", "proxyTimeout in environment.yaml")),
+    "a sync that waits too short": ("clusters/prod/flux/sync.yaml", "timeout: 15000s\n", "timeout: 5m\n",
+                                    ("clusters/prod/flux/sync.yaml", "spec.timeout", "value: 300s", "invariant 3", "at least 15000s")),
+    "a proxy that stops too soon": (VALUES, "worker-shutdown-timeout: 310s", "worker-shutdown-timeout: 10s",
+                                    (VALUES, "worker-shutdown-timeout", "value: 10s", "invariant 8", "more than 300s")),
+    "a namespace of its own": (FILE, "namespace: llm-api", "namespace: llm-prod",
+                               ('value: namespace="llm-api"', "invariant 9", "one of llm-prod")),
+    "no keys": (FILE, "  - ../../components/api-keys\n", "", (BASE, "env HOST", "value: 0.0.0.0", "invariant 10", "no API keys")),
 }  # fmt: skip
 
 
+@pytest.fixture
+def told(clone: Path, tools: Path) -> Callable[[str], list[str]]:
+    own_prod(clone)
+    return lambda folder: [str(found) for _, result in check(clone, tools, folder) for found in result]
+
+
 @pytest.mark.parametrize("name", EDITS)
-def test_a_careless_edit_is_told_in_full(name: str, clone: Path, edit: Edit, tools: Path) -> None:
+def test_a_careless_edit_is_told_in_full(name: str, edit: Edit, told: Callable[[str], list[str]]) -> None:
     file, old, new, expected = EDITS[name]
     edit(file, old, new)
-    told = [str(found) for _, result in check(clone, tools) for found in result]
-    assert any(all(part in text for part in expected) and text.count("\n") == 5 for text in told), "\n".join(told)
+    problems = told("overlays/prod")
+    assert any(all(part in text for part in expected) and text.count("\n") == 5 for text in problems), "\n".join(problems)
 
 
-def test_a_field_that_nobody_knows_is_refused_in_every_folder(clone: Path, edit: Edit, tools: Path) -> None:
+def test_a_path_is_the_same_with_a_slash_at_its_end(edit: Edit, told: Callable[[str], list[str]]) -> None:
+    edit("clusters/prod/flux/sync.yaml", "./overlays/prod", "./overlays/prod/")
+    edit("clusters/prod/flux/sync.yaml", "timeout: 15000s", "timeout: 5m")
+    assert any("invariant 3" in text and "spec.timeout" in text for text in told("overlays/prod"))
+
+
+@pytest.mark.parametrize("name", ["production", "prod-eu"])
+def test_another_name_of_prod_is_no_way_round_its_rules(name: str, clone: Path, edit: Edit, told: Callable[[str], list[str]]) -> None:
+    edit(FILE, DIGEST, "")
+    (clone / "overlays/prod").rename(clone / f"overlays/{name}")
+    problems = told(f"overlays/{name}")
+    assert any("invariant 7" in text for text in problems)
+    assert any("invariant 3" in text and "no cluster syncs it" in text for text in problems)
+
+
+def test_what_a_cluster_follows_by_release_tags_is_production(clone: Path, edit: Edit, told: Callable[[str], list[str]]) -> None:
+    edit(FILE, DIGEST, "")
+    (clone / "overlays/prod").rename(clone / "overlays/live")
+    edit("clusters/prod/flux/sync.yaml", "./overlays/prod", "./overlays/live")
+    assert any("invariant 7" in text for text in told("overlays/live"))
+
+
+def test_a_field_that_nobody_knows_is_refused_in_every_folder(edit: Edit, told: Callable[[str], list[str]]) -> None:
     edit("clusters/prod/flux/sync.yaml", "prune: true", "prunes: true")
-    told = [str(found) for _, result in check(clone, tools) for found in result]
-    assert any("clusters/prod/flux" in text and "prunes" in text and "invariant 15" in text for text in told), told
+    problems = told("clusters/prod/flux")
+    assert any("clusters/prod/flux" in text and "prunes" in text and "invariant 15" in text for text in problems), problems
 
 
-def test_a_key_that_a_component_needs_is_missed(clone: Path, edit: Edit, tools: Path) -> None:
+def test_a_key_that_a_component_needs_is_missed(edit: Edit, told: Callable[[str], list[str]]) -> None:
     edit("overlays/prod/environment.yaml", "  issuer: letsencrypt", "  issuers: letsencrypt")
-    told = [str(found) for folder, result in check(clone, tools) if folder == "overlays/prod" for found in result]
-    assert len(told) == 1
-    assert "issuer" in told[0]
+    [problem] = told("overlays/prod")
+    assert "issuer" in problem

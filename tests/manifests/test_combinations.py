@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from manifests.own_overlay import FILE, own_prod
 
 from delivery.facts import read_facts
 from delivery.kustomize import Rendered, RenderError, render
@@ -15,10 +17,10 @@ from delivery.policy.schemas import Schemas
 COMBINATIONS: tuple[list[str], ...] = (
     [],
     ["gpu"],
-    ["tls", "ingress"],
-    ["tls", "gateway"],
-    ["ingress"],
-    ["tls", "ingress", "gateway"],
+    ["tls", "ingress", "api-keys"],
+    ["tls", "gateway", "api-keys"],
+    ["ingress", "api-keys"],
+    ["tls", "ingress", "gateway", "api-keys"],
     ["model-cache"],
     ["gpu", "model-cache"],
     ["api-keys"],
@@ -26,6 +28,11 @@ COMBINATIONS: tuple[list[str], ...] = (
     ["gpu", "model-cache", "tls", "ingress", "api-keys", "monitoring", "autoscaling"],
     ["gpu", "model-cache", "tls", "gateway", "api-keys", "monitoring", "autoscaling"],
 )
+ANONYMOUS = """\
+- op: add
+  path: /spec/template/spec/containers/0/env/-
+  value: {name: ALLOW_ANONYMOUS, value: "true"}
+"""
 STAGING = """\
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
@@ -62,18 +69,20 @@ def told(clone: Path, tools: Path, schemas: Schemas) -> Callable[[str], Iterator
 
 
 def _overlay(clone: Path, components: list[str], **more: str) -> None:
-    """overlays/trial, with prod's environment."""
+    """overlays/trial, with prod's environment. Without keys it says so, as overlays/dev does: else its pods would exit."""
     folder = clone / "overlays/trial"
     folder.mkdir()
     environment = yaml.safe_load((clone / "overlays/prod/environment.yaml").read_text(encoding="utf-8"))
     environment["data"] |= more
     (folder / "environment.yaml").write_text(yaml.safe_dump(environment), encoding="utf-8")
-    kustomization = {
+    kustomization: dict[str, Any] = {
         "namespace": "llm-api",
         "resources": ["../../base", "environment.yaml"],
         "components": [f"../../components/{name}" for name in components],
         "images": [{"name": "llm-api", "newName": "ghcr.io/example/llm-api", "newTag": "dev"}],
     }
+    if "api-keys" not in components:
+        kustomization["patches"] = [{"target": {"kind": "Deployment", "name": "llm-api"}, "patch": ANONYMOUS}]
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
 
 
@@ -94,7 +103,8 @@ def test_a_third_environment_takes_under_40_lines(clone: Path, told: Callable[[s
 def test_one_line_switches_from_ingress_to_gateway(
     clone: Path, edit: Callable[[str, str, str], None], tools: Path, told: Callable[[str], Iterator[str]]
 ) -> None:
-    edit("overlays/prod/kustomization.yaml", "../../components/ingress ", "../../components/gateway ")
+    own_prod(clone, "ingress")
+    edit(FILE, "../../components/ingress", "../../components/gateway")
     rendered = render(clone, "overlays/prod", tools / "kustomize")
     assert not _kinds(rendered) & {"Ingress"}
     assert _kinds(rendered) >= {"Gateway", "HTTPRoute", "ProxySettingsPolicy", "ClientSettingsPolicy", "UpstreamSettingsPolicy"}
@@ -104,7 +114,7 @@ def test_one_line_switches_from_ingress_to_gateway(
 
 
 def test_a_gateway_that_buffers_is_found(clone: Path, edit: Callable[[str, str, str], None], told: Callable[[str], Iterator[str]]) -> None:
-    edit("overlays/prod/kustomization.yaml", "../../components/ingress ", "../../components/gateway ")
+    own_prod(clone, "gateway")
     edit("components/gateway/proxysettingspolicy.yaml", "disable: true", "disable: false")
     assert any("components/gateway/proxysettingspolicy.yaml" in text and "invariant 8" in text for text in told("prod"))
 
@@ -116,7 +126,7 @@ def test_a_certificate_after_the_gateway_is_refused(clone: Path, tools: Path) ->
 
 
 def test_vllm_renders_and_waits_for_upstream_mode(clone: Path, told: Callable[[str], Iterator[str]]) -> None:
-    _overlay(clone, ["vllm", "tls", "ingress"], vllmModel="org/name", vllmRevision="0" * 40, vllmReplicas="2")
+    _overlay(clone, ["vllm", "tls", "ingress", "api-keys"], vllmModel="org/name", vllmRevision="0" * 40, vllmReplicas="2")
     problems = list(told("trial"))
     assert len(problems) == 1, problems
     assert "invariant 10" in problems[0]

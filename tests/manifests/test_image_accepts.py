@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from delivery.image import of_image, refused
+from delivery.image import of_image, pinned, read, refused
 from delivery.policy.overlay import Overlay
 
 Ask = Callable[[Sequence[str]], str]
@@ -58,7 +58,8 @@ def test_the_image_that_the_overlay_pins_is_run(tools: Path, tmp_path: Path) -> 
     docker.chmod(0o755)
     command = [sys.executable, "-m", "delivery.image", "overlays/dev", "--tools", str(tools), "--run", str(docker)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert set((tmp_path / "asked").read_text(encoding="utf-8").split()) == {"ghcr.io/example/llm-api:dev"}
+    image = pinned(read("overlays/dev", tools, ROOT))
+    assert set((tmp_path / "asked").read_text(encoding="utf-8").split()) == {image}
     assert "KEEP_ALIVE_TIMEOUT" in done.stdout
-    assert done.stderr == "ghcr.io/example/llm-api:dev refuses 1 of overlays/dev\n"
+    assert done.stderr == f"{image} refuses 1 of overlays/dev\n"
     assert done.returncode == 1
