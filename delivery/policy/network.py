@@ -1,6 +1,7 @@
 """Invariant 11, network: all is denied but what must come in, by the union of the NetworkPolicies that select a pod."""
 
 from collections.abc import Iterator
+from ipaddress import ip_network
 from typing import Any
 
 from delivery.kustomize import Object
@@ -52,8 +53,9 @@ def _denied(overlay: Overlay) -> Iterator[Problem]:
 def _own_policy(overlay: Overlay, workload: Object) -> Iterator[Problem]:
     labels = pod_labels(workload)
     selectors = [policy["spec"]["podSelector"] for policy in overlay.of("NetworkPolicy")]
-    if not any(selector and selects(selector, labels) for selector in selectors):
-        because = "no NetworkPolicy but the one for all selects its pods: they are cut off"
+    # By labels: what selects all pods, or all but some, is not about these.
+    if not any(selector.get("matchLabels") and selects(selector, labels) for selector in selectors):
+        because = "no NetworkPolicy of their own selects its pods: they are cut off"
         fix = "a NetworkPolicy whose podSelector has these labels"
         yield overlay.problem(workload, "spec.template.metadata.labels", labels, because, fix, key="labels")
 
@@ -103,7 +105,7 @@ def _may_enter(overlay: Overlay, peer: Peer, port: Any, serving: bool) -> bool:
 def _egress(overlay: Overlay, policy: Object, serving: bool) -> Iterator[Problem]:
     """A serving pod calls named pods alone; another may go out, on named ports."""
     for number, rule in enumerate(policy["spec"].get("egress", [])):
-        named = bool(rule.get("to")) and all(_is_named(peer) for peer in rule["to"])
+        named = bool(rule.get("to")) and all(_is_named(peer) or _is_resolver(peer, rule) for peer in rule["to"])
         if not named and (serving or not rule.get("ports")):
             because = "a serving pod calls nobody outside: models come from the image or the cache"
             if not serving:
@@ -115,6 +117,12 @@ def _egress(overlay: Overlay, policy: Object, serving: bool) -> Iterator[Problem
 def _is_named(peer: Peer) -> bool:
     selectors = [peer[key] for key in ("podSelector", "namespaceSelector") if key in peer]
     return "ipBlock" not in peer and any(selectors)
+
+
+def _is_resolver(peer: Peer, rule: dict[str, Any]) -> bool:
+    """NodeLocal DNSCache and a cloud's DNS have link-local addresses, which no selector finds."""
+    address = at(peer, "ipBlock", "cidr")
+    return bool(address) and ip_network(address).is_link_local and {port.get("port") for port in rule.get("ports", [])} == {53}
 
 
 def _service(overlay: Overlay, service: Object) -> Iterator[Problem]:
