@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from bump.commands import Delivery
 from bump.repositories import Remote, git
-from promotion.conftest import IMAGE, REPOSITORY, SIGNED, promoted
-from promotion.github_stand_in import GitHubStandIn
+from promotion.conftest import IMAGE, SIGNED, promoted
+from promotion.github_stand_in import REPOSITORY, GitHubStandIn
 
 from delivery.environments import pin_file
 from delivery.git import Git
