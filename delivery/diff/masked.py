@@ -11,7 +11,7 @@ import secrets
 from typing import Any
 
 from delivery.kustomize import Object
-from delivery.policy.images import SECRET_VALUE
+from delivery.policy.secrets import SECRET_VALUE
 
 _ALONE = r"pass(?:word|wd|phrase)?|pwd|secrets?|token|credentials?|authorization|dsn"
 _OF_WHAT = "access|account|api|auth|client|encryption|master|private|secret|session|shared|signing|storage"
