@@ -8,10 +8,8 @@ from delivery.policy.finding import Problem
 from delivery.policy.overlay import Overlay, environment
 
 SECRET_NAME = re.compile(r"(KEY|KEYS|TOKEN|SECRET|PASSWORD)$")
-SECRET_VALUE = re.compile(
-    r"(?<![\w-])(?:hf_\w{20,}|sk-[\w-]{20,}|gh[opsu]_\w{20,}|AKIA[0-9A-Z]{16})|-----BEGIN [A-Z ]*PRIVATE KEY-----"
-    r"|\w://[^/\s:@]+:[^/\s:@]+@"  # a URL with a password
-)
+SECRET_VALUE = re.compile(r"(?<![\w-])(?:hf_\w{20,}|sk-[\w-]{20,}|gh[opsu]_\w{20,}|AKIA[0-9A-Z]{16})|-----BEGIN [A-Z ]*PRIVATE KEY-----")
+PASSWORD_IN_URL = re.compile(r"\w://[^/\s:@]+:[^/\s:@]+@")
 SHOWN = "(not shown)"
 READ = "a value in a manifest is a secret no more"
 FIX = "valueFrom.secretKeyRef, or a mounted file: components/api-keys shows an ExternalSecret"
@@ -31,7 +29,7 @@ def secrets(overlay: Overlay) -> Iterator[Problem]:
                 yield overlay.problem(found, f"data.{name}", SHOWN, READ, FIX)
     for found in overlay.rendered.objects:
         for path, text in strings(found):
-            if SECRET_VALUE.search(text):
+            if SECRET_VALUE.search(text) or PASSWORD_IN_URL.search(text):
                 yield overlay.problem(found, path, SHOWN, READ, FIX)
 
 
