@@ -22,7 +22,7 @@ def tools() -> None:
 def machine() -> Iterator[Machine]:
     """Three replicas with one API key. Every test leaves all of them ready."""
     key, entry = new_key("tester")
-    machine = Machine(FIRST_PORT, key=key, API_KEYS=entry, ENGINE_STALL_TIMEOUT="10")
+    machine = Machine(FIRST_PORT, key=key, API_KEYS=entry, ENGINE_STALL_TIMEOUT="20")
     try:
         machine.run("up")
         yield machine
