@@ -114,8 +114,8 @@ async def test_a_hung_engine_that_nobody_replaces_loses_requests(machine: Machin
     engine.suspend()
     try:
         async with machine.async_client(timeout=STALL_SECONDS + 5) as client:
-            question = {"model": "SmolLM2-135M-Instruct", "messages": [{"role": "user", "content": "What is a pod?"}], "max_tokens": 1}
-            asked = [client.post("/v1/chat/completions", json=question) for _ in range(6)]
+            question = {"model": "SmolLM2-135M-Instruct", "messages": [{"role": "user", "content": "What is a pod?"}], "max_tokens": 16}
+            asked = [client.post("/v1/chat/completions", json=question) for _ in range(24)]
             answers = await asyncio.gather(*asked, return_exceptions=True)
     finally:
         engine.resume()
