@@ -100,6 +100,7 @@ def test_the_service_s_own_refusal_of_a_large_body_passes_and_counts_against_no_
             response = client.post(CHAT, content=20 * MEBIBYTE * b" ", headers={"content-type": "application/json"})
             assert response.status_code == 413
             assert "8388608 bytes" in response.json()["error"]["message"]
+    machine.until(lambda: len(machine.access_log()) >= logged + 6, 10)
     assert [entry["upstream_status"] for entry in machine.access_log()[logged:]] == 6 * ["413"], "it is not retried"
 
 
