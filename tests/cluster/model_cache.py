@@ -24,7 +24,7 @@ def overlay(kustomize: Path, image: str) -> tuple[list[Manifest], Manifest]:
     """What a team's overlay would render to, and its Job by itself: two pods of it, which share a small node."""
     folder = ROOT / "build/e2e-model-cache"
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {"model": MODEL, "cacheClass": CLASS, "cacheSize": "2Gi"}
+    environment = {"model": MODEL, "modelName": "of-the-team", "cacheClass": CLASS, "cacheSize": "2Gi"}
     local = {"config.kubernetes.io/local-config": "true"}
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "environment", "annotations": local}, "data": environment}
     (folder / "environment.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cluster import model_cache
 from cluster.kube import Kube, Manifest
-from cluster.model_cache import NAMESPACE, REPO
+from cluster.model_cache import NAMESPACE
 
 WEIGHTS = "model.safetensors"
 pytestmark = pytest.mark.timeout(600)
@@ -77,7 +77,7 @@ def test_two_pods_fetch_once_and_the_service_waits_for_them(cache: Cache) -> Non
     cache.kube.rolled_out(seconds=180)
     path = f"/api/v1/namespaces/{NAMESPACE}/services/llm-api:http/proxy/v1/models"
     [model] = json.loads(cache.kube.run("get", "--raw", path).stdout)["data"]
-    assert model["id"] == REPO
+    assert model["id"] == "of-the-team"
 
 
 def test_a_damaged_file_is_noticed_and_fetched_again_once(cache: Cache) -> None:
