@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from cluster.kube import Kube, Manifest
 
 from delivery.kustomize import render
+from delivery.tools import built
 
 ROOT = Path(__file__).parents[2]
 NODE_PORT = 30800
@@ -29,7 +29,7 @@ def image() -> str:
 
 @pytest.fixture(scope="session")
 def kustomize() -> Path:
-    return Path(subprocess.run([ROOT / "tools/build"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()) / "kustomize"
+    return built() / "kustomize"
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """The tools, and the repository rendered once."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from delivery.facts import read_facts
 from delivery.kustomize import render
 from delivery.policy.overlay import Facts, Overlay
 from delivery.policy.schemas import Schemas
+from delivery.tools import built
 
 PARTS = ("base", "components", "overlays", "platform", "clusters", "delivery", "tools/schemas")
 WAYS_IN: tuple[WayIn, ...] = ("ingress", "gateway")
@@ -18,7 +18,7 @@ WAYS_IN: tuple[WayIn, ...] = ("ingress", "gateway")
 
 @pytest.fixture(scope="session")
 def tools() -> Path:
-    return Path(subprocess.run([ROOT / "tools/build"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
+    return built()
 
 
 @pytest.fixture(scope="session")

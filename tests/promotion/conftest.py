@@ -1,18 +1,17 @@
 """A repository whose dev has a bumped image, GitHub beside it, and the commands on a clone."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from bump.commands import Delivery, as_process, in_process
 from bump.repositories import AUTHOR, Remote, git
-from copied_tree import ROOT
 from promotion.github_stand_in import REPOSITORY, GitHubStandIn, serving
 
 from delivery.bump import Bump
 from delivery.environments import pin_file
 from delivery.git import Git
+from delivery.tools import built
 
 TOKEN = "not-a-real-token"
 IMAGE = f"ghcr.io/{REPOSITORY}"
@@ -22,7 +21,7 @@ SIGNED = ("--verify", "true")  # stands in for cosign; make e2e-delivery has the
 @pytest.fixture(scope="session")
 def built_tools() -> None:
     """The first build takes longer than a test may."""
-    subprocess.run([ROOT / "tools/build"], check=True, stdout=subprocess.DEVNULL)
+    built()
 
 
 @pytest.fixture(scope="session")

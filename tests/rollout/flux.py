@@ -13,11 +13,12 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from cluster.conftest import ROOT
 from cluster.kube import Kube
 from rollout.custom_kinds import bring_kinds, drop_kinds
 from rollout.repository import Repository
 from tenacity import RetryError
+
+from delivery.tools import built
 
 NAMESPACE = "flux-system"
 KINDS = ("--beside", "source-controller", "kustomize-controller", "notification-controller")
@@ -39,11 +40,10 @@ class Flux:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         bring_kinds(*KINDS)
         self._kube.make_namespace()
-        built = subprocess.run([ROOT / "tools/build", "flux"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
         flags = ("--enable-leader-election=false", "--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0")
         with (self._folder / "controller.log").open("wb") as log:
             environment = os.environ | {"RUNTIME_NAMESPACE": NAMESPACE}
-            self._controller = subprocess.Popen([f"{built}/kustomize-controller", *flags], env=environment, stderr=log, stdout=log)
+            self._controller = subprocess.Popen([built("flux") / "kustomize-controller", *flags], env=environment, stderr=log, stdout=log)
 
     def stop(self) -> None:
         self._server.shutdown()

@@ -5,7 +5,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from cluster.conftest import ROOT
+from delivery.tools import built
 
 KEYS = ("cosign.key", "cosign.pub")
 # Nothing is told to Sigstore's public log, and the registry of a test has no certificate.
@@ -14,8 +14,7 @@ OFFLINE = ("--allow-http-registry", "--allow-insecure-registry")
 
 class Signer:
     def __init__(self, folder: Path) -> None:
-        tools = subprocess.run([ROOT / "tools/build", "signing"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-        self._cosign, self._folder = f"{tools}/cosign", folder
+        self._cosign, self._folder = str(built("signing") / "cosign"), folder
         self._run("generate-key-pair")
 
     def sign(self, image: str) -> None:
