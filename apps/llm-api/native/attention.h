@@ -17,6 +17,8 @@ constexpr int CHUNK = 128;
 constexpr int CHUNK_GROUPS = CHUNK / KEYS;
 constexpr int KEY_VECTORS = KEYS / LANES;
 constexpr int QUERIES_AT_ONCE = LANES == 16 ? 4 : 2;
+// Groups of sixteen keys that are compared side by side: a sum over `dim` is one chain of instructions, which wait for each other.
+constexpr int GROUPS_AT_ONCE = LANES == 16 ? 4 : LANES == 8 ? 2 : 1;
 constexpr int64_t TILE_ROWS = 8;  // of a prompt, which share what they read of the cache
 
 // One kv head of one sequence, and the queries that look at it: `rows` of `group` heads each.
@@ -29,6 +31,7 @@ struct Look {
   const typename T::Scalar *cache;  // at the kv head
   int64_t block_stride, block_size, window;
   float scale;
+  const Look *next;  // what this thread probably does next, or NULL
 
   int64_t queries() const { return rows * group; }
   int64_t offset(int64_t query) const { return query / group * row_stride + query % group * dim; }
@@ -38,6 +41,10 @@ struct Look {
     return cache + blocks[position / block_size] * block_stride + position % block_size * dim;
   }
   const typename T::Scalar *values(int64_t position) const { return keys(position) + block_size * dim; }
+  // Keys to prefetch while those at `position` are read: the next Look's.
+  const typename T::Scalar *keys_ahead(int64_t position) const { return (next && position < next->end() ? next : this)->keys(position); }
+  const typename T::Scalar *values_ahead(int64_t position) const { return keys_ahead(position) + block_size * dim; }
+  int64_t end() const { return first_position + rows; }
 };
 
 template <class T>
@@ -60,20 +67,27 @@ struct Scratch {
   }
 };
 
-// R queries against sixteen keys.
-template <class T, int R>
-void score(const Look<T> &look, int64_t query, const typename T::Scalar *keys, float (*scores)[CHUNK], int64_t at) {
-  F totals[R][KEY_VECTORS] = {};
-  const typename T::Scalar *from[R];
+// R queries against G groups of sixteen keys, `at` into the chunk.
+template <class T, int R, int G>
+void score(const Look<T> &look, int64_t query, int64_t chunk, int64_t at, float (*scores)[CHUNK]) {
+  F totals[R][G * KEY_VECTORS] = {};
+  const typename T::Scalar *from[R], *keys[G], *ahead[G];
   for (int r = 0; r < R; r++) from[r] = look.query + look.offset(query + r);
-  for (int64_t d = 0; d < look.dim; d += T::PER_WORD)
-    for (int v = 0; v < KEY_VECTORS; v++) {
-      const auto words = load<typename T::Vector>(keys + d * KEYS + v * LANES * T::PER_WORD);
-      for (int r = 0; r < R; r++)
-        totals[r][v] = T::dot(totals[r][v], words, typename T::Vector{} + load<typename T::Word>(from[r] + d));
+  for (int g = 0; g < G; g++) keys[g] = look.keys(chunk + at + g * KEYS), ahead[g] = look.keys_ahead(chunk + at + g * KEYS);
+  for (int64_t d = 0; d < look.dim; d += T::PER_WORD) {
+    typename T::Vector words[G * KEY_VECTORS];
+    for (int g = 0; g < G; g++)
+      for (int v = 0; v < KEY_VECTORS; v++) {
+        words[g * KEY_VECTORS + v] = load<typename T::Vector>(keys[g] + d * KEYS + v * LANES * T::PER_WORD);
+        __builtin_prefetch(ahead[g] + d * KEYS + v * LANES * T::PER_WORD);
+      }
+    for (int r = 0; r < R; r++) {
+      const auto query_word = typename T::Vector{} + load<typename T::Word>(from[r] + d);
+      for (int v = 0; v < G * KEY_VECTORS; v++) totals[r][v] = T::dot(totals[r][v], words[v], query_word);
     }
+  }
   for (int r = 0; r < R; r++)
-    for (int v = 0; v < KEY_VECTORS; v++) store(scores[query + r] + at + v * LANES, totals[r][v] * all(look.scale));
+    for (int v = 0; v < G * KEY_VECTORS; v++) store(scores[query + r] + at + v * LANES, totals[r][v] * all(look.scale));
 }
 
 // Adds the chunk's values, by their shares, to R queries' totals, V vectors from column d on.
@@ -83,10 +97,13 @@ void collect(const Look<T> &look, int64_t query, int64_t chunk, int64_t keys, in
   for (int r = 0; r < R; r++)
     for (int v = 0; v < V; v++) totals[r][v] = load<F>(scratch.totals + (query + r) * look.dim + d + v * LANES);
   for (int64_t group = 0; group < keys; group += KEYS) {
-    const typename T::Scalar *values = look.values(chunk + group);
+    const typename T::Scalar *values = look.values(chunk + group), *ahead = look.values_ahead(chunk + group);
     for (int64_t key = 0; key < KEYS; key += T::PER_WORD) {
       typename T::Vector words[V];
-      for (int v = 0; v < V; v++) words[v] = load<typename T::Vector>(values + key * look.dim + (d + v * LANES) * T::PER_WORD);
+      for (int v = 0; v < V; v++) {
+        words[v] = load<typename T::Vector>(values + key * look.dim + (d + v * LANES) * T::PER_WORD);
+        __builtin_prefetch(ahead + key * look.dim + (d + v * LANES) * T::PER_WORD);
+      }
       for (int r = 0; r < R; r++) {
         const auto share = typename T::Vector{} + load<typename T::Word>(scratch.shares[query + r] + group + key);
         for (int v = 0; v < V; v++) totals[r][v] = T::dot(totals[r][v], words[v], share);
@@ -127,9 +144,14 @@ void soften(const Look<T> &look, int64_t query, int64_t chunk, int64_t keys, con
 }
 
 template <class T, int R = QUERIES_AT_ONCE>
-void score_of(int64_t count, const Look<T> &look, int64_t query, const typename T::Scalar *keys, float (*scores)[CHUNK], int64_t at) {
-  if (count >= R) return score<T, R>(look, query, keys, scores, at);
-  if constexpr (R > 1) score_of<T, R - 1>(count, look, query, keys, scores, at);
+void score_of(int64_t count, const Look<T> &look, int64_t query, int64_t chunk, int64_t keys, float (*scores)[CHUNK]) {
+  if (count >= R) {
+    int64_t at = 0;
+    for (; at + GROUPS_AT_ONCE * KEYS <= keys; at += GROUPS_AT_ONCE * KEYS) score<T, R, GROUPS_AT_ONCE>(look, query, chunk, at, scores);
+    for (; at < keys; at += KEYS) score<T, R, 1>(look, query, chunk, at, scores);
+    return;
+  }
+  if constexpr (R > 1) score_of<T, R - 1>(count, look, query, chunk, keys, scores);
 }
 
 template <class T, int R = QUERIES_AT_ONCE>
@@ -157,13 +179,7 @@ void attend(const Look<T> &look, void *memory) {
   const int64_t end = look.position(queries - 1) + 1;
   for (int64_t chunk = look.first_key(0) / CHUNK * CHUNK; chunk < end; chunk += CHUNK) {
     const int64_t keys = least(CHUNK, rounded_up(end - chunk, KEYS));
-    for (int64_t key = 0; key < keys; key += KEYS) {
-      const int64_t group_bytes = KEYS * look.dim * (int64_t)sizeof(typename T::Scalar);
-      if (chunk + key + KEYS < end) prefetch(look.keys(chunk + key + KEYS), group_bytes);
-      prefetch(look.values(chunk + key), group_bytes);
-      for (int64_t q = 0; q < queries; q += QUERIES_AT_ONCE)
-        score_of<T>(queries - q, look, q, look.keys(chunk + key), scratch.scores, key);
-    }
+    for (int64_t q = 0; q < queries; q += QUERIES_AT_ONCE) score_of<T>(queries - q, look, q, chunk, keys, scratch.scores);
     for (int64_t q = 0; q < queries; q++) soften(look, q, chunk, keys, scratch);
     for (int64_t q = 0; q < queries; q += QUERIES_AT_ONCE) collect_of<T>(queries - q, look, q, chunk, keys, scratch);
   }

@@ -181,27 +181,34 @@ class Step {
   }
 
   void attend_tiles(const llm_layer &layer, int64_t thread, int64_t team) {
-    (void)team;
+    const int64_t units = num_tiles * m.kv_heads;
 #pragma omp for schedule(dynamic, 1)
-    for (int64_t unit = 0; unit < num_tiles * m.kv_heads; unit++) {
-      const Tile &tile = tiles[num_tiles - 1 - unit / m.kv_heads];  // the longest come last: they start first
-      const int64_t kv = unit % m.kv_heads, dim = m.head_dim, group = m.heads / m.kv_heads;
-      const int64_t at = (tile.first * m.heads + kv * group) * dim;
-      const Look<T> look = {queries + at,
-                            attended.values + at,
-                            m.heads * dim,
-                            tile.rows,
-                            group,
-                            dim,
-                            b.positions[tile.first],
-                            b.block_tables + b.table_starts[tile.sequence],
-                            (const Scalar *)layer.cache + kv * 2 * m.block_size * dim,
-                            m.block_size * 2 * m.kv_heads * dim,
-                            m.block_size,
-                            layer.window,
-                            layer.scale};
+    for (int64_t unit = 0; unit < units; unit++) {
+      Look<T> look = look_of(layer, unit), next = look_of(layer, least(unit + team, units - 1));
+      look.next = &next;
       attend(look, attention + thread * attention_bytes);
     }
+  }
+
+  // Of a tile's kv head.
+  Look<T> look_of(const llm_layer &layer, int64_t unit) const {
+    const Tile &tile = tiles[num_tiles - 1 - unit / m.kv_heads];  // the longest come last: they start first
+    const int64_t kv = unit % m.kv_heads, dim = m.head_dim, group = m.heads / m.kv_heads;
+    const int64_t at = (tile.first * m.heads + kv * group) * dim;
+    return {queries + at,
+            attended.values + at,
+            m.heads * dim,
+            tile.rows,
+            group,
+            dim,
+            b.positions[tile.first],
+            b.block_tables + b.table_starts[tile.sequence],
+            (const Scalar *)layer.cache + kv * 2 * m.block_size * dim,
+            m.block_size * 2 * m.kv_heads * dim,
+            m.block_size,
+            layer.window,
+            layer.scale,
+            nullptr};
   }
 
   void add_product(const llm_linear &linear, const Rows<T> &x, const void *after, int64_t thread, int64_t team) {

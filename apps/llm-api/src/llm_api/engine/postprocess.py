@@ -1,5 +1,7 @@
 """Turns a step's logits into tokens and tells what became of each sequence."""
 
+from math import isfinite
+
 from torch import Tensor
 
 from llm_api.engine.batch import LogitsSpan
@@ -71,5 +73,5 @@ def failed(request_id: str, index: int, error: str) -> SequenceOutput:
 
 def not_finite(logits: Tensor, spans: list[LogitsSpan]) -> list[LogitsSpan]:
     """The spans whose next token cannot be chosen: their logits hold NaN or infinity."""
-    finite = logits.amax(-1).isfinite().tolist()
-    return [span for span in spans if not finite[span.end - 1]]
+    highest = logits.amax(-1).tolist()
+    return [span for span in spans if not isfinite(highest[span.end - 1])]

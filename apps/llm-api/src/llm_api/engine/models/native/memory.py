@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 PART = 32 * 2**20  # bytes asked for at once; what is not used is never touched
+LARGE_PAGE = 2 * 2**20
 ALIGNMENT = 64  # a cache line
 
 
@@ -23,7 +24,10 @@ class Arena:
 
 
 def _pages(size: int) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
-    pages = mmap.mmap(-1, size)
+    """Private: memory that processes can share, which is mmap's default, gets no large pages."""
+    pages = mmap.mmap(-1, size + LARGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         pages.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(pages, np.uint8)
+    memory = np.frombuffer(pages, np.uint8)
+    start = -memory.ctypes.data % LARGE_PAGE
+    return memory[start : start + size]
