@@ -14,6 +14,7 @@ import structlog
 
 from llm_api.engine.errors import EngineError
 from llm_api.engine.loop import EngineLoop
+from llm_api.engine.machine import return_free_memory
 from llm_api.engine.messages import EngineConfig, EngineInfo, EngineState, FromEngine, ToEngine
 from llm_api.engine.runner import Runner
 from llm_api.engine.warm_up import warm_up
@@ -57,6 +58,7 @@ def _load(config: EngineConfig, inbox: SimpleQueue[ToEngine], send: Callable[[Fr
     runner = Runner(config)
     send(EngineState(phase="warming"))
     warm_up(runner)
+    return_free_memory()
     send(EngineState(phase="ready", info=_info(runner, time.perf_counter() - started)))
     return EngineLoop(runner, inbox, send, config.enable_prefix_caching)
 

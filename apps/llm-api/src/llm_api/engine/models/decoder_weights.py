@@ -28,6 +28,10 @@ class Layout(Protocol[Product_co, Head_co]):
 
     def head(self, weight: Tensor) -> Head_co: ...
 
+    def plain(self, weight: Tensor) -> Tensor:
+        """An embedding or a norm, which is in no product."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class DecoderLayer(Generic[Product]):
@@ -56,9 +60,9 @@ def read_decoder(checkpoint: Checkpoint, config: ModelConfig, layout: Layout[Pro
         raise EngineError(f"model.embed_tokens.weight is {tuple(embedding.shape)}: not what config.json says of vocabulary and hidden size")
     shares = config.raw.get("tie_word_embeddings", False) and "lm_head.weight" not in checkpoint
     return DecoderWeights(
-        embedding=embedding,
+        embedding=layout.plain(embedding),
         layers=[_read_layer(checkpoint, config, layer, layout) for layer in range(config.num_layers)],
-        norm=checkpoint.get("model.norm.weight", torch.float32),
+        norm=layout.plain(checkpoint.get("model.norm.weight", torch.float32)),
         head=layout.head(embedding if shares else checkpoint.get("lm_head.weight")),
     )
 
@@ -66,16 +70,21 @@ def read_decoder(checkpoint: Checkpoint, config: ModelConfig, layout: Layout[Pro
 def _read_layer(checkpoint: Checkpoint, config: ModelConfig, layer: int, layout: Layout[Product, Head]) -> DecoderLayer[Product]:
     at = f"model.layers.{layer}"
     return DecoderLayer(
-        input_norm=checkpoint.get(f"{at}.input_layernorm.weight", torch.float32),
+        input_norm=layout.plain(checkpoint.get(f"{at}.input_layernorm.weight", torch.float32)),
         qkv=layout.linear(*_fused(checkpoint, *(f"{at}.self_attn.{name}_proj" for name in "qkv"))),
-        query_norm=checkpoint.maybe(f"{at}.self_attn.q_norm.weight", torch.float32),
-        key_norm=checkpoint.maybe(f"{at}.self_attn.k_norm.weight", torch.float32),
+        query_norm=_head_norm(checkpoint, f"{at}.self_attn.q_norm.weight", layout),
+        key_norm=_head_norm(checkpoint, f"{at}.self_attn.k_norm.weight", layout),
         output=layout.linear(*_fused(checkpoint, f"{at}.self_attn.o_proj")),
-        post_attention_norm=checkpoint.get(f"{at}.post_attention_layernorm.weight", torch.float32),
+        post_attention_norm=layout.plain(checkpoint.get(f"{at}.post_attention_layernorm.weight", torch.float32)),
         gate_up=layout.gate_up(*_fused(checkpoint, f"{at}.mlp.gate_proj", f"{at}.mlp.up_proj")),
         down=layout.linear(*_fused(checkpoint, f"{at}.mlp.down_proj")),
         attention=AttentionOptions(config.head_dim**-0.5, config.sliding_window(layer)),
     )
+
+
+def _head_norm(checkpoint: Checkpoint, name: str, layout: Layout[Product, Head]) -> Tensor | None:
+    weight = checkpoint.maybe(name, torch.float32)
+    return None if weight is None else layout.plain(weight)
 
 
 def _fused(checkpoint: Checkpoint, *names: str) -> tuple[Tensor, Tensor | None]:

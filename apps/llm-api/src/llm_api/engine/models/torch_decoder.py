@@ -24,6 +24,9 @@ class TorchLayout:
     def head(self, weight: Tensor) -> OutputHead:
         return OutputHead(weight)
 
+    def plain(self, weight: Tensor) -> Tensor:
+        return weight
+
 
 class TorchDecoder:
     """The residual stream, norms and logits are float32; matrix products and the cache are in the model's dtype."""

@@ -42,6 +42,11 @@ class NativeLayout:
     def head(self, weight: Tensor) -> PackedProduct:
         return self._product(weight.contiguous(), None, HEAD_FORMATS[self._quantization])
 
+    def plain(self, weight: Tensor) -> Tensor:
+        """A copy: a tensor that still points into the checkpoint's file would keep all of that in memory."""
+        copy = self._arena.take(weight.nbytes).view(weight.dtype).view(weight.shape)
+        return copy.copy_(weight)
+
     def _product(self, weight: Tensor, bias: Tensor | None, quantization: str) -> PackedProduct:
         outputs, inputs = weight.shape
         packed = self._pack(weight) if quantization == "none" else self._pack_groups(weight, quantization)

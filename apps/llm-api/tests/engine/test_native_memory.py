@@ -1,0 +1,52 @@
+"""Where the native path keeps its weights: in private memory that may have large pages, and nowhere else."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from engine.conftest import tiny_runner
+
+from llm_api.engine.models.native.memory import LARGE_PAGE, Arena
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells it")
+
+
+def mapping_of(address: int) -> dict[str, str]:
+    """The entry of /proc/self/smaps that holds `address`."""
+    found: dict[str, str] = {}
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if "-" in name.split(" ")[0] and not value.strip().endswith("kB"):
+            if found:
+                return found
+            start, end = (int(part, 16) for part in name.split(" ")[0].split("-"))
+            inside = start <= address < end
+        elif inside:
+            found[name] = value
+    return found
+
+
+def test_weights_may_have_large_pages() -> None:
+    memory = Arena().take(3 * LARGE_PAGE)
+    assert memory.data_ptr() % LARGE_PAGE == 0
+    flags = mapping_of(memory.data_ptr())["VmFlags"].split()
+    assert "hg" in flags, "nobody asked for large pages"
+    assert "sh" not in flags, "shared memory gets none"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_checkpoints_file_is_not_kept_in_memory(checkpoint: Callable[[str], Path], dtype: str) -> None:
+    path = checkpoint("llama")
+    runner = tiny_runner(path, runner="native", dtype=dtype)
+    assert str(path) not in Path("/proc/self/maps").read_text()
+    assert runner.model.name == "native"
+
+
+def test_what_an_arena_gave_stays_apart() -> None:
+    arena = Arena()
+    first, second = arena.take(100), arena.take(100)
+    first.fill_(1), second.fill_(2)
+    assert torch.equal(first, torch.full((100,), 1, dtype=torch.uint8))
+    assert second.data_ptr() % 64 == 0
