@@ -19,7 +19,7 @@ constexpr int KEY_VECTORS = KEYS / LANES;
 constexpr int QUERIES_AT_ONCE = LANES == 16 ? 4 : 2;
 // Groups of sixteen keys that are compared side by side: a sum over `dim` is one chain of instructions, which wait for each other.
 constexpr int GROUPS_AT_ONCE = LANES == 16 ? 4 : LANES == 8 ? 2 : 1;
-constexpr int64_t TILE_ROWS = 8;  // of a prompt, which share what they read of the cache
+constexpr int64_t TILE_ROWS = 16;  // of a prompt, which share what they read of the cache
 
 // One kv head of one sequence, and the queries that look at it: `rows` of `group` heads each.
 template <class T>
@@ -67,8 +67,8 @@ struct Scratch {
   }
 };
 
-// R queries against G groups of sixteen keys, `at` into the chunk.
-template <class T, int R, int G>
+// R queries against G groups of sixteen keys, `at` into the chunk. AHEAD: prefetches the same of what comes next.
+template <class T, int R, int G, bool AHEAD>
 void score(const Look<T> &look, int64_t query, int64_t chunk, int64_t at, float (*scores)[CHUNK]) {
   F totals[R][G * KEY_VECTORS] = {};
   const typename T::Scalar *from[R], *keys[G], *ahead[G];
@@ -79,7 +79,7 @@ void score(const Look<T> &look, int64_t query, int64_t chunk, int64_t at, float 
     for (int g = 0; g < G; g++)
       for (int v = 0; v < KEY_VECTORS; v++) {
         words[g * KEY_VECTORS + v] = load<typename T::Vector>(keys[g] + d * KEYS + v * LANES * T::PER_WORD);
-        __builtin_prefetch(ahead[g] + d * KEYS + v * LANES * T::PER_WORD);
+        if constexpr (AHEAD) __builtin_prefetch(ahead[g] + d * KEYS + v * LANES * T::PER_WORD, 0, 2);
       }
     for (int r = 0; r < R; r++) {
       const auto query_word = typename T::Vector{} + load<typename T::Word>(from[r] + d);
@@ -91,7 +91,7 @@ void score(const Look<T> &look, int64_t query, int64_t chunk, int64_t at, float 
 }
 
 // Adds the chunk's values, by their shares, to R queries' totals, V vectors from column d on.
-template <class T, int R, int V>
+template <class T, int R, int V, bool AHEAD>
 void collect(const Look<T> &look, int64_t query, int64_t chunk, int64_t keys, int64_t d, const Scratch<T> &scratch) {
   F totals[R][V];
   for (int r = 0; r < R; r++)
@@ -102,7 +102,7 @@ void collect(const Look<T> &look, int64_t query, int64_t chunk, int64_t keys, in
       typename T::Vector words[V];
       for (int v = 0; v < V; v++) {
         words[v] = load<typename T::Vector>(values + key * look.dim + (d + v * LANES) * T::PER_WORD);
-        __builtin_prefetch(ahead + key * look.dim + (d + v * LANES) * T::PER_WORD);
+        if constexpr (AHEAD) __builtin_prefetch(ahead + key * look.dim + (d + v * LANES) * T::PER_WORD, 0, 2);
       }
       for (int r = 0; r < R; r++) {
         const auto share = typename T::Vector{} + load<typename T::Word>(scratch.shares[query + r] + group + key);
@@ -134,35 +134,41 @@ void soften(const Look<T> &look, int64_t query, int64_t chunk, int64_t keys, con
     total += share;
     T::narrow_vector(scratch.shares[query] + i, share);
   }
-  const F keep = exponential(all(scratch.highest[query] - highest));
-  scratch.sums[query] = scratch.sums[query] * keep[0] + sum(total);
-  scratch.highest[query] = highest;
-  for (int64_t d = 0; d < look.dim; d += LANES) {
-    float *totals = scratch.totals + query * look.dim + d;
-    store(totals, load<F>(totals) * keep);
+  if (highest > scratch.highest[query]) {
+    const F keep = exponential(all(scratch.highest[query] - highest));
+    scratch.sums[query] *= keep[0];
+    scratch.highest[query] = highest;
+    for (int64_t d = 0; d < look.dim; d += LANES) {
+      float *totals = scratch.totals + query * look.dim + d;
+      store(totals, load<F>(totals) * keep);
+    }
   }
+  scratch.sums[query] += sum(total);
 }
 
-template <class T, int R = QUERIES_AT_ONCE>
-void score_of(int64_t count, const Look<T> &look, int64_t query, int64_t chunk, int64_t keys, float (*scores)[CHUNK]) {
-  if (count >= R) {
-    int64_t at = 0;
-    for (; at + GROUPS_AT_ONCE * KEYS <= keys; at += GROUPS_AT_ONCE * KEYS) score<T, R, GROUPS_AT_ONCE>(look, query, chunk, at, scores);
-    for (; at < keys; at += KEYS) score<T, R, 1>(look, query, chunk, at, scores);
-    return;
-  }
-  if constexpr (R > 1) score_of<T, R - 1>(count, look, query, chunk, keys, scores);
+template <class T, int G, bool AHEAD, int R = QUERIES_AT_ONCE>
+void score_of(int64_t count, const Look<T> &look, int64_t query, int64_t chunk, int64_t at, float (*scores)[CHUNK]) {
+  if (count >= R) return score<T, R, G, AHEAD>(look, query, chunk, at, scores);
+  if constexpr (R > 1) score_of<T, G, AHEAD, R - 1>(count, look, query, chunk, at, scores);
 }
 
-template <class T, int R = QUERIES_AT_ONCE>
+// All queries against G groups of keys, which stay in the nearest cache meanwhile.
+template <class T, int G>
+void score_all(const Look<T> &look, int64_t chunk, int64_t at, float (*scores)[CHUNK]) {
+  const int64_t queries = look.queries();
+  score_of<T, G, true>(queries, look, 0, chunk, at, scores);
+  for (int64_t q = QUERIES_AT_ONCE; q < queries; q += QUERIES_AT_ONCE) score_of<T, G, false>(queries - q, look, q, chunk, at, scores);
+}
+
+template <class T, bool AHEAD, int R = QUERIES_AT_ONCE>
 void collect_of(int64_t count, const Look<T> &look, int64_t query, int64_t chunk, int64_t keys, const Scratch<T> &scratch) {
   if (count >= R) {
     int64_t d = 0;
-    for (; d + 4 * LANES <= look.dim; d += 4 * LANES) collect<T, R, 4>(look, query, chunk, keys, d, scratch);
-    for (; d < look.dim; d += LANES) collect<T, R, 1>(look, query, chunk, keys, d, scratch);
+    for (; d + 4 * LANES <= look.dim; d += 4 * LANES) collect<T, R, 4, AHEAD>(look, query, chunk, keys, d, scratch);
+    for (; d < look.dim; d += LANES) collect<T, R, 1, AHEAD>(look, query, chunk, keys, d, scratch);
     return;
   }
-  if constexpr (R > 1) collect_of<T, R - 1>(count, look, query, chunk, keys, scratch);
+  if constexpr (R > 1) collect_of<T, AHEAD, R - 1>(count, look, query, chunk, keys, scratch);
 }
 
 // The blocks of a sequence lie anywhere: the processor does not foresee the next one by itself.
@@ -179,9 +185,12 @@ void attend(const Look<T> &look, void *memory) {
   const int64_t end = look.position(queries - 1) + 1;
   for (int64_t chunk = look.first_key(0) / CHUNK * CHUNK; chunk < end; chunk += CHUNK) {
     const int64_t keys = least(CHUNK, rounded_up(end - chunk, KEYS));
-    for (int64_t q = 0; q < queries; q += QUERIES_AT_ONCE) score_of<T>(queries - q, look, q, chunk, keys, scratch.scores);
+    int64_t at = 0;
+    for (; at + GROUPS_AT_ONCE * KEYS <= keys; at += GROUPS_AT_ONCE * KEYS) score_all<T, GROUPS_AT_ONCE>(look, chunk, at, scratch.scores);
+    for (; at < keys; at += KEYS) score_all<T, 1>(look, chunk, at, scratch.scores);
     for (int64_t q = 0; q < queries; q++) soften(look, q, chunk, keys, scratch);
-    for (int64_t q = 0; q < queries; q += QUERIES_AT_ONCE) collect_of<T>(queries - q, look, q, chunk, keys, scratch);
+    collect_of<T, true>(queries, look, 0, chunk, keys, scratch);
+    for (int64_t q = QUERIES_AT_ONCE; q < queries; q += QUERIES_AT_ONCE) collect_of<T, false>(queries - q, look, q, chunk, keys, scratch);
   }
   for (int64_t q = 0; q < queries; q++)
     for (int64_t d = 0; d < look.dim; d += LANES)

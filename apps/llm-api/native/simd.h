@@ -51,16 +51,22 @@ inline F larger(F a, F b) {
 
 inline F magnitude(F v) { return (F)((I)v & 0x7fffffff); }
 
+// One half joined with the other, down to one lane: a short chain of instructions, in one order.
+template <class Join>
+inline float folded(F v, Join join) {
+  float lanes[LANES];
+  store(lanes, v);
+  for (int half = LANES / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) lanes[i] = join(lanes[i], lanes[i + half]);
+  return lanes[0];
+}
+
 inline float sum(F v) {
-  float total = 0;
-  for (int i = 0; i < LANES; i++) total += v[i];
-  return total;
+  return folded(v, [](float a, float b) { return a + b; });
 }
 
 inline float largest(F v) {
-  float found = v[0];
-  for (int i = 1; i < LANES; i++) found = v[i] > found ? v[i] : found;
-  return found;
+  return folded(v, [](float a, float b) { return b > a ? b : a; });
 }
 
 // e^x within 2 units in the last place; 0 far below, NaN stays NaN. The polynomial is Cephes'.
@@ -159,10 +165,14 @@ struct BFloat16 {
   static inline F widen_vector(const uint16_t *from) { return (F)(__builtin_convertvector(load<Half>(from), U) << 16); }
 
   static inline void narrow_vector(uint16_t *to, F v) {
+#if defined(__AVX512BF16__)
+    store(to, (__m256i)_mm512_cvtneps_pbh((__m512)v));
+#else
     const U bits = (U)v;
     const U rounded = bits + 0x7fff + (bits >> 16 & 1);
     const U nan = (U)((bits & 0x7fffffffu) > 0x7f800000u);
     store(to, __builtin_convertvector(((nan & (bits | 0x400000u)) | (~nan & rounded)) >> 16, Half));
+#endif
   }
 };
 
