@@ -31,7 +31,7 @@ suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%
 # The folder of the tools that tools/build makes: $(call tools,module)
 tools = $$(PYTHON=$(abspath $(BIN)/python) tools/build $(1))
 
-.PHONY: help serve test lint format types imports unit delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk accuracy up down restart e2e-proxy bench-proxy replicas
+.PHONY: help serve test lint format types imports unit delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk accuracy bench-step up down restart e2e-proxy bench-proxy replicas
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -45,7 +45,7 @@ up: $(PROXY_READY) ## nginx with TLS in front of REPLICAS (3) on this machine, a
 down: $(PROXY_READY) ## Stop what `make up` started; requests that run are answered first
 	@$(BIN)/python -m proxy down
 
-restart: $(PROXY_READY) ## Restart what `make up` started, one replica after another, no request lost
+restart: $(PROXY_READY) ## Restart what `make up` started, one replica after another, no request lost where there are several
 	@$(BIN)/python -m proxy restart
 
 replicas: $(PROXY_READY) ## Tell how each part of what `make up` started is
@@ -139,6 +139,10 @@ bench: $(SERVE_READY) ## Measure the service, beside PEERS="name=URL ..." (BENCH
 
 bench-proxy: $(PROXY_READY) ## Measure one replica directly, again, and through nginx, in turns (BENCH_ARGS for more)
 	@$(BIN)/python -m proxy bench $(BENCH_ARGS)
+
+bench-step: export GOMP_SPINCOUNT ?= 10000
+bench-step: $(SERVE_READY) ## Measure the engine's steps alone, in one process and without HTTP
+	@$(BIN)/python -m tools.step_times
 
 accuracy: $(SERVE_READY) ## Measure what QUANTIZATION costs in accuracy (writes docs/performance.md)
 	@$(BIN)/python -m llm_api.bench.accuracy --markdown docs/performance.md

@@ -50,7 +50,7 @@ def down() -> None:
 
 @application.command()
 def restart() -> None:
-    """Restart one replica after another, without losing a request: for a new model, new settings, new code."""
+    """Restart one replica after another, without losing a request where there are several: for a new model, new settings, new code."""
     with one_line():
         chosen(ProxySettings()).restart(typer.echo)
 
@@ -117,7 +117,7 @@ def one_line() -> Iterator[None]:
         problems = "; ".join(f"{str(problem['loc'][0]).upper()} {problem['input']!r}: {problem['msg']}" for problem in error.errors())
         typer.echo(f"proxy: {problems}", err=True)
         raise typer.Exit(2) from None
-    except ProxyError as error:
+    except (ProxyError, OSError) as error:
         typer.echo(f"proxy: {error}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

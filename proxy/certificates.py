@@ -91,14 +91,18 @@ def _new_key(path: Path) -> None:
 
 
 def _openssl(*arguments: str, text: str | None = None) -> str:
-    try:
-        done = subprocess.run(["openssl", *arguments], input=text, capture_output=True, text=True, check=False)  # noqa: S603, S607
-    except FileNotFoundError:
-        raise ProxyError("openssl is not installed, and makes the certificates: install it, or set TLS_CERTIFICATE and TLS_KEY") from None
+    done = _run(arguments, text)
     if done.returncode:
         raise ProxyError(f"openssl {arguments[0]} failed: {done.stderr.strip()}")
     return done.stdout
 
 
 def _succeeds(*arguments: str) -> bool:
-    return subprocess.run(["openssl", *arguments], capture_output=True, check=False).returncode == 0  # noqa: S603, S607
+    return _run(arguments).returncode == 0
+
+
+def _run(arguments: tuple[str, ...], text: str | None = None) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(["openssl", *arguments], input=text, capture_output=True, text=True, check=False)  # noqa: S603, S607
+    except FileNotFoundError:
+        raise ProxyError("openssl is not installed, and makes the certificates: install it, or set TLS_CERTIFICATE and TLS_KEY") from None

@@ -63,6 +63,14 @@ def render(values: Mapping[str, str]) -> str:
     return Template(TEMPLATE.read_text(encoding="utf-8")).safe_substitute(values)
 
 
+def install(nginx: str, configuration: Path, text: str, options: str) -> None:
+    """Puts it in its place once nginx takes it. Raises ProxyError."""
+    fresh = configuration.with_suffix(".new")
+    fresh.write_text(text, encoding="utf-8")
+    check(nginx, fresh, options)
+    fresh.replace(configuration)
+
+
 def check(nginx: str, configuration: Path, options: str) -> None:
     """Raises ProxyError with what nginx says against it."""
     command = [nginx, "-t", "-q", "-e", "stderr", "-c", str(configuration), "-p", str(configuration.parent), "-g", options]

@@ -77,6 +77,8 @@ class Pool:
 
     def restart(self, tell: Tell) -> None:
         """One after another, each drained first; the next one once nginx sends requests to this one again."""
+        if len(self.replicas) == 1:
+            tell("one replica: requests get 503 until it is ready again")
         for replica in self.replicas:
             tell(f"{replica.name}: draining")
             self._supervisor.call("stopProcess", replica.name)
@@ -87,4 +89,5 @@ class Pool:
     def _why(self, name: str) -> str:
         log = self._logs / f"{name}.log"
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:] if log.exists() else []
-        return "\n".join([f"{name} does not get ready; {'the end of ' + str(log) if lines else 'see ' + str(self._logs)}:", *lines])
+        where = f"the end of {log}" if lines else f"see {self._logs}"
+        return "\n".join([f"{name} does not get ready, and what started is still up: `make down` stops it; {where}:", *lines])

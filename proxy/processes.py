@@ -1,8 +1,10 @@
 """nginx and the replicas as processes of this machine."""
 
 import os
+import socket
 import sys
 
+from llm_api.api.keys import ApiKeys, ApiKeysError
 from llm_api.cli.console import logged_progress, terminal_progress
 from llm_api.cli.model import find_model
 from llm_api.settings import Settings
@@ -29,19 +31,21 @@ class Processes:
     def up(self, tell: Tell) -> str:
         """Starts what is not up; of what is up, takes changed settings over without losing a request.
 
-        Returns the model's id once all replicas are ready. Raises ProxyError.
+        Returns the model's id once all replicas are ready. Raises ProxyError; what is refused before anything starts changes nothing.
         """
         binary = nginx.find_nginx()
         check_open(self._settings)
         home = self._settings.home
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         (home / "nginx").mkdir(exist_ok=True, mode=0o700)
-        (home / "nginx.conf").write_text(self._nginx_configuration(binary), encoding="utf-8")
-        nginx.check(binary, home / "nginx.conf", nginx_options(self._settings))
+        supervised = configuration(self._settings, binary, nginx_options(self._settings))
+        self._supervisor.check_fits(supervised)
+        check_ports(self._settings, self._supervisor.ports())
         found = _find_model()
+        nginx.install(binary, home / "nginx.conf", self._nginx_configuration(binary), nginx_options(self._settings))
         changed = environment.write(home / "environments.json", environment.environments(self._settings))
         was_running = self.running
-        self._supervisor.start(configuration(self._settings, binary, nginx_options(self._settings)))
+        self._supervisor.start(supervised)
         if was_running:
             self._supervisor.call("signalProcess", "nginx", "HUP")
         if was_running and changed:
@@ -82,11 +86,27 @@ def nginx_options(settings: ProxySettings) -> str:
 def check_open(settings: ProxySettings) -> None:
     """The replicas themselves only see loopback, so they cannot refuse. Raises ProxyError."""
     service = Settings()
+    try:
+        ApiKeys(service.api_keys, service.api_keys_file)
+    except ApiKeysError as error:
+        raise ProxyError(str(error)) from None
     if settings.listen not in {"127.0.0.1", "::1"} and not (service.api_keys or service.api_keys_file or service.allow_anonymous):
         raise ProxyError(
             f"LISTEN {settings.listen} is open to others and there are no API keys: set API_KEYS_FILE"
             " (`llm-api keys new NAME` makes an entry), or ALLOW_ANONYMOUS=true to serve anyone"
         )
+
+
+def check_ports(settings: ProxySettings, ours: set[int]) -> None:
+    """Raises ProxyError for the first that another process listens on; `ours` are those of what is up already."""
+    nginxs = [("HTTPS_PORT", settings.listen, settings.https_port), ("HTTP_PORT", settings.listen, settings.http_port)]
+    replicas = [("REPLICA_PORT", "127.0.0.1", port) for pair in settings.port_pairs for port in pair]
+    for setting, address, port in nginxs + replicas:
+        if port not in ours:
+            try:
+                socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET).close()
+            except OSError as error:
+                raise ProxyError(f"{setting}: {address} port {port} cannot be listened on ({error.strerror}): set another") from None
 
 
 def _find_model() -> str:

@@ -1,11 +1,16 @@
 """What `make up` can be told, beside the service's own settings."""
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PLAIN_PATH = re.compile(r"[\w./~-]+")  # it gets into the configuration of nginx and of supervisor
+LONGEST_HOME = 80  # characters: a socket lies in it, whose address has room for 107
+HOST_NAME = re.compile(r"(\*\.)?[\w-]+(\.[\w-]+)*|[0-9a-fA-F:]+")
 
 
 class ProxySettings(BaseSettings):
@@ -31,6 +36,29 @@ class ProxySettings(BaseSettings):
         description="processes: this machine's nginx and a supervisor. compose: containers. auto: the former if nginx is installed.",
     )
     gpu: bool = Field(False, description="With compose, each replica gets a GPU of its own.")
+
+    @field_validator("http_port")
+    @classmethod
+    def _another_port(cls, port: int, known: ValidationInfo) -> int:
+        if port == known.data.get("https_port"):
+            raise ValueError("HTTPS_PORT is the same; each needs its own")
+        return port
+
+    @field_validator("tls_names")
+    @classmethod
+    def _host_names(cls, names: str) -> str:
+        wrong = [name for name in names.split(",") if not HOST_NAME.fullmatch(name.strip())]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is no host name or address; write them like localhost,127.0.0.1,*.example.com")
+        return names
+
+    @field_validator("proxy_home")
+    @classmethod
+    def _plain_path(cls, path: Path) -> Path:
+        whole = str(path.expanduser().absolute())
+        if not PLAIN_PATH.fullmatch(whole) or len(whole) > LONGEST_HOME:
+            raise ValueError(f"it may have letters, digits and ._-/ and at most {LONGEST_HOME} characters; choose another folder")
+        return path
 
     @property
     def home(self) -> Path:

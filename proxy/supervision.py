@@ -35,6 +35,7 @@ serverurl=unix://{home}/supervisor.sock
 command={nginx} -e stderr -c {home}/nginx.conf -p {home} -g "{options}"
 priority=200
 autorestart=true
+startsecs=4
 startretries=1000
 stopsignal=QUIT
 stopwaitsecs={stop_seconds}
@@ -49,6 +50,7 @@ events=TICK_5
 autorestart=true
 stderr_logfile={home}/logs/liveness.log
 """
+# nginx tries for 2.5 seconds to get its ports before it gives up.
 # A crash at start is tried again after 1, 2, 3, ... seconds, and never given up.
 PROGRAM = """\
 [program:replica-{number}]
@@ -92,11 +94,21 @@ class Supervisor:
     def running(self) -> bool:
         return self._process() is not None
 
+    def check_fits(self, text: str) -> None:
+        """Raises ProxyError when it runs with another configuration."""
+        if self.running and self._configuration.read_text(encoding="utf-8") != text:
+            raise ProxyError("it is up with other REPLICAS, ports of them or timeouts: `make down`, then `make up`")
+
+    def ports(self) -> set[int]:
+        """On which its programs listen."""
+        process = self._process()
+        programs = process.children(recursive=True) if process else []
+        sockets = [each for program in programs for each in program.net_connections("tcp")]
+        return {each.laddr.port for each in sockets if each.status == psutil.CONN_LISTEN}
+
     def start(self, text: str) -> None:
-        """Raises ProxyError when it does not start, or runs with another configuration."""
+        """Raises ProxyError when it does not start."""
         if self.running:
-            if self._configuration.read_text(encoding="utf-8") != text:
-                raise ProxyError("it is up with other REPLICAS, ports or timeouts: `make down`, then `make up`")
             return
         (self._home / "logs").mkdir(parents=True, exist_ok=True)
         self._configuration.write_text(text, encoding="utf-8")

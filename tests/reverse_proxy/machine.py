@@ -41,12 +41,19 @@ class Machine:
 
     def run(self, command: str) -> str:
         """`python -m proxy COMMAND`, which is all that make's targets do."""
-        arguments = [sys.executable, "-m", "proxy", command]
-        done = subprocess.run(
-            arguments, env=self._environment, cwd=ROOT, capture_output=True, text=True, timeout=START_SECONDS, check=False
-        )
+        done = self._run(command, {})
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    def refused(self, command: str, **environment: str) -> str:
+        """What is said of a command with other settings, which fails."""
+        done = self._run(command, environment)
+        assert done.returncode in {1, 2}, f"{command}: {done.stdout}{done.stderr}"
+        return done.stderr
+
+    def _run(self, command: str, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+        arguments, environment = [sys.executable, "-m", "proxy", command], self._environment | environment
+        return subprocess.run(arguments, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=START_SECONDS, check=False)
 
     def remove(self) -> None:
         self.run("down")

@@ -3,6 +3,7 @@
 import json
 import socket
 import ssl
+import subprocess
 import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -61,6 +62,16 @@ def test_what_cannot_be_read_is_refused_in_the_api_s_words(machine: Machine, cas
     error = json.loads(body)["error"]
     assert set(error) == {"message", "type", "param", "code"}
     assert (error["type"], error["code"]) == ("invalid_request_error", code)
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("protocol", ["--http1.1", "--http2"])
+@pytest.mark.parametrize("path", [CHAT, "/healthz", "/nothing"])
+def test_a_large_body_is_refused_in_the_api_s_words_over_http_2_too(machine: Machine, protocol: str, path: str) -> None:
+    command = ["curl", "--silent", protocol, "--cacert", str(machine.ca), "-H", f"content-length: {100 * MEBIBYTE + 1}", "-d", "x"]
+    told = subprocess.run([*command, "-w", "\n%{http_code}", machine.url + path], capture_output=True, text=True, check=False)
+    body, status = told.stdout.rsplit("\n", 1)
+    assert (status, json.loads(body)["error"]["code"]) == ("413", "request_too_large")
 
 
 @pytest.mark.usefixtures("untouched")
