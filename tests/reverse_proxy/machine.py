@@ -25,6 +25,8 @@ REPLICAS = 3
 START_SECONDS = 400
 RETRIES = "proxy_next_upstream error http_503 non_idempotent;"
 NO_RETRIES = "proxy_next_upstream off;"
+# Changes to nginx.conf: connections to replicas are kept, as nginx is mostly run.
+KEPT = (("least_conn;", "least_conn; keepalive 64;"), ("proxy_set_header Connection close;", 'proxy_set_header Connection "";'))
 SMALL = {"NUM_THREADS": "1", "KV_CACHE_MEMORY": "256MiB", "RUNTIME": "processes"}
 
 

@@ -16,6 +16,7 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 import httpx2
 import pytest
 from reverse_proxy.conftest import FIRST_PORT
+from reverse_proxy.machine import KEPT
 
 from proxy import nginx
 from proxy.certificates import certificate
@@ -144,9 +145,6 @@ def wait_until_it_listens(client: httpx2.Client) -> None:
             return
         time.sleep(0.1)
     raise AssertionError("nginx does not listen")
-
-
-KEPT = (("least_conn;", "least_conn; keepalive 64;"), ("proxy_set_header Connection close;", 'proxy_set_header Connection "";'))
 
 
 @pytest.mark.parametrize("stage", [(), KEPT], indirect=True, ids=["as it is", "control: connections are kept"])
