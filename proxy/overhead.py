@@ -91,9 +91,8 @@ async def behind_nginx(target: Target) -> AsyncIterator[Target]:
     binary, used = nginx.find_nginx(), certificate(settings)
     (settings.home / "nginx").mkdir(parents=True, exist_ok=True)
     configuration = settings.home / "nginx.conf"
-    configuration.write_text(nginx.render(nginx.variables(settings, used, nginx.version(binary))), encoding="utf-8")
     options = nginx_options(settings)
-    nginx.check(binary, configuration, options)
+    nginx.install(binary, configuration, nginx.render(nginx.variables(settings, used, nginx.version(binary))), options)
     with (FOLDER / "nginx.log").open("wb") as log:
         command = [binary, "-e", "stderr", "-c", str(configuration), "-p", str(settings.home), "-g", options]
         process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)

@@ -25,9 +25,20 @@ REPLICAS = 3
 START_SECONDS = 400
 RETRIES = "proxy_next_upstream error http_503 non_idempotent;"
 NO_RETRIES = "proxy_next_upstream off;"
-# Changes to nginx.conf: connections to replicas are kept, as nginx is mostly run.
-KEPT = (("least_conn;", "least_conn; keepalive 64;"), ("proxy_set_header Connection close;", 'proxy_set_header Connection "";'))
+Change = tuple[str, str]  # of nginx.conf: an old text and a new one
+# Connections to replicas are kept, as nginx is mostly run.
+KEPT: tuple[Change, ...] = (
+    ("least_conn;", "least_conn; keepalive 64;"),
+    ("proxy_set_header Connection close;", 'proxy_set_header Connection "";'),
+)
 SMALL = {"NUM_THREADS": "1", "KV_CACHE_MEMORY": "256MiB", "RUNTIME": "processes"}
+
+
+def changed(configuration: str, *changes: Change) -> str:
+    for old, new in changes:
+        assert old in configuration, f"nginx.conf has no {old!r}"
+        configuration = configuration.replace(old, new)
+    return configuration
 
 
 class Machine:
@@ -128,13 +139,11 @@ class Machine:
         return f"127.0.0.1:{self.replica_port + 2 * (number - 1)}"
 
     @contextmanager
-    def edited(self, *changes: tuple[str, str]) -> Iterator[None]:
-        """nginx with another configuration for a while: each change is an old text and a new one."""
+    def edited(self, *changes: Change) -> Iterator[None]:
+        """nginx with another configuration for a while."""
         file = self.home / "nginx.conf"
-        before = after = file.read_text(encoding="utf-8")
-        for old, new in changes:
-            assert old in after, f"nginx.conf has no {old!r}"
-            after = after.replace(old, new)
+        before = file.read_text(encoding="utf-8")
+        after = changed(before, *changes)
         try:
             self._reload(file, after)
             yield

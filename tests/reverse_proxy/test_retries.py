@@ -16,7 +16,7 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 import httpx2
 import pytest
 from reverse_proxy.conftest import FIRST_PORT
-from reverse_proxy.machine import KEPT
+from reverse_proxy.machine import KEPT, Change, changed
 
 from proxy import nginx
 from proxy.certificates import certificate
@@ -79,9 +79,6 @@ def break_off(connection: Scripted) -> None:
     connection.wfile.write((head + "8\r\ndata: 1\n\r\n").encode())
 
 
-Edits = tuple[tuple[str, str], ...]
-
-
 @dataclass
 class Stage:
     replicas: list[ScriptedServer]
@@ -101,15 +98,12 @@ class Stage:
 
 
 @contextmanager
-def running_nginx(settings: ProxySettings, edits: Edits) -> Iterator[None]:
+def running_nginx(settings: ProxySettings, edits: tuple[Change, ...]) -> Iterator[None]:
     binary = nginx.find_nginx()
     (settings.home / "nginx").mkdir(parents=True)
     text = nginx.render(nginx.variables(settings, certificate(settings), nginx.version(binary)))
     configuration = settings.home / "nginx.conf"
-    for old, new in (("proxy_read_timeout 3600s", "proxy_read_timeout 1s"), *edits):
-        assert old in text
-        text = text.replace(old, new)
-    configuration.write_text(text, encoding="utf-8")
+    configuration.write_text(changed(text, ("proxy_read_timeout 3600s", "proxy_read_timeout 1s"), *edits), encoding="utf-8")
     command = [binary, "-e", "stderr", "-c", str(configuration), "-p", str(settings.home), "-g", nginx_options(settings)]
     with (settings.home / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
@@ -120,7 +114,7 @@ def running_nginx(settings: ProxySettings, edits: Edits) -> Iterator[None]:
 
 @pytest.fixture
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
-    edits: Edits = getattr(request, "param", ())
+    edits: tuple[Change, ...] = getattr(request, "param", ())
     home = Path(tempfile.mkdtemp(prefix="llm-api-proxy-"))
     settings = ProxySettings(proxy_home=home, https_port=PORT, http_port=PORT + 1, replica_port=PORT + 2, replicas=REPLICAS)
     replicas = [ScriptedServer(port) for port, _ in settings.port_pairs]

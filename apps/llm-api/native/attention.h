@@ -14,7 +14,6 @@ namespace {
 
 constexpr int KEYS = 16;
 constexpr int CHUNK = 128;
-constexpr int CHUNK_GROUPS = CHUNK / KEYS;
 constexpr int KEY_VECTORS = KEYS / LANES;
 constexpr int QUERIES_AT_ONCE = LANES == 16 ? 4 : 2;
 // Groups of sixteen keys that are compared side by side: a sum over `dim` is one chain of instructions, which wait for each other.
@@ -41,7 +40,8 @@ struct Look {
     return cache + blocks[position / block_size] * block_stride + position % block_size * dim;
   }
   const typename T::Scalar *values(int64_t position) const { return keys(position) + block_size * dim; }
-  // Keys to prefetch while those at `position` are read: the next Look's.
+  // Keys to prefetch while those at `position` are read: the next Look's. The blocks of a sequence lie anywhere, so that the
+  // processor does not foresee them by itself.
   const typename T::Scalar *keys_ahead(int64_t position) const { return (next && position < next->end() ? next : this)->keys(position); }
   const typename T::Scalar *values_ahead(int64_t position) const { return keys_ahead(position) + block_size * dim; }
   int64_t end() const { return first_position + rows; }
@@ -169,11 +169,6 @@ void collect_of(int64_t count, const Look<T> &look, int64_t query, int64_t chunk
     return;
   }
   if constexpr (R > 1) collect_of<T, AHEAD, R - 1>(count, look, query, chunk, keys, scratch);
-}
-
-// The blocks of a sequence lie anywhere: the processor does not foresee the next one by itself.
-inline void prefetch(const void *from, int64_t bytes) {
-  for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch((const char *)from + at);
 }
 
 template <class T>
