@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from llm_api.engine.attention.paged_kernels import default_block_size, paged_kernel
 from llm_api.engine.errors import EngineError
 from llm_api.engine.kv_cache.storage import KVCacheShape
 from llm_api.engine.machine import available_memory
@@ -49,6 +50,11 @@ def choose_limits(config: EngineConfig, model: ModelConfig, device: torch.device
     )
 
 
+def choose_block_size(config: EngineConfig, model: ModelConfig, dtype: torch.dtype, device: torch.device) -> int:
+    has_windows = any(model.sliding_window(layer) is not None for layer in range(model.num_layers))
+    return config.block_size or default_block_size(paged_kernel(device, dtype, model.head_dim, has_windows))
+
+
 def check_weights_fit(model_path: Path, dtype: torch.dtype, device: torch.device) -> None:
     """Raises EngineError before the machine starts to swap or the kernel kills us."""
     if device.type != "cpu":
@@ -60,19 +66,19 @@ def check_weights_fit(model_path: Path, dtype: torch.dtype, device: torch.device
         raise EngineError(f"the weights need {_readable(needed)} of memory and {_readable(available)} are available")
 
 
-def count_blocks(config: EngineConfig, limits: Limits, shape: KVCacheShape, device: torch.device) -> int:
+def count_blocks(config: EngineConfig, limits: Limits, shape: KVCacheShape, block_size: int, device: torch.device) -> int:
     """Blocks of the KV cache: KV_CACHE_MEMORY's worth, or what is free up to what can be used.
 
     Raises EngineError when not even one sequence of MAX_MODEL_LEN tokens, if that was asked for, would fit.
     """
-    bytes_per_block = shape.bytes_per_token * config.block_size
-    useful = limits.max_num_seqs * -(-limits.max_model_len // config.block_size)
+    bytes_per_block = shape.bytes_per_token * block_size
+    useful = limits.max_num_seqs * -(-limits.max_model_len // block_size)
     memory = config.kv_cache_memory if config.kv_cache_memory is not None else min(_free_memory(device), useful * bytes_per_block)
     blocks = memory // bytes_per_block
-    needed = -(-(config.max_model_len or config.block_size) // config.block_size)
+    needed = -(-(config.max_model_len or block_size) // block_size)
     if blocks < needed:
         raise EngineError(
-            f"the KV cache has {_readable(memory)}, {needed * config.block_size} tokens need"
+            f"the KV cache has {_readable(memory)}, {needed * block_size} tokens need"
             f" {_readable(needed * bytes_per_block)}: raise KV_CACHE_MEMORY or lower MAX_MODEL_LEN"
         )
     return blocks

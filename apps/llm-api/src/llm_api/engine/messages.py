@@ -137,7 +137,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     step_time_target: float = 0  # seconds; 0: none
     max_model_len: int | None = None
     kv_cache_memory: int | None = None  # bytes
-    block_size: int = 16
+    block_size: int | None = None
     enable_prefix_caching: bool = True
     num_threads: int | None = None
     allow_remote_code: bool = False

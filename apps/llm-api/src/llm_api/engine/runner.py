@@ -7,7 +7,7 @@ from torch import Tensor
 
 from llm_api.engine.batch import LogitsSpan, build_batch
 from llm_api.engine.kv_cache.storage import KVCache
-from llm_api.engine.limits import check_weights_fit, choose_device, choose_dtype, choose_limits, count_blocks
+from llm_api.engine.limits import check_weights_fit, choose_block_size, choose_device, choose_dtype, choose_limits, count_blocks
 from llm_api.engine.machine import available_cores
 from llm_api.engine.messages import EngineConfig
 from llm_api.engine.models.model_config import read_model_config
@@ -26,14 +26,15 @@ class Runner:
         self.dtype = choose_dtype(config.dtype)
         limits = choose_limits(config, self.model_config, self.device)
         check_weights_fit(model_path, self.dtype, self.device)
-        self.model = load_model(self.model_config, config, limits.max_model_len, self.dtype, self.device)
-        num_blocks = count_blocks(config, limits, self.model.cache_shape, self.device)
-        self.cache = KVCache(self.model.cache_shape, num_blocks, config.block_size, self.device)
-        self.model.bind(self.cache)
+        block_size = choose_block_size(config, self.model_config, self.dtype, self.device)
+        self.model = load_model(self.model_config, config, block_size, limits.max_model_len, self.dtype, self.device)
+        num_blocks = count_blocks(config, limits, self.model.cache_shape, block_size, self.device)
+        self.cache = KVCache(self.model.cache_shape, num_blocks, block_size, self.device)
+        self.model.bind(self.cache, limits.max_num_seqs)
         self.max_num_seqs = limits.max_num_seqs
         self.max_num_batched_tokens = max(limits.max_num_batched_tokens, limits.max_num_seqs)
         self.step_time_target = config.step_time_target
-        self.max_model_len = min(limits.max_model_len, num_blocks * config.block_size)
+        self.max_model_len = min(limits.max_model_len, num_blocks * block_size)
 
     @torch.inference_mode()
     def run(self, chunks: list[Chunk]) -> tuple[Tensor, list[LogitsSpan]]:

@@ -16,11 +16,19 @@ class AttentionOptions:
     sliding_window: int | None = None  # a token sees itself and the `sliding_window - 1` before it
 
 
-class AttentionBackend(Protocol):
-    def attend(self, layer: int, query: Tensor, key_values: Tensor, batch: Batch, options: AttentionOptions) -> Tensor:
+class StepAttention(Protocol):
+    """Attention of one step's rows, for every layer of the model."""
+
+    def attend(self, layer: int, query: Tensor, key_values: Tensor, options: AttentionOptions) -> Tensor:
         """Stores the rows' keys and values, then lets each row see its own sequence up to itself.
 
         query [rows, heads, head dim], key_values [rows, 2, kv heads, head dim]; returns [rows, heads, head dim].
-        Heads share kv heads in neighbouring groups (grouped-query attention).
+        Heads share kv heads in neighbouring groups (grouped-query attention). What a padding row gets is unspecified.
         """
+        ...
+
+
+class AttentionBackend(Protocol):
+    def step(self, batch: Batch) -> StepAttention:
+        """What the layers share is made here, once per step."""
         ...

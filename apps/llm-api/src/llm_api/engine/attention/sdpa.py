@@ -11,24 +11,28 @@ from llm_api.engine.kv_cache.storage import KVCache
 
 
 class SdpaAttention:
-    """The batch is divided, and masks are made, once per step: the layers share them."""
-
     def __init__(self, cache: KVCache) -> None:
         self._cache = cache
-        self._masks: dict[tuple[int, int | None], Tensor] = {}
-        self._batch: Batch | None = None
-        self._decodes: list[DecodeGroup] = []
-        self._prefills: list[PrefillRun] = []
 
-    def attend(self, layer: int, query: Tensor, key_values: Tensor, batch: Batch, options: AttentionOptions) -> Tensor:
-        if batch is not self._batch:
-            # What is stale there is masked, but NaN, which a poisonous sequence may have left, comes through any mask.
-            self._cache.clear(begun_blocks(batch, self._cache.block_size))
-            self._batch, self._masks = batch, {}
-            self._decodes, self._prefills = decode_groups(batch, self._cache.block_size), prefill_runs(batch)
-        self._cache.write(layer, key_values, batch)
+    def step(self, batch: Batch) -> "SdpaStep":
+        # What is stale there is masked, but NaN, which a poisonous sequence may have left, comes through any mask.
+        self._cache.clear(begun_blocks(batch, self._cache.block_size))
+        return SdpaStep(self._cache, batch)
+
+
+class SdpaStep:
+    """A batch, divided into calls of torch's attention; the layers share the masks."""
+
+    def __init__(self, cache: KVCache, batch: Batch) -> None:
+        self._cache = cache
+        self._slots = batch.slots
+        self._masks: dict[tuple[int, int | None], Tensor] = {}
+        self._decodes, self._prefills = decode_groups(batch, cache.block_size), prefill_runs(batch)
+
+    def attend(self, layer: int, query: Tensor, key_values: Tensor, options: AttentionOptions) -> Tensor:
+        self._cache.write(layer, key_values, self._slots)
         output = torch.empty_like(query)
-        output[batch.num_rows :] = 0
+        output[self._slots.shape[0] :] = 0
         for group in self._decodes:
             output[group.start : group.end] = self._decode(layer, query, group, options)
         for run in self._prefills:

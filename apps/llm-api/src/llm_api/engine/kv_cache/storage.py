@@ -7,8 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llm_api.engine.batch import Batch
-
 
 @dataclass(frozen=True, slots=True)
 class KVCacheShape:
@@ -25,27 +23,29 @@ class KVCacheShape:
 
 
 class KVCache:
-    """Per layer a tensor [blocks, block size, 2, kv heads, head dim]: a token's key beside its value."""
+    """Per layer a tensor [blocks + 1, block size, 2, kv heads, head dim]: a token's key beside its value."""
 
     def __init__(self, shape: KVCacheShape, num_blocks: int, block_size: int, device: torch.device) -> None:
-        size = (shape.num_layers, num_blocks, block_size, 2, shape.num_kv_heads, shape.head_dim)
+        size = (shape.num_layers, num_blocks + 1, block_size, 2, shape.num_kv_heads, shape.head_dim)
         self._storage = _zeros(size, shape.dtype, device)
         self._layers = self._storage.unbind(0)
         self.shape = shape
+        self.device = device
         self.num_blocks = num_blocks
+        self.padding_block = num_blocks  # no sequence's: rows of padding that must write somewhere write there
         self.block_size = block_size
 
     def layer(self, layer: int) -> Tensor:
         return self._layers[layer]
 
-    def write(self, layer: int, key_values: Tensor, batch: Batch) -> None:
-        """Stores `key_values` [rows, 2, kv heads, head dim] in the rows' slots; not those of padding rows."""
-        self._layers[layer].flatten(0, 1).index_copy_(0, batch.slots, key_values[: batch.num_rows])
+    def write(self, layer: int, key_values: Tensor, slots: Tensor) -> None:
+        """Stores `key_values` [rows, 2, kv heads, head dim] in the rows' slots; those without one, padding, go nowhere."""
+        self._layers[layer].flatten(0, 1).index_copy_(0, slots, key_values[: slots.shape[0]])
 
     def clear(self, block_ids: list[int]) -> None:
         """Zeroes blocks that attention will read beyond what their sequence has written."""
-        for block in block_ids:
-            self._storage[:, block] = 0
+        if block_ids:
+            self._storage.index_fill_(1, torch.tensor(block_ids).to(self._storage.device, non_blocking=True), 0)
 
 
 def _zeros(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from llm_api.engine.attention.backend import AttentionBackend, AttentionOptions
-from llm_api.engine.batch import Batch
+from llm_api.engine.attention.backend import AttentionOptions, StepAttention
 from llm_api.engine.errors import EngineError
 
 UNSUPPORTED = ("softcap", "s_aux", "position_bias")
@@ -18,21 +17,21 @@ UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 class AttentionBridge:
     """Registered with transformers under a name of its own, which a model is loaded with.
 
-    The step's batch waits here and not in the model's keyword arguments: not every family passes those down.
+    The step's attention waits here and not in the model's keyword arguments: not every family passes those down.
     """
 
     def __init__(self) -> None:
         self.name = f"llm_api_{id(self):x}"
         self.layers_seen: set[int] = set()
-        self._step: tuple[AttentionBackend, Batch] | None = None
+        self._step: StepAttention | None = None
         AttentionInterface.register(self.name, self._attend)
         AttentionMaskInterface.register(self.name, _no_mask)
 
     @contextmanager
-    def to(self, attention: AttentionBackend, batch: Batch) -> Iterator[None]:
+    def to(self, attention: StepAttention) -> Iterator[None]:
         """Around a forward pass."""
         self.layers_seen.clear()
-        self._step = attention, batch
+        self._step = attention
         try:
             yield
         finally:
@@ -52,7 +51,6 @@ class AttentionBridge:
         """transformers' signature: query [1, heads, rows, head dim], key and value [1, kv heads, rows, head dim]."""
         if self._step is None:
             raise RuntimeError("attention outside of a step")
-        attention, batch = self._step
         layer = int(module.layer_idx)  # type: ignore[arg-type]
         unsupported = [name for name in UNSUPPORTED if options.get(name) is not None]
         if attention_mask is not None:  # we gave none
@@ -67,9 +65,9 @@ class AttentionBridge:
         key_values = torch.stack((key.squeeze(0), value.squeeze(0))).permute(2, 0, 1, 3).contiguous()
         scale = scaling if scaling is not None else query.shape[-1] ** -0.5
         rows = query.squeeze(0).transpose(0, 1).contiguous()
-        attended = attention.attend(layer, rows, key_values, batch, AttentionOptions(scale, sliding_window))
+        attended = self._step.attend(layer, rows, key_values, AttentionOptions(scale, sliding_window))
         return attended.unsqueeze(0), None
 
 
 def _no_mask(*_args: Any, **_options: Any) -> None:
-    """Our attention knows from the batch who may see what."""
+    """Our attention knows from the step's batch who may see what."""

@@ -23,11 +23,11 @@ class GeneralModel:
         self._model = model
         self._bridge = bridge
 
-    def bind(self, cache: KVCache) -> None:
+    def bind(self, cache: KVCache, _max_num_seqs: int) -> None:
         self._attention = SdpaAttention(cache)
 
     def logits(self, batch: Batch) -> Tensor:
-        with self._bridge.to(self._attention, batch):
+        with self._bridge.to(self._attention.step(batch)):
             output = self._model(
                 input_ids=batch.token_ids.unsqueeze(0),
                 position_ids=batch.positions.unsqueeze(0),

@@ -12,8 +12,11 @@ class Model(Protocol):
     name: str
     cache_shape: KVCacheShape
 
-    def bind(self, cache: KVCache) -> None:
-        """Before the first step: where keys and values are kept. Its size depends on what the model left free."""
+    def bind(self, cache: KVCache, max_num_seqs: int, /) -> None:
+        """Before the first step: where keys and values are kept, and how many sequences a step may have.
+
+        The cache's size depends on what the model left free.
+        """
         ...
 
     def logits(self, batch: Batch) -> Tensor:

@@ -37,7 +37,9 @@ def has_fast_path(config: ModelConfig) -> bool:
     )
 
 
-def load_model(config: ModelConfig, settings: EngineConfig, max_model_len: int, dtype: torch.dtype, device: torch.device) -> Model:
+def load_model(
+    config: ModelConfig, settings: EngineConfig, block_size: int, max_model_len: int, dtype: torch.dtype, device: torch.device
+) -> Model:
     """`settings.runner`: auto takes the fastest path that there is for the model here; native, torch and general are those paths.
 
     Raises EngineError.
@@ -53,15 +55,17 @@ def load_model(config: ModelConfig, settings: EngineConfig, max_model_len: int, 
         return load_general(model_path, config, dtype, device, settings.allow_remote_code, max_model_len)
     if runner == "torch":
         _refuse_quantization(settings, "this is RUNNER=torch")
-    kernels = None if runner == "torch" else _native_kernels(config, settings, dtype, device)
+    kernels = None if runner == "torch" else _native_kernels(config, settings, block_size, dtype, device)
     layout = None if kernels is None else NativeLayout(kernels, settings.quantization)
     with open_checkpoint(model_path, dtype, device) as checkpoint:
         return _read(checkpoint, config, max_model_len, dtype, device, layout)
 
 
-def _native_kernels(config: ModelConfig, settings: EngineConfig, dtype: torch.dtype, device: torch.device) -> Kernels | None:
+def _native_kernels(
+    config: ModelConfig, settings: EngineConfig, block_size: int, dtype: torch.dtype, device: torch.device
+) -> Kernels | None:
     kernels = load_kernels()
-    reason = why_not(config, settings.block_size, dtype, device, kernels)
+    reason = why_not(config, block_size, dtype, device, kernels)
     if reason is None:
         return kernels
     if settings.runner == "native":

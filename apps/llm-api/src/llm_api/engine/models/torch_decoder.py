@@ -4,9 +4,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding, rms_norm, silu
 
-from llm_api.engine.attention.sdpa import SdpaAttention
+from llm_api.engine.attention.backend import StepAttention
+from llm_api.engine.attention.choice import choose_attention
+from llm_api.engine.attention.paged import PagedAttention
 from llm_api.engine.batch import Batch
 from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
+from llm_api.engine.models.decode_graphs import DecodeGraphs, captured_decode
 from llm_api.engine.models.decoder_weights import DecoderLayer, DecoderWeights
 from llm_api.engine.models.linear import Linear, OutputHead
 from llm_api.engine.models.rope import RotaryEmbedding
@@ -39,17 +42,28 @@ class TorchDecoder:
         self._num_heads = num_heads
         self._eps = eps
         self._rope = rope
+        self.graphs: DecodeGraphs | None = None
 
-    def bind(self, cache: KVCache) -> None:
-        self._attention = SdpaAttention(cache)
+    def bind(self, cache: KVCache, max_num_seqs: int) -> None:
+        has_windows = any(layer.attention.sliding_window is not None for layer in self._weights.layers)
+        self.attention = choose_attention(cache, self._num_heads, has_windows)
+        if isinstance(self.attention, PagedAttention):
+            max_context = min(self._rope.max_positions, cache.num_blocks * cache.block_size)
+            self.graphs = captured_decode(self.forward, self.attention, max_num_seqs, max_context)
 
     def logits(self, batch: Batch) -> Tensor:
-        cos_sin = self._rope.at(batch.positions)
-        stream = embedding(batch.token_ids, self._weights.embedding).float()
+        if self.graphs is not None and self.graphs.take(batch):
+            return self.graphs.logits(batch)
+        return self.forward(batch.token_ids, batch.positions, self.attention.step(batch), batch.logits_rows)
+
+    def forward(self, token_ids: Tensor, positions: Tensor, attention: StepAttention, logits_rows: Tensor | None = None) -> Tensor:
+        """Logits of all rows, or of `logits_rows`."""
+        cos_sin = self._rope.at(positions)
+        stream = embedding(token_ids, self._weights.embedding).float()
         for index, layer in enumerate(self._weights.layers):
-            stream += self._attend(index, layer, self._norm(stream, layer.input_norm), cos_sin, batch)
+            stream += self._attend(index, layer, self._norm(stream, layer.input_norm), cos_sin, attention)
             stream += self._feed_forward(layer, self._norm(stream, layer.post_attention_norm))
-        outputs = stream[batch.logits_rows]
+        outputs = stream if logits_rows is None else stream[logits_rows]
         return self._weights.head(rms_norm(outputs, self._weights.norm.shape, self._weights.norm, self._eps))
 
     def _attend(
@@ -58,7 +72,7 @@ class TorchDecoder:
         layer: DecoderLayer[Linear],
         x: Tensor,
         cos_sin: tuple[Tensor, Tensor],
-        batch: Batch,
+        attention: StepAttention,
     ) -> Tensor:
         rows, shape = x.shape[0], self.cache_shape
         heads = layer.qkv(x).view(rows, -1, shape.head_dim)
@@ -67,7 +81,7 @@ class TorchDecoder:
         heads[:, self._num_heads : num_rotated] = rotated[:, self._num_heads :]
         # Keys and values lie side by side in qkv's output, as they do in the cache.
         key_values = heads[:, self._num_heads :].view(rows, 2, shape.num_kv_heads, shape.head_dim)
-        attended = self._attention.attend(index, rotated[:, : self._num_heads], key_values, batch, layer.attention)
+        attended = attention.attend(index, rotated[:, : self._num_heads], key_values, layer.attention)
         return layer.output(attended.reshape(rows, -1))
 
     def _norm_heads(self, layer: DecoderLayer[Linear], heads: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ class NativeDecoder:
         self._workspace = torch.empty(0, dtype=torch.uint8)
         self._logits = torch.empty(0, weights.head.struct.out_features)
 
-    def bind(self, cache: KVCache) -> None:
+    def bind(self, cache: KVCache, _max_num_seqs: int) -> None:
         self._cache = cache
         self._model.block_size = cache.block_size
         for index, layer in enumerate(self._layers):

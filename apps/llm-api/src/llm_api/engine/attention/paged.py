@@ -1,0 +1,103 @@
+"""Attention by torch's varlen_attn, which finds a sequence's blocks by its block table: one call for all rows of a step.
+
+For GPUs, and none has run it yet; the tests put a slow stand-in under it (tests/engine/slow_varlen.py).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from llm_api.engine.attention.backend import AttentionOptions
+from llm_api.engine.attention.parts import begun_blocks
+from llm_api.engine.batch import Batch
+from llm_api.engine.kv_cache.storage import KVCache
+
+Varlen = Callable[..., Any]  # torch.nn.attention.varlen.varlen_attn
+
+
+@dataclass(frozen=True, slots=True)
+class PagedRows:
+    """Where rows and contexts lie. Integer tensors on the cache's device; int32 but for `slots`, as the kernels want them."""
+
+    slots: Tensor  # [rows], where a row's key and value go
+    row_starts: Tensor  # [sequences + 1]
+    context_lens: Tensor  # [sequences], the sequence's own rows included
+    context_starts: Tensor  # [sequences + 1], the running sum of context_lens
+    block_tables: Tensor  # [sequences, blocks]; of a shorter one only the first are read
+    longest_run: int  # rows of a sequence
+
+
+class PagedAttention:
+    """`backend`: the kernel that `varlen`, which is torch's varlen_attn, is to take."""
+
+    def __init__(self, cache: KVCache, backend: SDPBackend, varlen: Varlen) -> None:
+        self.cache = cache
+        self._backend = backend
+        self._varlen = varlen
+
+    def step(self, batch: Batch) -> "PagedStep":
+        self.clear_begun(batch)
+        return self.over(_rows(batch))
+
+    def over(self, rows: PagedRows) -> "PagedStep":
+        return PagedStep(self.cache, rows, self._backend, self._varlen)
+
+    def clear_begun(self, batch: Batch) -> None:
+        """A kernel may load what lies behind a context's end: NaN there would come through its mask."""
+        self.cache.clear(begun_blocks(batch, self.cache.block_size))
+
+
+@dataclass(frozen=True, slots=True)
+class PagedStep:
+    cache: KVCache
+    rows: PagedRows
+    backend: SDPBackend
+    varlen: Varlen
+
+    def attend(self, layer: int, query: Tensor, key_values: Tensor, options: AttentionOptions) -> Tensor:
+        self.cache.write(layer, key_values, self.rows.slots)
+        keys, values = self.cache.layer(layer).unbind(2)
+        before = -1 if options.sliding_window is None else options.sliding_window - 1
+        with sdpa_kernel(self.backend):
+            attended: Tensor = self.varlen(
+                query,
+                keys,
+                values,
+                self.rows.row_starts,
+                self.rows.context_starts,
+                self.rows.longest_run,
+                # cuDNN wants the tables to be just as wide as the longest context needs.
+                self.rows.block_tables.shape[1] * self.cache.block_size,
+                scale=options.scale,
+                window_size=(before, 0),
+                enable_gqa=True,
+                seqused_k=self.rows.context_lens,
+                block_table=self.rows.block_tables,
+            )
+        return attended
+
+
+def _rows(batch: Batch) -> PagedRows:
+    device = batch.slots.device
+
+    def tensor(values: list[int]) -> Tensor:
+        return torch.from_numpy(np.array(values, np.int32)).to(device, non_blocking=True)
+
+    contexts = [sequence.context_len for sequence in batch.sequences]
+    tables = np.zeros((len(contexts), max(len(sequence.block_ids) for sequence in batch.sequences)), np.int32)
+    for row, sequence in enumerate(batch.sequences):
+        tables[row, : len(sequence.block_ids)] = sequence.block_ids
+    return PagedRows(
+        slots=batch.slots,
+        row_starts=tensor([0, *(sequence.end for sequence in batch.sequences)]),
+        context_lens=tensor(contexts),
+        context_starts=tensor(list(accumulate(contexts, initial=0))),
+        block_tables=torch.from_numpy(tables).to(device, non_blocking=True),
+        longest_run=max(sequence.end - sequence.start for sequence in batch.sequences),
+    )

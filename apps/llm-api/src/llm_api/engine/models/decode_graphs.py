@@ -1,0 +1,137 @@
+"""Decode steps as CUDA graphs: one launch for a step instead of some twenty for each layer. No GPU has run them yet.
+
+A graph repeats its kernels on the very addresses that it was captured with: a step's input is copied to where the graph reads
+it, and one graph is kept for each count of rows that `padded` knows.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import structlog
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from llm_api.engine.attention.backend import StepAttention
+from llm_api.engine.attention.paged import PagedAttention, PagedRows
+from llm_api.engine.batch import Batch, padded
+
+log = structlog.get_logger()
+
+WARM_UPS = 2  # before a capture: libraries make their plans and workspaces at their first calls
+TOLERANCE = 1e-2  # between a graph's logits and those of the same kernels launched one by one
+
+Forward = Callable[[Tensor, Tensor, StepAttention], Tensor]  # token ids [rows], positions [rows]: logits [rows, vocabulary]
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    replay: Callable[[], None]
+    logits: Tensor  # [rows, vocabulary], where `replay` leaves them
+
+
+Capture = Callable[[Callable[[], Tensor]], Captured]
+
+
+class CudaCapture:
+    """The graphs share memory: one runs at a time."""
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, compute: Callable[[], Tensor]) -> Captured:
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UPS):
+                compute()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            logits = compute()
+        return Captured(graph.replay, logits)
+
+
+class DecodeInputs:
+    """What the graphs read. Rows of padding decode token 0 at position 0, in the cache's padding block."""
+
+    def __init__(self, rows: int, blocks: int, padding_block: int, device: torch.device) -> None:
+        self.token_ids = torch.zeros(rows, dtype=torch.int64, device=device)
+        self.positions = torch.zeros(rows, dtype=torch.int64, device=device)
+        self.block_tables = torch.full((rows, blocks), padding_block, dtype=torch.int32, device=device)
+        self._staged = np.full((rows, blocks), padding_block, np.int32)
+        self._padding_block = padding_block
+
+    def fill(self, batch: Batch) -> None:
+        """The GPU has nothing to do yet when a step begins: a copy from memory that is not pinned keeps nothing waiting."""
+        rows, staged = len(batch.token_ids), self._staged
+        staged[batch.num_rows : rows, 0] = self._padding_block
+        for row, sequence in enumerate(batch.sequences):
+            staged[row, : len(sequence.block_ids)] = sequence.block_ids
+        self.token_ids[:rows].copy_(batch.token_ids)
+        self.positions[:rows].copy_(batch.positions)
+        self.block_tables[:rows].copy_(torch.from_numpy(staged[:rows]))
+
+
+class DecodeGraphs:
+    def __init__(self, forward: Forward, attention: PagedAttention, capture: Capture, max_rows: int, max_context: int) -> None:
+        """Captures for up to `max_rows` sequences of up to `max_context` tokens: seconds. Raises what the capture raises."""
+        self._forward = forward
+        self._attention = attention
+        cache = attention.cache
+        counts = sorted({padded(rows) for rows in range(1, max_rows + 1)}, reverse=True)  # the largest sizes the memory that all share
+        self._inputs = DecodeInputs(counts[0], -(-max_context // cache.block_size), cache.padding_block, cache.device)
+        with torch.inference_mode():
+            self._graphs = {rows: capture(partial(self._compute, rows)) for rows in counts}
+
+    def take(self, batch: Batch) -> bool:
+        """Whether the batch decodes one token of each sequence, and wants the logits of all."""
+        return len(batch.token_ids) in self._graphs and len(batch.sequences) == batch.num_rows == batch.num_outputs
+
+    def logits(self, batch: Batch) -> Tensor:
+        self._attention.clear_begun(batch)
+        self._inputs.fill(batch)
+        graph = self._graphs[len(batch.token_ids)]
+        graph.replay()
+        return graph.logits
+
+    @torch.inference_mode()
+    def agree(self) -> bool:
+        """Whether the graphs compute, from the inputs at hand, what the same kernels compute without them."""
+        for rows, graph in self._graphs.items():
+            expected = self._compute(rows).clone()
+            graph.replay()
+            if not torch.allclose(graph.logits, expected, rtol=0, atol=TOLERANCE):
+                return False
+        return True
+
+    def _compute(self, rows: int) -> Tensor:
+        """All from the inputs, on their device: nothing here may wait for it."""
+        positions, tables = self._inputs.positions[:rows], self._inputs.block_tables[:rows]
+        block_size = self._attention.cache.block_size
+        blocks = tables.gather(1, (positions // block_size).unsqueeze(1)).squeeze(1)
+        contexts = (positions + 1).int()
+        paged = PagedRows(
+            slots=blocks * block_size + positions % block_size,
+            row_starts=torch.arange(rows + 1, dtype=torch.int32, device=positions.device),
+            context_lens=contexts,
+            context_starts=pad(contexts.cumsum(0, dtype=torch.int32), (1, 0)),
+            block_tables=tables,
+            longest_run=1,
+        )
+        return self._forward(self._inputs.token_ids[:rows], positions, self._attention.over(paged))
+
+
+def captured_decode(forward: Forward, attention: PagedAttention, max_rows: int, max_context: int) -> DecodeGraphs | None:
+    """None, and a line in the log, where graphs do not work: steps then launch their kernels one by one."""
+    try:
+        graphs = DecodeGraphs(forward, attention, CudaCapture(), max_rows, max_context)
+        if graphs.agree():
+            return graphs
+        reason = "their logits differ from the model's"
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+    log.warning("decode steps run without CUDA graphs, which is slower", reason=reason)
+    return None

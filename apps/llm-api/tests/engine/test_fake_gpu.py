@@ -1,0 +1,107 @@
+"""The torch path on tensors that have a GPU for their device and nothing in them: torch checks each operator's call.
+
+It finds a tensor that was left on the CPU, a dtype that an operator does not take, and a step that would wait for the GPU. What
+the kernels compute, and how fast, only a GPU can tell.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.nn.attention import SDPBackend
+from torch.nn.attention.varlen import varlen_attn
+
+from llm_api.engine.attention.backend import AttentionBackend
+from llm_api.engine.attention.paged import PagedAttention
+from llm_api.engine.attention.sdpa import SdpaAttention
+from llm_api.engine.batch import Batch, build_batch
+from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
+from llm_api.engine.messages import AddRequest, SamplingParams
+from llm_api.engine.models.decode_graphs import Captured, DecodeGraphs
+from llm_api.engine.models.decoder_weights import read_decoder
+from llm_api.engine.models.model_config import ModelConfig, read_model_config
+from llm_api.engine.models.rope import RotaryEmbedding, rope_parameters
+from llm_api.engine.models.torch_decoder import TorchDecoder, TorchLayout
+from llm_api.engine.scheduler import Chunk
+from llm_api.engine.sequence import Sequence
+
+GPU = torch.device("cuda")
+BLOCK_SIZE = 256
+Checkpoint = Callable[[str], Path]
+
+
+class EmptyCheckpoint:
+    """A checkpoint's names, shapes and dtypes, on the GPU that there is not."""
+
+    def __init__(self, path: Path) -> None:
+        with safe_open(path / "model.safetensors", "pt") as file:
+            self._shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 (it is no dict)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._shapes
+
+    def get(self, name: str, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+        return torch.empty(self._shapes[name], dtype=dtype, device=GPU)
+
+    def maybe(self, name: str, dtype: torch.dtype = torch.bfloat16) -> Tensor | None:
+        return self.get(name, dtype) if name in self else None
+
+
+def fake_gpu() -> FakeTensorMode:
+    return FakeTensorMode(allow_non_fake_inputs=True)
+
+
+def decoder(path: Path) -> TorchDecoder:
+    config: ModelConfig = read_model_config(path)
+    weights = read_decoder(EmptyCheckpoint(path), config, TorchLayout())  # type: ignore[arg-type]
+    rope = RotaryEmbedding(rope_parameters(config.raw), config.head_dim, 512, GPU)
+    shape = KVCacheShape(config.num_layers, config.num_kv_heads, config.head_dim, torch.bfloat16)
+    return TorchDecoder(weights, shape, config.num_heads, 1e-6, rope)
+
+
+def batch(*lengths: tuple[int, int]) -> Batch:
+    """Of sequences that have computed so many tokens, and compute so many now."""
+    chunks = []
+    for number, (computed, length) in enumerate(lengths):
+        prompt = [1] * (computed + length)
+        sequence = Sequence(AddRequest(request_id=str(number), prompt_token_ids=prompt, sampling=SamplingParams(max_tokens=1)), 0)
+        sequence.block_ids = list(range(-(-len(prompt) // BLOCK_SIZE)))
+        chunks.append(Chunk(sequence, computed, length))
+    return build_batch(chunks, BLOCK_SIZE, GPU)[0]
+
+
+def attention(kind: str, cache: KVCache) -> AttentionBackend:
+    return SdpaAttention(cache) if kind == "sdpa" else PagedAttention(cache, SDPBackend.FLASH_ATTENTION, varlen_attn)
+
+
+@pytest.mark.parametrize("kind", ["sdpa", "paged"])
+@pytest.mark.parametrize("name", ["llama", "mistral-sliding", "qwen2", "qwen3"])
+def test_a_step_is_all_on_the_gpu_and_never_waits_for_it(checkpoint: Checkpoint, name: str, kind: str) -> None:
+    path = checkpoint(name)
+    with fake_gpu():
+        model = decoder(path)
+        model.attention = attention(kind, KVCache(model.cache_shape, 8, BLOCK_SIZE, GPU))
+        for step in (batch((9, 1), (300, 1)), batch((9, 1), (0, 40), (260, 7))):
+            logits = model.logits(step)
+            assert logits.device.type == "cuda" and logits.dtype == torch.float32
+            assert logits.shape == (step.logits_rows.shape[0], read_model_config(path).vocab_size)
+
+
+def test_what_a_graph_captures_never_waits_for_the_gpu(checkpoint: Checkpoint) -> None:
+    path = checkpoint("llama")
+    with fake_gpu():
+        model = decoder(path)
+        paged = PagedAttention(KVCache(model.cache_shape, 8, BLOCK_SIZE, GPU), SDPBackend.FLASH_ATTENTION, varlen_attn)
+        graphs = DecodeGraphs(model.forward, paged, lambda compute: Captured(lambda: None, compute()), 5, 512)
+        step = batch((9, 1), (300, 1), (301, 1))
+        assert graphs.take(step) and not graphs.take(batch((9, 1), (0, 40)))
+        assert graphs.logits(step).shape[0] == 4
+
+
+def test_a_step_that_waits_would_be_found() -> None:
+    with fake_gpu(), pytest.raises(DataDependentOutputException):
+        torch.empty(3, device=GPU).sum().item()

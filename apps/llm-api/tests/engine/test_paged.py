@@ -1,0 +1,136 @@
+"""What GPUs will run, as far as a machine without one can tell: paged attention and decode graphs.
+
+In place of the kernels stands `slow_varlen`, in place of a graph the computation that would be captured; everything around them
+is what serves. The real kernels are only asked whether they would take the call (test_fake_gpu.py).
+"""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from engine.conftest import tiny_runner
+from engine.driver import Engine, greedy
+from engine.reference import Reference
+from engine.slow_varlen import slow_varlen
+from engine.test_families import PROMPTS
+from torch import Tensor
+from torch.nn.attention import SDPBackend
+
+from llm_api.engine.attention.choice import agrees
+from llm_api.engine.attention.paged import PagedAttention
+from llm_api.engine.attention.sdpa import SdpaAttention
+from llm_api.engine.models.decode_graphs import Captured, DecodeGraphs
+from llm_api.engine.models.torch_decoder import TorchDecoder
+from llm_api.engine.runner import Runner
+
+Checkpoint = Callable[[str], Path]
+Compute = Callable[[], Tensor]
+
+
+class Recorder:
+    """In place of a CUDA graph: computes again, into the same memory. `calls` counts the replays by rows."""
+
+    def __init__(self) -> None:
+        self.calls: dict[int, int] = {}
+
+    def __call__(self, compute: Compute) -> Captured:
+        logits = compute()
+
+        def replay() -> None:
+            self.calls[len(logits)] = self.calls.get(len(logits), 0) + 1
+            logits.copy_(compute())
+
+        return Captured(replay, logits)
+
+
+def paged_runner(path: Path, recorder: Recorder | None = None, **config: Any) -> Runner:
+    runner = tiny_runner(path, runner="torch", **config)
+    model = runner.model
+    assert isinstance(model, TorchDecoder)
+    model.attention = PagedAttention(runner.cache, SDPBackend.MATH, slow_varlen)
+    if recorder is not None:
+        model.graphs = DecodeGraphs(model.forward, model.attention, recorder, runner.max_num_seqs, runner.max_model_len)
+        assert model.graphs.agree()
+        recorder.calls.clear()
+    return runner
+
+
+@pytest.mark.parametrize("name", ["llama", "mistral-sliding", "qwen2", "qwen3"])
+def test_paged_attention_continues_as_transformers_does(checkpoint: Checkpoint, name: str) -> None:
+    path = checkpoint(name)
+    assert greedy(Engine(paged_runner(path)), PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24)
+
+
+@pytest.mark.parametrize("limits", [{}, {"budget": 16}, {"blocks": 12}, {"sequences": 3}])
+def test_decode_graphs_change_no_token(checkpoint: Checkpoint, limits: dict[str, Any]) -> None:
+    path, recorder = checkpoint("llama"), Recorder()
+    engine = Engine(paged_runner(path, recorder), **limits)
+    assert greedy(engine, PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24)
+    assert greedy(engine, PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24), "again, from the prefix cache"
+    assert sum(recorder.calls.values()) > 20
+
+
+def test_a_step_that_only_decodes_is_one_replay_and_any_other_none(checkpoint: Checkpoint) -> None:
+    recorder = Recorder()
+    engine = Engine(paged_runner(checkpoint("llama"), recorder))
+    for number, prompt in enumerate(PROMPTS[1:4]):
+        engine.add(str(number), prompt, max_tokens=8, temperature=0, ignore_eos=True)
+        engine.step()
+    assert recorder.calls == {}
+    engine.step()
+    assert recorder.calls == {4: 1}, "three rows, padded"
+
+
+def test_rows_of_padding_leave_the_cache_alone(checkpoint: Checkpoint) -> None:
+    runner = paged_runner(checkpoint("llama"), Recorder())
+    engine = Engine(runner, prefix_caching=False)
+    for number in range(3):
+        engine.add(str(number), PROMPTS[1], max_tokens=8, temperature=0, ignore_eos=True)
+    engine.step()
+    used = {block for sequence in engine.loop.scheduler.running for block in sequence.block_ids}
+    free = [block for block in range(runner.cache.num_blocks) if block not in used]
+    before = runner.cache.layer(0)[free].clone()
+    engine.step()
+    assert torch.equal(runner.cache.layer(0)[free], before)
+
+
+def test_a_poisoned_block_does_not_reach_its_next_owner(checkpoint: Checkpoint) -> None:
+    path = checkpoint("llama")
+    runner = paged_runner(path, Recorder())
+    for layer in range(runner.cache.shape.num_layers):
+        runner.cache.layer(layer).fill_(float("nan"))
+    assert greedy(Engine(runner), PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24)
+
+
+def test_a_kernel_is_taken_only_if_it_gives_what_plain_attention_gives(checkpoint: Checkpoint) -> None:
+    cache, heads = tiny_runner(checkpoint("llama"), runner="torch").cache, 4
+    plain = SdpaAttention(cache)
+
+    def without_the_own_token(*args: Any, **options: Any) -> Tensor:
+        return slow_varlen(*args, **(options | {"window_size": (0, 0)}))
+
+    def missing(*_args: Any, **_options: Any) -> Tensor:
+        raise RuntimeError("no kernel image is available for execution on the device")
+
+    def trial(varlen: Callable[..., Tensor]) -> bool:
+        return agrees(PagedAttention(cache, SDPBackend.MATH, varlen), plain, cache, heads)
+
+    assert trial(slow_varlen)
+    assert not trial(without_the_own_token)
+    assert not trial(missing)
+    assert not cache.layer(0).any(), "the trial leaves nothing behind"
+
+
+def test_graphs_that_compute_something_else_are_found_out(checkpoint: Checkpoint) -> None:
+    runner = tiny_runner(checkpoint("llama"), runner="torch")
+    model = runner.model
+    assert isinstance(model, TorchDecoder)
+
+    def stale(compute: Compute) -> Captured:
+        return Captured(lambda: None, compute() + 1)
+
+    attention = PagedAttention(copy.copy(runner.cache), SDPBackend.MATH, slow_varlen)
+    assert not DecodeGraphs(model.forward, attention, stale, 4, 64).agree()
