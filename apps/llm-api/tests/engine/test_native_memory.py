@@ -8,7 +8,8 @@ import pytest
 import torch
 from engine.conftest import tiny_runner
 
-from llm_api.engine.models.native.memory import LARGE_PAGE, Arena
+from llm_api.engine.models.native.memory import Arena
+from llm_api.engine.pages import LARGE_PAGE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells it")
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import msgspec
 import structlog
 
 from llm_api.engine.errors import EngineError
+from llm_api.engine.kv_cache.storage import KVCache
 from llm_api.engine.loop import EngineLoop
 from llm_api.engine.machine import return_free_memory
 from llm_api.engine.messages import EngineConfig, EngineInfo, EngineState, FromEngine, ToEngine
@@ -22,6 +24,8 @@ from llm_api.engine.wire import LENGTH, frame
 from llm_api.telemetry.logs import configure_logs
 
 log = structlog.get_logger()
+
+LOWEST_PRIORITY = 19
 
 
 def run(fd: int) -> int:
@@ -56,11 +60,19 @@ def _load(config: EngineConfig, inbox: SimpleQueue[ToEngine], send: Callable[[Fr
     started = time.perf_counter()
     send(EngineState(phase="loading"))
     runner = Runner(config)
+    threading.Thread(target=_populate, args=(runner.cache,), daemon=True).start()
     send(EngineState(phase="warming"))
     warm_up(runner)
     return_free_memory()
     send(EngineState(phase="ready", info=_info(runner, time.perf_counter() - started)))
     return EngineLoop(runner, inbox, send, config.enable_prefix_caching)
+
+
+def _populate(cache: KVCache) -> None:
+    """In what time the cores have left: a request need not wait for it."""
+    if sys.platform == "linux":  # where a thread has a priority of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
+        cache.populate()
 
 
 def _info(runner: Runner, seconds: float) -> EngineInfo:

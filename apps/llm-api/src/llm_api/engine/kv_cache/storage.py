@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from llm_api.engine.pages import LARGE_PAGE, populate, zeroed_pages
+
 
 @dataclass(frozen=True, slots=True)
 class KVCacheShape:
@@ -27,7 +29,12 @@ class KVCache:
 
     def __init__(self, shape: KVCacheShape, num_blocks: int, block_size: int, device: torch.device) -> None:
         size = (shape.num_layers, num_blocks + 1, block_size, 2, shape.num_kv_heads, shape.head_dim)
-        self._storage = _zeros(size, shape.dtype, device)
+        # Zeros, not empty: masked positions get weight 0, and 0 times a stray NaN is NaN.
+        self._pages = zeroed_pages(math.prod(size) * shape.dtype.itemsize) if device.type == "cpu" else None
+        if self._pages is None:
+            self._storage = torch.zeros(size, dtype=shape.dtype, device=device)
+        else:
+            self._storage = torch.from_numpy(self._pages).view(shape.dtype).view(size)
         self._layers = self._storage.unbind(0)
         self.shape = shape
         self.device = device
@@ -47,13 +54,15 @@ class KVCache:
         if block_ids:
             self._storage.index_fill_(1, torch.tensor(block_ids).to(self._storage.device, non_blocking=True), 0)
 
+    def populate(self) -> None:
+        """Has the system provide a CPU's cache ahead of use, in the order in which blocks are first handed out.
 
-def _zeros(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Zeros, not empty: masked positions get weight 0, and 0 times a stray NaN is NaN.
-
-    On a CPU numpy's zeros are pages that the kernel provides at first use; torch would touch them all.
-    """
-    if device.type != "cpu":
-        return torch.zeros(size, dtype=dtype, device=device)
-    pages = np.zeros(math.prod(size) * dtype.itemsize, np.uint8)
-    return torch.from_numpy(pages).view(dtype).view(size)
+        A large page takes a fraction of a millisecond, and milliseconds on some virtual machines; every layer needs one when
+        a block begins one.
+        """
+        if self._pages is None:
+            return
+        layers = np.split(self._pages, len(self._layers))
+        for start in range(0, layers[0].size, LARGE_PAGE):
+            if not all(populate(layer[start : start + LARGE_PAGE]) for layer in layers):
+                return
