@@ -47,7 +47,7 @@ struct llm_batch {
   const int64_t *token_ids, *positions, *slots;  // [rows]
   const int64_t *row_starts;                     // [sequences + 1]
   const int64_t *block_tables, *table_starts;    // all tables in one array; [sequences + 1]
-  const int64_t *logits_rows;                    // [outputs]
+  const int64_t *logits_rows;                    // [outputs], ascending
   float *logits;                                 // [outputs, vocabulary]
 };
 

@@ -79,7 +79,7 @@ class Step {
       Scalar *values_at = (Scalar *)take(values ? rows * width * (int64_t)sizeof(Scalar) : 0);
       return Rows<T>{values_at, (Group *)take(groups ? rows * groups_for(width) * (int64_t)sizeof(Group) : 0), width};
     };
-    normed = take_rows(most(b.rows, b.outputs), m.hidden, !quantised, quantised);
+    normed = take_rows(b.rows, m.hidden, !quantised, quantised);
     attended = take_rows(b.rows, m.heads * m.head_dim, true, quantised);
     gated = take_rows(b.rows, gated_width, !quantised, quantised);
     queries = (Scalar *)take(b.rows * m.heads * m.head_dim * (int64_t)sizeof(Scalar));
@@ -111,15 +111,31 @@ class Step {
   void layer(int64_t index, int64_t thread, int64_t team) {
     const llm_layer &layer = m.layers[index];
     const llm_linear &next = index + 1 < m.num_layers ? m.layers[index + 1].qkv : m.head;
-    norm_rows(layer.input_norm, layer.qkv, thread, team);
+    norm_rows(layer.input_norm, layer.qkv, b.rows, thread, team);
     project_heads(layer, thread, team);
     rotate_rows(layer, thread, team);
+    int64_t rows = b.rows;
+    if (index + 1 == m.num_layers) {
+      if (!b.outputs) return;  // part of a prompt: its keys and values were all that was wanted
+      rows = b.outputs;
+    }
     attend_tiles(layer, thread, team);
-    if (layer.output.format != LLM_WHOLE) quantise_attended(thread, team);
-    add_product(layer.output, attended, share(layer.gate_up, thread, team, 2), thread, team);
-    norm_rows(layer.post_attention_norm, layer.gate_up, thread, team);
-    gate(layer, thread, team);
-    add_product(layer.down, gated, share(next, thread, team), thread, team);
+    if (rows < b.rows) keep_outputs(thread);
+    if (layer.output.format != LLM_WHOLE) quantise_attended(rows, thread, team);
+    add_product(layer.output, attended, rows, share(layer.gate_up, thread, team, 2), thread, team);
+    norm_rows(layer.post_attention_norm, layer.gate_up, rows, thread, team);
+    gate(layer, rows, thread, team);
+    add_product(layer.down, gated, rows, share(next, thread, team), thread, team);
+  }
+
+  // After the last attention nobody looks at the other rows any more: those whose logits are wanted move to the front.
+  void keep_outputs(int64_t thread) {
+    if (thread == 0)
+      for (int64_t i = 0; i < b.outputs; i++) {
+        memmove(stream + i * stream_width, stream + b.logits_rows[i] * stream_width, sizeof(float) * (size_t)stream_width);
+        memmove(attended.values + i * attended.stride, attended.values + b.logits_rows[i] * attended.stride, sizeof(Scalar) * (size_t)attended.stride);
+      }
+#pragma omp barrier
   }
 
   // Where a thread's part of a product's weights begins.
@@ -127,22 +143,21 @@ class Step {
     return (const char *)linear.weight + cut(num_panels(linear), thread, team, even) * panel_bytes<T>(linear);
   }
 
-  void norm_rows(const float *weight, const llm_linear &next, int64_t thread, int64_t team) {
-    for (int64_t row = cut(b.rows, thread, team); row < cut(b.rows, thread + 1, team); row++) norm_row(row, weight, next, row);
+  void norm_rows(const float *weight, const llm_linear &next, int64_t rows, int64_t thread, int64_t team) {
+    for (int64_t row = cut(rows, thread, team); row < cut(rows, thread + 1, team); row++) norm_row(row, weight, next);
 #pragma omp barrier
   }
 
-  // A row of the stream, to the i-th row of what the next product takes.
-  void norm_row(int64_t row, const float *weight, const llm_linear &next, int64_t i) {
+  void norm_row(int64_t row, const float *weight, const llm_linear &next) {
     const float *from = stream + row * stream_width;
     if (next.format == LLM_WHOLE)
-      normalise<T>(from, weight, m.hidden, m.eps, normed.values + i * normed.stride);
+      normalise<T>(from, weight, m.hidden, m.eps, normed.values + row * normed.stride);
     else
-      normalise_groups(from, weight, m.hidden, m.eps, normed.groups + i * normed.num_groups());
+      normalise_groups(from, weight, m.hidden, m.eps, normed.groups + row * normed.num_groups());
   }
 
-  void quantise_attended(int64_t thread, int64_t team) {
-    for (int64_t row = cut(b.rows, thread, team); row < cut(b.rows, thread + 1, team); row++) {
+  void quantise_attended(int64_t rows, int64_t thread, int64_t team) {
+    for (int64_t row = cut(rows, thread, team); row < cut(rows, thread + 1, team); row++) {
       const Scalar *from = attended.values + row * attended.stride;
       quantise_row(attended.stride, attended.groups + row * attended.num_groups(), [&](int64_t i) { return T::widen(from[i]); });
     }
@@ -211,9 +226,9 @@ class Step {
             nullptr};
   }
 
-  void add_product(const llm_linear &linear, const Rows<T> &x, const void *after, int64_t thread, int64_t team) {
+  void add_product(const llm_linear &linear, const Rows<T> &x, int64_t rows, const void *after, int64_t thread, int64_t team) {
     const int64_t panels = num_panels(linear);
-    product<T>(linear, x, b.rows, cut(panels, thread, team), cut(panels, thread + 1, team), after,
+    product<T>(linear, x, rows, cut(panels, thread, team), cut(panels, thread + 1, team), after,
                [&](int64_t row, int64_t panel, const float *out) {
                  float *to = stream + row * stream_width + panel * PANEL;
                  for (int i = 0; i < PANEL; i++) to[i] += out[i];
@@ -222,10 +237,10 @@ class Step {
   }
 
   // SwiGLU (https://arxiv.org/abs/2002.05202): a panel of gate comes just before the panel of up that it multiplies.
-  void gate(const llm_layer &layer, int64_t thread, int64_t team) {
+  void gate(const llm_layer &layer, int64_t rows, int64_t thread, int64_t team) {
     const int64_t panels = num_panels(layer.gate_up);
     float waiting[ROWS_AT_ONCE][PANEL];
-    product<T>(layer.gate_up, normed, b.rows, cut(panels, thread, team, 2), cut(panels, thread + 1, team, 2),
+    product<T>(layer.gate_up, normed, rows, cut(panels, thread, team, 2), cut(panels, thread + 1, team, 2),
                share(layer.down, thread, team), [&](int64_t row, int64_t panel, const float *out) {
                  float *gates = waiting[row % ROWS_AT_ONCE];
                  if (panel % 2 == 0) {
@@ -241,10 +256,8 @@ class Step {
   }
 
   void logits(int64_t thread, int64_t team) {
-    if (!b.outputs) return;  // part of a prompt
-    for (int64_t i = cut(b.outputs, thread, team); i < cut(b.outputs, thread + 1, team); i++)
-      norm_row(b.logits_rows[i], m.norm, m.head, i);
-#pragma omp barrier
+    if (!b.outputs) return;
+    norm_rows(m.norm, m.head, b.outputs, thread, team);
     const int64_t panels = num_panels(m.head);
     product<T>(m.head, normed, b.outputs, cut(panels, thread, team), cut(panels, thread + 1, team), nullptr,
                [&](int64_t row, int64_t panel, const float *out) {

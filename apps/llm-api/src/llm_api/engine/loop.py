@@ -23,8 +23,9 @@ from llm_api.engine.messages import (
     TokenLogprobs,
 )
 from llm_api.engine.pace import StepPace
-from llm_api.engine.postprocess import advance, collect_prompt_logprobs, failed, not_finite, sample_spans
+from llm_api.engine.postprocess import advance, collect_prompt_logprobs, failed, sample_spans
 from llm_api.engine.runner import Runner
+from llm_api.engine.sampler.greedy import NOT_FINITE, likeliest
 from llm_api.engine.scheduler import Chunk, Scheduler
 from llm_api.engine.validate import problem_with
 
@@ -109,9 +110,10 @@ class EngineLoop:
             logits, spans = self._runner.run(chunks)
             collect_prompt_logprobs(logits, spans)
             due = [span for span in spans if span.chunk.completes]
-            broken = not_finite(logits, due)
+            greedy = likeliest(logits)
+            broken = [span for span in due if greedy[span.end - 1] == NOT_FINITE]
             sound = [span for span in due if span not in broken]
-            sampled = sample_spans(logits, sound) if sound else []
+            sampled = sample_spans(logits, sound, greedy) if sound else []
         for chunk in chunks:
             self.scheduler.computed(chunk)
         outputs = [self._advance(span.chunk, *token) for span, token in zip(sound, sampled, strict=True)]

@@ -1,7 +1,5 @@
 """Turns a step's logits into tokens and tells what became of each sequence."""
 
-from math import isfinite
-
 from torch import Tensor
 
 from llm_api.engine.batch import LogitsSpan
@@ -24,13 +22,16 @@ def collect_prompt_logprobs(logits: Tensor, spans: list[LogitsSpan]) -> None:
         sequence.prompt_logprobs += token_logprobs(rows, following, sequence.sampling.prompt_logprobs)
 
 
-def sample_spans(logits: Tensor, spans: list[LogitsSpan]) -> list[tuple[int, TokenLogprobs | None]]:
-    """One token per span, from its last row, and its logprobs where they are wanted. `logits` are changed."""
+def sample_spans(logits: Tensor, spans: list[LogitsSpan], greedy: list[int]) -> list[tuple[int, TokenLogprobs | None]]:
+    """One token per span, from its last row, and its logprobs where they are wanted. `logits` are changed.
+
+    `greedy`: the likeliest token of each row of `logits`.
+    """
     sequences = [span.chunk.sequence for span in spans]
     last_rows = logits if len(spans) == len(logits) else logits[[span.end - 1 for span in spans]]
     wanted = [row for row, sequence in enumerate(sequences) if sequence.sampling.logprobs is not None]
     raw = last_rows[wanted] if wanted else None  # a copy: penalties come next
-    token_ids = sample(last_rows, sequences)
+    token_ids = sample(last_rows, sequences, [greedy[span.end - 1] for span in spans])
     logprobs: list[TokenLogprobs | None] = [None] * len(sequences)
     if raw is not None:
         for row, raw_row in zip(wanted, raw.split(1), strict=True):
@@ -69,9 +70,3 @@ def _finish_reason(sequence: Sequence, eos_token_ids: frozenset[int], max_model_
 
 def failed(request_id: str, index: int, error: str) -> SequenceOutput:
     return SequenceOutput(request_id=request_id, index=index, token_ids=[], finish_reason="error", error=error)
-
-
-def not_finite(logits: Tensor, spans: list[LogitsSpan]) -> list[LogitsSpan]:
-    """The spans whose next token cannot be chosen: their logits hold NaN or infinity."""
-    highest = logits.amax(-1).tolist()
-    return [span for span in spans if not isfinite(highest[span.end - 1])]

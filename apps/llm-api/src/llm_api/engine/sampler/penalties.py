@@ -6,9 +6,16 @@ from torch import Tensor
 from llm_api.engine.sequence import Sequence
 
 
-def apply_penalties(logits: Tensor, sequences: list[Sequence]) -> None:
-    """In place, for float32 `logits` [sequences, vocabulary]. Rows whose sequence asks for nothing stay as they are."""
-    for row, sequence in zip(logits.unbind(0), sequences, strict=True):
+def is_penalised(sequence: Sequence) -> bool:
+    sampling = sequence.sampling
+    penalised = sampling.repetition_penalty != 1 or sampling.frequency_penalty or sampling.presence_penalty or sampling.logit_bias
+    return bool(penalised) or sequence.constraint is not None
+
+
+def apply_penalties(logits: Tensor, sequences: list[Sequence], rows: list[int]) -> None:
+    """In place, for `rows` of float32 `logits` [sequences, vocabulary]."""
+    for number in rows:
+        row, sequence = logits[number], sequences[number]
         sampling = sequence.sampling
         if sampling.repetition_penalty != 1:
             _repetition(row, sequence.token_ids, sampling.repetition_penalty)
