@@ -16,7 +16,7 @@ import structlog
 from llm_api.engine.errors import EngineError
 from llm_api.engine.kv_cache.storage import KVCache
 from llm_api.engine.loop import EngineLoop
-from llm_api.engine.machine import return_free_memory
+from llm_api.engine.machine import available_memory, return_free_memory
 from llm_api.engine.messages import EngineConfig, EngineInfo, EngineState, FromEngine, ToEngine
 from llm_api.engine.runner import Runner
 from llm_api.engine.warm_up import warm_up
@@ -72,7 +72,7 @@ def _populate(cache: KVCache) -> None:
     """In what time the cores have left: a request need not wait for it."""
     if sys.platform == "linux":  # where a thread has a priority of its own
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
-        cache.populate()
+        cache.populate(available_memory)
 
 
 def _info(runner: Runner, seconds: float) -> EngineInfo:

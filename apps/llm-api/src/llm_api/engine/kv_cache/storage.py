@@ -1,6 +1,7 @@
 """The memory of the KV cache."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 from torch import Tensor
 
 from llm_api.engine.pages import LARGE_PAGE, populate, zeroed_pages
+
+SPARED = 2  # times what is still to be populated must be available
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +57,17 @@ class KVCache:
         if block_ids:
             self._storage.index_fill_(1, torch.tensor(block_ids).to(self._storage.device, non_blocking=True), 0)
 
-    def populate(self) -> None:
+    def populate(self, available_memory: Callable[[], int]) -> None:
         """Has the system provide a CPU's cache ahead of use, in the order in which blocks are first handed out.
 
         A large page takes a fraction of a millisecond, and milliseconds on some virtual machines; every layer needs one when
-        a block begins one.
+        a block begins one. It ends early where others have taken memory since the cache's size was chosen: what is
+        missing then comes at first use.
         """
         if self._pages is None:
             return
         layers = np.split(self._pages, len(self._layers))
         for start in range(0, layers[0].size, LARGE_PAGE):
-            if not all(populate(layer[start : start + LARGE_PAGE]) for layer in layers):
+            missing = self._pages.size - start * len(layers)
+            if available_memory() < SPARED * missing or not all(populate(layer[start : start + LARGE_PAGE]) for layer in layers):
                 return

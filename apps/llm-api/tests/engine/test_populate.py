@@ -1,0 +1,78 @@
+"""The KV cache's memory is there before it is used: a step does not wait for the system to find pages."""
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from llm_api.engine.client import EngineClient
+from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
+from llm_api.engine.messages import EngineConfig
+from llm_api.engine.pages import LARGE_PAGE, populate, zeroed_pages
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere pages come at first use")
+
+GIB = 2**30
+LAYERS = 3
+BLOCK_BYTES = 2 * 16 * 2 * 64 * 4  # [16, 2, 2, 64] of float32
+
+
+def resident() -> int:
+    return int(psutil.Process().memory_info().rss)
+
+
+def cache(mebibytes: int) -> KVCache:
+    blocks = mebibytes * 2**20 // (LAYERS * BLOCK_BYTES) - 1
+    return KVCache(KVCacheShape(LAYERS, 2, 64, torch.float32), blocks, 16, torch.device("cpu"))
+
+
+def test_a_cache_takes_no_memory_until_it_is_populated() -> None:
+    before = resident()
+    made = cache(192)
+    assert resident() - before < 32 * 2**20
+    made.populate(lambda: 100 * GIB)
+    assert resident() - before > 180 * 2**20
+
+
+def test_it_stops_where_others_need_the_memory() -> None:
+    before, asked = resident(), []
+    made = cache(192)
+
+    def available() -> int:
+        asked.append(resident() - before)
+        return GIB if asked[-1] < 60 * 2**20 else 0
+
+    made.populate(available)
+    assert 60 * 2**20 <= resident() - before < 90 * 2**20
+
+
+def test_what_is_written_meanwhile_stays() -> None:
+    pages = zeroed_pages(64 * LARGE_PAGE)
+    thread = threading.Thread(target=populate, args=(pages,))
+    thread.start()
+    pages[::4096] = 7
+    thread.join()
+    assert populate(pages)
+    assert (pages[::4096] == 7).all() and not pages[1::4096].any()
+
+
+async def test_an_engine_has_its_cache_soon_after_it_is_ready(checkpoint: Callable[[str], Path]) -> None:
+    engine = EngineClient(EngineConfig(model_path=str(checkpoint("llama")), dtype="float32", num_threads=1, kv_cache_memory=192 * 2**20))
+    await engine.start()
+    try:
+        await engine.wait_ready()
+        async with asyncio.timeout(30):
+            while largest_mapping(engine.pid or 0) < 180 * 2**20:
+                await asyncio.sleep(0.1)
+    finally:
+        await engine.stop()
+
+
+def largest_mapping(pid: int) -> int:
+    """Resident bytes of the process's mapping that has most of them."""
+    return max(int(mapping.rss) for mapping in psutil.Process(pid).memory_maps(grouped=False) if mapping.path == "[anon]")
