@@ -31,7 +31,7 @@ suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%
 # The folder of the tools that tools/build makes: $(call tools,module)
 tools = $$(PYTHON=$(abspath $(BIN)/python) tools/build $(1))
 
-.PHONY: help serve test lint format types imports unit delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk accuracy bench-step up down restart e2e-proxy bench-proxy replicas
+.PHONY: help serve test lint format types imports unit delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk accuracy bench-step bench-gpu up down restart e2e-proxy bench-proxy replicas
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -144,6 +144,9 @@ bench-proxy: $(PROXY_READY) ## Measure one replica directly, again, and through 
 bench-step: export GOMP_SPINCOUNT ?= 10000
 bench-step: $(SERVE_READY) ## Measure the engine's steps alone, in one process and without HTTP
 	@$(BIN)/python -m tools.step_times
+
+bench-gpu: $(DEV_READY) ## Time decode steps of an 8B-shaped Llama with random weights on this machine's GPU (no GPU has run it yet)
+	@$(BIN)/python -m tools.decode_steps
 
 accuracy: $(SERVE_READY) ## Measure what QUANTIZATION costs in accuracy (writes docs/performance.md)
 	@$(BIN)/python -m llm_api.bench.accuracy --markdown docs/performance.md

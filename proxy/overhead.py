@@ -11,11 +11,10 @@ from pathlib import Path
 from statistics import median
 
 from llm_api.bench.load import Load, Run
-from llm_api.bench.machine import cpu_busy, describe_machine, describe_software
+from llm_api.bench.machine import QUIET, cpu_busy, describe_machine, describe_software
 from llm_api.bench.own_server import own_server
 from llm_api.bench.probe import probe
 from llm_api.bench.prompts import Prompts
-from llm_api.bench.report import QUIET
 from llm_api.bench.rounds import measure
 from llm_api.bench.sample import Sample
 from llm_api.bench.target import Target

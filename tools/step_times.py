@@ -16,6 +16,7 @@ from llm_api.cli.console import logged_progress
 from llm_api.cli.model import find_model
 from llm_api.engine.batch import Batch
 from llm_api.engine.loop import EngineLoop
+from llm_api.engine.machine import available_memory
 from llm_api.engine.messages import AddRequest, SamplingParams, StepOutput
 from llm_api.engine.runner import Runner
 from llm_api.engine.warm_up import warm_up
@@ -68,6 +69,7 @@ def main() -> None:
     settings, random = Settings(), Random(0)  # noqa: S311
     runner = Runner(engine_config(settings, find_model(settings, logged_progress())))
     warm_up(runner)
+    runner.cache.populate(available_memory)  # as the engine's process does
     runner.model = clock = Clock(runner)
     loop = EngineLoop(runner, SimpleQueue(), lambda _message: None, prefix_caching=False)
     rows = []

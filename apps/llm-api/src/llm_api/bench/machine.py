@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 
+QUIET = 10  # percent of CPU that an idle machine may use
 PACKAGES = ("llm-api", "torch", "transformers")
 
 
@@ -15,9 +16,14 @@ def describe_machine() -> str:
     return f"{_processor()}, {cores} cores, {memory:.0f} GiB memory, {platform.system()} {platform.release()}"
 
 
-def cpu_busy(seconds: float = 1) -> float:
-    """Percent of all cores, over the next `seconds`."""
-    return psutil.cpu_percent(seconds)
+def cpu_busy(patience: int = 30) -> float:
+    """Percent of all cores during a second, the first quiet one of `patience`, or the last: who has just started may still prepare."""
+    busy = 100.0
+    for _ in range(patience):
+        busy = psutil.cpu_percent(1)
+        if busy <= QUIET:
+            break
+    return busy
 
 
 def describe_software() -> str:

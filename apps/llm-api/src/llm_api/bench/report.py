@@ -7,12 +7,11 @@ from itertools import groupby
 
 from llm_api.bench.footprint import Footprint
 from llm_api.bench.load import Load, Run
+from llm_api.bench.machine import QUIET
 from llm_api.bench.probe import Server
 from llm_api.bench.section import Section
 from llm_api.bench.summary import Cell, Ratio, Spread, compare, summarise
 from llm_api.markdown import table
-
-QUIET = 10  # percent; above it the machine does something else as well
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,138 @@
+"""`make bench-gpu`: how long a decode step of a Llama of 8 billion random weights takes, and how near that is to reading them once.
+
+The torch path with its attention and graphs, without scheduler, sampling and HTTP. No GPU has run it yet; `--device cpu --layers 1
+--scale 32` tries the tool itself.
+"""
+
+import time
+from typing import Annotated
+
+import torch
+import typer
+from torch import Tensor
+
+from llm_api.engine.attention.backend import AttentionOptions
+from llm_api.engine.attention.paged_kernels import default_block_size, paged_kernel
+from llm_api.engine.batch import Batch, build_batch
+from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
+from llm_api.engine.messages import AddRequest, SamplingParams
+from llm_api.engine.models.decoder_weights import DecoderLayer, DecoderWeights
+from llm_api.engine.models.linear import Linear, OutputHead
+from llm_api.engine.models.rope import RotaryEmbedding
+from llm_api.engine.models.torch_decoder import TorchDecoder, TorchLayout
+from llm_api.engine.scheduler import Chunk
+from llm_api.engine.sequence import Sequence
+from llm_api.markdown import table
+
+HIDDEN, INTERMEDIATE, VOCABULARY, HEADS, KV_HEADS, HEAD_DIM = 4096, 14336, 128256, 32, 8, 128  # Llama 3's 8B
+CONTEXT, MAX_CONTEXT = 512, 1024
+STEPS, WARM_UPS, COPIES = 50, 5, 20
+COUNTS = (1, 4, 16, 64)
+
+
+class RandomWeights:
+    """Counts the bytes that a step reads: all but the embedding."""
+
+    def __init__(self, device: torch.device, layers: int, scale: int) -> None:
+        self.bytes_read = 0
+        self._device = device
+        hidden, inner, heads = HIDDEN // scale, INTERMEDIATE // scale, (HEADS + 2 * KV_HEADS) * HEAD_DIM
+        layout = TorchLayout()
+        self.weights: DecoderWeights[Linear, OutputHead] = DecoderWeights(
+            embedding=self._matrix(VOCABULARY // scale, hidden, is_read=False),
+            layers=[
+                DecoderLayer(
+                    input_norm=torch.ones(hidden, device=device),
+                    qkv=layout.linear(self._matrix(heads, hidden), None),
+                    query_norm=None,
+                    key_norm=None,
+                    output=layout.linear(self._matrix(hidden, HEADS * HEAD_DIM), None),
+                    post_attention_norm=torch.ones(hidden, device=device),
+                    gate_up=layout.gate_up(self._matrix(2 * inner, hidden), None),
+                    down=layout.linear(self._matrix(hidden, inner), None),
+                    attention=AttentionOptions(HEAD_DIM**-0.5),
+                )
+                for _ in range(layers)
+            ],
+            norm=torch.ones(hidden, device=device),
+            head=layout.head(self._matrix(VOCABULARY // scale, hidden)),
+        )
+
+    def _matrix(self, out: int, inner: int, *, is_read: bool = True) -> Tensor:
+        matrix = torch.randn(out, inner, dtype=torch.bfloat16, device=self._device) * 0.02
+        self.bytes_read += matrix.nbytes * is_read
+        return matrix
+
+
+def decoder(weights: RandomWeights, layers: int, block_size: int, device: torch.device) -> TorchDecoder:
+    shape = KVCacheShape(layers, KV_HEADS, HEAD_DIM, torch.bfloat16)
+    rope = RotaryEmbedding({"rope_theta": 500_000.0, "rope_type": "default"}, HEAD_DIM, MAX_CONTEXT, device)
+    model = TorchDecoder(weights.weights, shape, HEADS, 1e-5, rope)
+    model.bind(KVCache(shape, COUNTS[-1] * -(-CONTEXT // block_size), block_size, device), COUNTS[-1])
+    return model
+
+
+def decoding(count: int, block_size: int, device: torch.device) -> Batch:
+    blocks = -(-CONTEXT // block_size)
+    chunks = []
+    for number in range(count):
+        sequence = Sequence(AddRequest(request_id=str(number), prompt_token_ids=[1] * CONTEXT, sampling=SamplingParams(max_tokens=1)), 0)
+        sequence.block_ids = list(range(number * blocks, (number + 1) * blocks))
+        chunks.append(Chunk(sequence, CONTEXT - 1, 1))
+    return build_batch(chunks, block_size, device)[0]
+
+
+def seconds_per_step(model: TorchDecoder, batch: Batch) -> float:
+    for _ in range(WARM_UPS):
+        model.logits(batch)
+    _wait(batch.slots.device)
+    started = time.perf_counter()
+    for _ in range(STEPS):
+        model.logits(batch)
+    _wait(batch.slots.device)
+    return (time.perf_counter() - started) / STEPS
+
+
+def bytes_per_second(device: torch.device) -> float:
+    """Of memory that is read and written."""
+    source = torch.empty(2**30 if device.type == "cuda" else 2**27, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    target.copy_(source)
+    _wait(device)
+    started = time.perf_counter()
+    for _ in range(COPIES):
+        target.copy_(source)
+    _wait(device)
+    return 2 * COPIES * source.nbytes / (time.perf_counter() - started)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@torch.inference_mode()
+def main(
+    device: Annotated[str, typer.Option(help="cuda, or cpu to try the tool.")] = "cuda",
+    layers: Annotated[int, typer.Option(help="Of Llama 3's 32.")] = 32,
+    scale: Annotated[int, typer.Option(help="By what to divide hidden size, intermediate size and vocabulary.")] = 1,
+) -> None:
+    """Prints a table."""
+    where = torch.device(device)
+    random = RandomWeights(where, layers, scale)
+    block_size = default_block_size(paged_kernel(where, torch.bfloat16, HEAD_DIM, has_windows=False))
+    model = decoder(random, layers, block_size, where)
+    bandwidth = bytes_per_second(where)
+    least = random.bytes_read / bandwidth
+    rows = []
+    for count in COUNTS:
+        step = seconds_per_step(model, decoding(count, block_size, where))
+        rows.append([str(count), f"{1000 * step:.2f}", f"{count / step:.0f}", f"{100 * least / step:.0f}%"])
+    name = torch.cuda.get_device_name(where) if where.type == "cuda" else "CPU"
+    print(f"{name}, torch {torch.__version__}, {type(model.attention).__name__}, graphs: {model.graphs is not None}")
+    print(f"{random.bytes_read / 1e9:.2f} GB of weights, copied memory {bandwidth / 1e9:.0f} GB/s, contexts of {CONTEXT}")
+    print(table(["sequences", "step, ms", "tokens/s", "of the memory's limit"], rows))
+
+
+if __name__ == "__main__":
+    typer.run(main)
