@@ -79,7 +79,7 @@ class Settings(BaseSettings):
         None, ge=16, description="Token budget of a step, prefill and decode together. Default: 512 on CPU, 8192 on CUDA."
     )
     step_time_target: float = Field(
-        0.1,
+        0.07,
         ge=0,
         description="Seconds that a step may take while sequences decode, and so about the longest pause of a stream: prompts are "
         "prefilled in chunks that fit. 0: no limit but MAX_NUM_BATCHED_TOKENS.",
