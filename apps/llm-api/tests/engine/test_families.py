@@ -119,6 +119,15 @@ def test_too_little_memory_is_told_before_anything_is_loaded(checkpoint: Checkpo
         tiny_runner(checkpoint("llama"))
 
 
+def test_quantised_weights_may_fit_where_whole_ones_do_not(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = checkpoint("llama")
+    stored = (path / "model.safetensors").stat().st_size
+    monkeypatch.setattr("llm_api.engine.limits.available_memory", lambda: stored - 1)
+    with pytest.raises(EngineError, match="the weights need"):
+        tiny_runner(path, dtype="bfloat16")
+    assert tiny_runner(path, dtype="bfloat16", quantization="int4").model.name == "native"
+
+
 def test_an_unknown_architecture_is_refused_in_one_line(tmp_path: Path) -> None:
     path = save("llama", tmp_path)
     config = json.loads((path / "config.json").read_text())

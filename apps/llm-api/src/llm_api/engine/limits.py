@@ -17,6 +17,7 @@ GIB = 1024**3
 CPU_CACHE_AT_MOST = 4 * GIB
 SHARE_OF_FREE_MEMORY = 0.4  # on a CPU, where other processes live too
 SHARE_OF_GPU_MEMORY = 0.9
+QUANTIZED_BITS = {"int8": 9, "int4": 5}  # of a weight, its share of a group's scale and minimum included
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,14 @@ def choose_block_size(config: EngineConfig, model: ModelConfig, dtype: torch.dty
     return config.block_size or default_block_size(paged_kernel(device, dtype, model.head_dim, has_windows))
 
 
-def check_weights_fit(model_path: Path, dtype: torch.dtype, device: torch.device) -> None:
-    """Raises EngineError before the machine starts to swap or the kernel kills us."""
+def check_weights_fit(config: EngineConfig, model: ModelConfig, dtype: torch.dtype, device: torch.device) -> None:
+    """Raises EngineError before the machine starts to swap or the kernel kills us. The checkpoint has 16 bits for a weight."""
     if device.type != "cpu":
         return
-    stored = sum(file.stat().st_size for file in model_path.glob("*.safetensors"))
-    needed = stored * dtype.itemsize // 2 if dtype is torch.float32 else stored
+    stored = sum(file.stat().st_size for file in Path(config.model_path).glob("*.safetensors"))
+    embedding = min(model.vocab_size * model.hidden_size * 2, stored)  # is never quantised
+    bits = QUANTIZED_BITS.get(config.quantization, 8 * dtype.itemsize)
+    needed = embedding * dtype.itemsize // 2 + (stored - embedding) * bits // 16
     available = available_memory()
     if needed > available:
         raise EngineError(f"the weights need {_readable(needed)} of memory and {_readable(available)} are available")

@@ -20,12 +20,11 @@ class Runner:
 
     def __init__(self, config: EngineConfig) -> None:
         torch.set_num_threads(config.num_threads or available_cores())
-        model_path = Path(config.model_path)
-        self.model_config = read_model_config(model_path)
+        self.model_config = read_model_config(Path(config.model_path))
         self.device = choose_device(config.device)
         self.dtype = choose_dtype(config.dtype)
         limits = choose_limits(config, self.model_config, self.device)
-        check_weights_fit(model_path, self.dtype, self.device)
+        check_weights_fit(config, self.model_config, self.dtype, self.device)
         block_size = choose_block_size(config, self.model_config, self.dtype, self.device)
         self.model = load_model(self.model_config, config, block_size, limits.max_model_len, self.dtype, self.device)
         num_blocks = count_blocks(config, limits, self.model.cache_shape, block_size, self.device)
