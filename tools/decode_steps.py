@@ -12,7 +12,7 @@ import typer
 from torch import Tensor
 
 from llm_api.engine.attention.backend import AttentionOptions
-from llm_api.engine.attention.paged_kernels import default_block_size, paged_kernel
+from llm_api.engine.attention.flash import can_page, default_block_size
 from llm_api.engine.batch import Batch, build_batch
 from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
 from llm_api.engine.messages import AddRequest, SamplingParams
@@ -120,7 +120,7 @@ def main(
     """Prints a table."""
     where = torch.device(device)
     random = RandomWeights(where, layers, scale)
-    block_size = default_block_size(paged_kernel(where, torch.bfloat16, HEAD_DIM, has_windows=False))
+    block_size = default_block_size(pages=can_page(where, torch.bfloat16, HEAD_DIM))
     model = decoder(random, layers, block_size, where)
     bandwidth = bytes_per_second(where)
     least = random.bytes_read / bandwidth

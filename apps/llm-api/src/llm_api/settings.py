@@ -87,9 +87,11 @@ class Settings(BaseSettings):
     max_model_len: int | None = Field(
         None, ge=16, description="Context limit, prompt and completion. Default: the model's own, or what the KV cache holds."
     )
-    kv_cache_memory: ByteSize | None = Field(None, description="Memory for the KV cache, such as `2GiB`. Default: from what is free.")
+    kv_cache_memory: ByteSize | None = Field(
+        None, description="Memory for the KV cache, such as `2GiB`, taken at the start. Default: from what is free."
+    )
     block_size: int | None = Field(
-        None, ge=1, le=256, description="Tokens in a KV cache block. Default: 16, or 256 on a GPU whose attention kernel needs it."
+        None, ge=1, le=256, description="Tokens in a KV cache block. Default: 16, or 256 where a GPU's attention needs it."
     )
     enable_prefix_caching: bool = Field(True, description="Reuse the KV cache of prompts that begin alike.")
     num_threads: int | None = Field(None, ge=1, description="Threads of torch on CPU. Default: the cores this process may use.")

@@ -1,7 +1,7 @@
-"""The torch path on tensors that have a GPU for their device and nothing in them: torch checks each operator's call.
+"""The torch path on tensors that have a GPU for their device and nothing in them: torch checks each operator's call but attention's.
 
 It finds a tensor that was left on the CPU, a dtype that an operator does not take, and a step that would wait for the GPU. What
-the kernels compute, and how fast, only a GPU can tell.
+varlen_attn takes, what kernels compute, and how fast, only a GPU can tell.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,6 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
-from torch.nn.attention import SDPBackend
 from torch.nn.attention.varlen import varlen_attn
 
 from llm_api.engine.attention.backend import AttentionBackend
@@ -75,7 +74,7 @@ def batch(*lengths: tuple[int, int]) -> Batch:
 
 
 def attention(kind: str, cache: KVCache) -> AttentionBackend:
-    return SdpaAttention(cache) if kind == "sdpa" else PagedAttention(cache, SDPBackend.FLASH_ATTENTION, varlen_attn)
+    return SdpaAttention(cache) if kind == "sdpa" else PagedAttention(cache, varlen_attn)
 
 
 @pytest.mark.parametrize("kind", ["sdpa", "paged"])
@@ -95,11 +94,16 @@ def test_what_a_graph_captures_never_waits_for_the_gpu(checkpoint: Checkpoint) -
     path = checkpoint("llama")
     with fake_gpu():
         model = decoder(path)
-        paged = PagedAttention(KVCache(model.cache_shape, 8, BLOCK_SIZE, GPU), SDPBackend.FLASH_ATTENTION, varlen_attn)
+        paged = PagedAttention(KVCache(model.cache_shape, 8, BLOCK_SIZE, GPU), varlen_attn)
         graphs = DecodeGraphs(model.forward, paged, lambda compute: Captured(lambda: None, compute()), 5, 512)
         step = batch((9, 1), (300, 1), (301, 1))
         assert graphs.take(step) and not graphs.take(batch((9, 1), (0, 40)))
         assert graphs.logits(step).shape[0] == 4
+
+
+def test_a_tensor_left_on_the_cpu_would_be_found() -> None:
+    with fake_gpu(), pytest.raises(RuntimeError, match="device"):
+        torch.empty(3, device=GPU) + torch.empty(3, device="cpu")
 
 
 def test_a_step_that_waits_would_be_found() -> None:

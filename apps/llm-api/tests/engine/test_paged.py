@@ -1,28 +1,25 @@
 """What GPUs will run, as far as a machine without one can tell: paged attention and decode graphs.
 
 In place of the kernels stands `slow_varlen`, in place of a graph the computation that would be captured; everything around them
-is what serves. The real kernels are only asked whether they would take the call (test_fake_gpu.py).
+is what serves.
 """
 
-import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from engine.conftest import tiny_runner
 from engine.driver import Engine, greedy
 from engine.reference import Reference
 from engine.slow_varlen import slow_varlen
 from engine.test_families import PROMPTS
 from torch import Tensor
-from torch.nn.attention import SDPBackend
 
 from llm_api.engine.attention.choice import agrees
 from llm_api.engine.attention.paged import PagedAttention
 from llm_api.engine.attention.sdpa import SdpaAttention
-from llm_api.engine.models.decode_graphs import Captured, DecodeGraphs
+from llm_api.engine.models.decode_graphs import Capture, Captured, DecodeGraphs, captured_decode
 from llm_api.engine.models.torch_decoder import TorchDecoder
 from llm_api.engine.runner import Runner
 
@@ -50,7 +47,7 @@ def paged_runner(path: Path, recorder: Recorder | None = None, **config: Any) ->
     runner = tiny_runner(path, runner="torch", **config)
     model = runner.model
     assert isinstance(model, TorchDecoder)
-    model.attention = PagedAttention(runner.cache, SDPBackend.MATH, slow_varlen)
+    model.attention = PagedAttention(runner.cache, slow_varlen)
     if recorder is not None:
         model.graphs = DecodeGraphs(model.forward, model.attention, recorder, runner.max_num_seqs, runner.max_model_len)
         assert model.graphs.agree()
@@ -90,11 +87,13 @@ def test_rows_of_padding_leave_the_cache_alone(checkpoint: Checkpoint) -> None:
     for number in range(3):
         engine.add(str(number), PROMPTS[1], max_tokens=8, temperature=0, ignore_eos=True)
     engine.step()
-    used = {block for sequence in engine.loop.scheduler.running for block in sequence.block_ids}
-    free = [block for block in range(runner.cache.num_blocks) if block not in used]
-    before = runner.cache.layer(0)[free].clone()
+    slots = runner.cache.layer(0)[: runner.cache.num_blocks].flatten(0, 1)
+    before = slots.clone()
     engine.step()
-    assert torch.equal(runner.cache.layer(0)[free], before)
+    changed = (slots != before).flatten(1).any(1).nonzero().flatten().tolist()
+    size = runner.cache.block_size
+    running = [(sequence.block_ids, sequence.num_computed - 1) for sequence in engine.loop.scheduler.running]
+    assert sorted(changed) == sorted(blocks[last // size] * size + last % size for blocks, last in running)
 
 
 def test_a_poisoned_block_does_not_reach_its_next_owner(checkpoint: Checkpoint) -> None:
@@ -105,32 +104,62 @@ def test_a_poisoned_block_does_not_reach_its_next_owner(checkpoint: Checkpoint) 
     assert greedy(Engine(runner), PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24)
 
 
-def test_a_kernel_is_taken_only_if_it_gives_what_plain_attention_gives(checkpoint: Checkpoint) -> None:
+def only_the_first_block(*args: Any, **options: Any) -> Tensor:
+    table = options["block_table"]
+    return slow_varlen(*args, **(options | {"block_table": table[:, :1].expand_as(table)}))
+
+
+def without_the_windows(*args: Any, **options: Any) -> Tensor:
+    before, after = options["window_size"]
+    return slow_varlen(*args, **(options | {"window_size": (-1, 0) if before >= 0 else (before, after)}))
+
+
+def without_the_own_token(*args: Any, **options: Any) -> Tensor:
+    return slow_varlen(*args, **options).roll(1, 0)
+
+
+def never_decoding(*args: Any, **options: Any) -> Tensor:
+    if args[5] == 1:
+        raise RuntimeError("decode is disabled for this version")
+    return slow_varlen(*args, **options)
+
+
+def nowhere(*_args: Any, **_options: Any) -> Tensor:
+    raise RuntimeError("no kernel image is available for execution on the device")
+
+
+@pytest.mark.parametrize(
+    ("varlen", "is_taken"),
+    [
+        (slow_varlen, True),
+        (only_the_first_block, False),
+        (without_the_windows, False),
+        (without_the_own_token, False),
+        (never_decoding, False),
+        (nowhere, False),
+    ],
+)
+def test_a_kernel_is_taken_only_if_it_gives_what_plain_attention_gives(
+    checkpoint: Checkpoint, varlen: Callable[..., Tensor], is_taken: bool
+) -> None:
     cache, heads = tiny_runner(checkpoint("llama"), runner="torch").cache, 4
-    plain = SdpaAttention(cache)
-
-    def without_the_own_token(*args: Any, **options: Any) -> Tensor:
-        return slow_varlen(*args, **(options | {"window_size": (0, 0)}))
-
-    def missing(*_args: Any, **_options: Any) -> Tensor:
-        raise RuntimeError("no kernel image is available for execution on the device")
-
-    def trial(varlen: Callable[..., Tensor]) -> bool:
-        return agrees(PagedAttention(cache, SDPBackend.MATH, varlen), plain, cache, heads)
-
-    assert trial(slow_varlen)
-    assert not trial(without_the_own_token)
-    assert not trial(missing)
+    assert agrees(PagedAttention(cache, varlen), SdpaAttention(cache), cache, heads, has_windows=True) == is_taken
     assert not cache.layer(0).any(), "the trial leaves nothing behind"
 
 
-def test_graphs_that_compute_something_else_are_found_out(checkpoint: Checkpoint) -> None:
+def frozen(compute: Compute) -> Captured:
+    return Captured(lambda: None, compute().clone())
+
+
+def failing(_compute: Compute) -> Captured:
+    raise AssertionError("operation not permitted when stream is capturing")
+
+
+@pytest.mark.parametrize(("capture", "is_taken"), [(Recorder(), True), (frozen, False), (failing, False)])
+def test_graphs_are_taken_only_if_they_compute_what_the_model_computes(checkpoint: Checkpoint, capture: Capture, is_taken: bool) -> None:
     runner = tiny_runner(checkpoint("llama"), runner="torch")
     model = runner.model
     assert isinstance(model, TorchDecoder)
-
-    def stale(compute: Compute) -> Captured:
-        return Captured(lambda: None, compute() + 1)
-
-    attention = PagedAttention(copy.copy(runner.cache), SDPBackend.MATH, slow_varlen)
-    assert not DecodeGraphs(model.forward, attention, stale, 4, 64).agree()
+    graphs = captured_decode(model.forward, PagedAttention(runner.cache, slow_varlen), 6, 64, lambda: capture)
+    assert (graphs is not None) == is_taken
+    assert not runner.cache.layer(0)[: runner.cache.num_blocks].any()

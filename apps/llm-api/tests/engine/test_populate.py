@@ -1,7 +1,7 @@
 """The KV cache's memory is there before it is used: a step does not wait for the system to find pages."""
 
 import asyncio
-import sys
+import mmap
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
 from llm_api.engine.messages import EngineConfig
 from llm_api.engine.pages import LARGE_PAGE, populate, zeroed_pages
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere pages come at first use")
+pytestmark = pytest.mark.skipif(not populate(zeroed_pages(1)), reason="the system does not know how: pages come at first use")
 
 GIB = 2**30
 LAYERS = 3
@@ -49,6 +49,16 @@ def test_it_stops_where_others_need_the_memory() -> None:
 
     made.populate(available)
     assert 60 * 2**20 <= resident() - before < 90 * 2**20
+
+
+def test_more_than_the_system_has_is_told() -> None:
+    with pytest.raises(MemoryError, match="the system has no .* GiB of memory"):
+        zeroed_pages(2**50)
+
+
+def test_a_kernel_without_large_pages_gives_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mmap, "MADV_HUGEPAGE", 9999)
+    assert not zeroed_pages(LARGE_PAGE).any()
 
 
 def test_what_is_written_meanwhile_stays() -> None:

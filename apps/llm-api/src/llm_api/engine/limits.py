@@ -5,11 +5,12 @@ from pathlib import Path
 
 import torch
 
-from llm_api.engine.attention.paged_kernels import default_block_size, paged_kernel
+from llm_api.engine.attention.flash import can_page, default_block_size
 from llm_api.engine.errors import EngineError
 from llm_api.engine.kv_cache.storage import KVCacheShape
 from llm_api.engine.machine import available_memory
 from llm_api.engine.messages import EngineConfig
+from llm_api.engine.models.fast_path import has_fast_path
 from llm_api.engine.models.model_config import ModelConfig
 
 MIB = 1024**2
@@ -52,8 +53,9 @@ def choose_limits(config: EngineConfig, model: ModelConfig, device: torch.device
 
 
 def choose_block_size(config: EngineConfig, model: ModelConfig, dtype: torch.dtype, device: torch.device) -> int:
-    has_windows = any(model.sliding_window(layer) is not None for layer in range(model.num_layers))
-    return config.block_size or default_block_size(paged_kernel(device, dtype, model.head_dim, has_windows))
+    """Larger blocks only for who has attention that needs them: the torch path."""
+    is_general = config.runner == "general" or not has_fast_path(model)
+    return config.block_size or default_block_size(pages=not is_general and can_page(device, dtype, model.head_dim))
 
 
 def check_weights_fit(config: EngineConfig, model: ModelConfig, dtype: torch.dtype, device: torch.device) -> None:

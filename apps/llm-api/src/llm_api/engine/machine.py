@@ -31,18 +31,27 @@ def available_memory() -> int:
 
 def _reclaimable() -> int:
     """Page cache counts as used in a cgroup, but gives way."""
-    try:
-        lines = (CGROUP / "memory.stat").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+    return sum(int(line.split()[1]) for line in _read("memory.stat").splitlines() if line.startswith("inactive_file "))
 
 
 def _first_line(name: str) -> str:
-    try:
-        return (CGROUP / name).read_text().strip()
-    except OSError:
-        return ""
+    return _read(name).strip()
+
+
+def _read(name: str) -> str:
+    """Of this process's own cgroup: in a container that is the root of what it sees, for a system's service it is not."""
+    for folder in (_own_cgroup(), CGROUP):
+        with suppress(OSError):
+            return (folder / name).read_text()
+    return ""
+
+
+def _own_cgroup() -> Path:
+    with suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            if line.startswith("0::"):
+                return CGROUP / line.removeprefix("0::").lstrip("/")
+    return CGROUP
 
 
 def return_free_memory() -> None:

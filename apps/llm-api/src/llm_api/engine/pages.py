@@ -2,6 +2,7 @@
 
 import ctypes
 import mmap
+from contextlib import suppress
 
 import numpy as np
 
@@ -12,11 +13,15 @@ MADV_POPULATE_WRITE = 23  # Linux 5.14, <linux/mman.h>; Python has no name for i
 def zeroed_pages(size: int) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
     """`size` bytes of zeros, which the system provides page by page at first use, or by `populate`.
 
-    Private: memory that processes can share, which is mmap's default, gets no large pages.
+    Private: memory that processes can share, which is mmap's default, gets no large pages. Raises MemoryError.
     """
-    pages = mmap.mmap(-1, size + LARGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        pages = mmap.mmap(-1, size + LARGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (OSError, OverflowError) as error:
+        raise MemoryError(f"the system has no {size / 2**30:.2f} GiB of memory: {error}") from error
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        pages.madvise(mmap.MADV_HUGEPAGE)
+        with suppress(OSError):  # a kernel without large pages
+            pages.madvise(mmap.MADV_HUGEPAGE)
     memory = np.frombuffer(pages, np.uint8)
     start = -memory.ctypes.data % LARGE_PAGE
     return memory[start : start + size]

@@ -1,4 +1,4 @@
-"""Attention by torch's varlen_attn, which finds a sequence's blocks by its block table: one call for all rows of a step.
+"""Attention by FlashAttention 2, which finds a sequence's blocks by its block table: one call for all rows of a step.
 
 For GPUs, and none has run it yet; the tests put a slow stand-in under it (tests/engine/slow_varlen.py).
 """
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import pad
 
 from llm_api.engine.attention.backend import AttentionOptions
 from llm_api.engine.attention.parts import begun_blocks
@@ -34,11 +35,9 @@ class PagedRows:
 
 
 class PagedAttention:
-    """`backend`: the kernel that `varlen`, which is torch's varlen_attn, is to take."""
-
-    def __init__(self, cache: KVCache, backend: SDPBackend, varlen: Varlen) -> None:
+    def __init__(self, cache: KVCache, varlen: Varlen) -> None:
+        """`varlen`: torch's varlen_attn, which is not imported here because that takes seconds."""
         self.cache = cache
-        self._backend = backend
         self._varlen = varlen
 
     def step(self, batch: Batch) -> "PagedStep":
@@ -46,7 +45,7 @@ class PagedAttention:
         return self.over(_rows(batch))
 
     def over(self, rows: PagedRows) -> "PagedStep":
-        return PagedStep(self.cache, rows, self._backend, self._varlen)
+        return PagedStep(self.cache, rows, self._varlen)
 
     def clear_begun(self, batch: Batch) -> None:
         """A kernel may load what lies behind a context's end: NaN there would come through its mask."""
@@ -57,30 +56,38 @@ class PagedAttention:
 class PagedStep:
     cache: KVCache
     rows: PagedRows
-    backend: SDPBackend
     varlen: Varlen
 
     def attend(self, layer: int, query: Tensor, key_values: Tensor, options: AttentionOptions) -> Tensor:
         self.cache.write(layer, key_values, self.rows.slots)
         keys, values = self.cache.layer(layer).unbind(2)
-        before = -1 if options.sliding_window is None else options.sliding_window - 1
-        with sdpa_kernel(self.backend):
+        count = len(self.rows.slots)
+        with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
             attended: Tensor = self.varlen(
-                query,
+                query[:count],
                 keys,
                 values,
                 self.rows.row_starts,
                 self.rows.context_starts,
                 self.rows.longest_run,
-                # cuDNN wants the tables to be just as wide as the longest context needs.
                 self.rows.block_tables.shape[1] * self.cache.block_size,
                 scale=options.scale,
-                window_size=(before, 0),
+                window_size=self._window(options),
                 enable_gqa=True,
                 seqused_k=self.rows.context_lens,
                 block_table=self.rows.block_tables,
             )
-        return attended
+        return attended if count == len(query) else pad(attended, (0, 0, 0, 0, 0, len(query) - count))
+
+    def _window(self, options: AttentionOptions) -> tuple[int, int]:
+        """Tokens before and after its own that a row sees; -1: all.
+
+        A sequence's only row is its last: nothing comes after it. The kernel lets heads share what it reads of the cache, and
+        divides long contexts, only if nothing is to be left out.
+        """
+        if options.sliding_window is not None:
+            return options.sliding_window - 1, 0
+        return (-1, -1) if self.rows.longest_run == 1 else (-1, 0)
 
 
 def _rows(batch: Batch) -> PagedRows:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from llm_api.engine.pages import LARGE_PAGE, populate, zeroed_pages
 
-SPARED = 2  # times what is still to be populated must be available
+SPARED = 1.25  # times what is still to be populated must be available
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class KVCache:
         """Has the system provide a CPU's cache ahead of use, in the order in which blocks are first handed out.
 
         A large page takes a fraction of a millisecond, and milliseconds on some virtual machines; every layer needs one when
-        a block begins one. It ends early where others have taken memory since the cache's size was chosen: what is
-        missing then comes at first use.
+        a block begins one. It ends early where memory has become scarce, as others took some since the cache's size was
+        chosen, or as that was set to nearly all: what is missing then comes at first use.
         """
         if self._pages is None:
             return

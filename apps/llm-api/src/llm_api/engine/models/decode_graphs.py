@@ -17,6 +17,7 @@ from torch.nn.functional import pad
 from llm_api.engine.attention.backend import StepAttention
 from llm_api.engine.attention.paged import PagedAttention, PagedRows
 from llm_api.engine.batch import Batch, padded
+from llm_api.engine.kv_cache.storage import KVCache
 
 log = structlog.get_logger()
 
@@ -74,12 +75,21 @@ class DecodeInputs:
         self.positions[:rows].copy_(batch.positions)
         self.block_tables[:rows].copy_(torch.from_numpy(staged[:rows]))
 
+    def fill_trial(self, rows: int, cache: KVCache) -> list[int]:
+        """Different tokens at different positions, each row in a slot of its own as far as the cache has slots. Returns the blocks."""
+        own = torch.arange(rows, device=cache.device) % (cache.num_blocks * cache.block_size)
+        self.token_ids[:rows].copy_(own)
+        self.positions[:rows].copy_(own % cache.block_size)
+        self.block_tables[:rows, 0].copy_(own // cache.block_size)
+        return sorted(set((own // cache.block_size).tolist()))
+
 
 class DecodeGraphs:
     def __init__(self, forward: Forward, attention: PagedAttention, capture: Capture, max_rows: int, max_context: int) -> None:
         """Captures for up to `max_rows` sequences of up to `max_context` tokens: seconds. Raises what the capture raises."""
         self._forward = forward
         self._attention = attention
+        self._logits: Tensor | None = None  # all graphs': megabytes each otherwise
         cache = attention.cache
         counts = sorted({padded(rows) for rows in range(1, max_rows + 1)}, reverse=True)  # the largest sizes the memory that all share
         self._inputs = DecodeInputs(counts[0], -(-max_context // cache.block_size), cache.padding_block, cache.device)
@@ -99,11 +109,15 @@ class DecodeGraphs:
 
     @torch.inference_mode()
     def agree(self) -> bool:
-        """Whether the graphs compute, from the inputs at hand, what the same kernels compute without them."""
+        """Whether the graphs compute, from other inputs than they were captured with, what the same kernels compute without them."""
         for rows, graph in self._graphs.items():
+            used = self._inputs.fill_trial(rows, self._attention.cache)
             expected = self._compute(rows).clone()
+            self._attention.cache.clear(used)
             graph.replay()
-            if not torch.allclose(graph.logits, expected, rtol=0, atol=TOLERANCE):
+            same = torch.allclose(graph.logits, expected, rtol=0, atol=TOLERANCE)
+            self._attention.cache.clear(used)
+            if not same:
                 return False
         return True
 
@@ -121,17 +135,22 @@ class DecodeGraphs:
             block_tables=tables,
             longest_run=1,
         )
-        return self._forward(self._inputs.token_ids[:rows], positions, self._attention.over(paged))
+        logits = self._forward(self._inputs.token_ids[:rows], positions, self._attention.over(paged))
+        if self._logits is None:
+            self._logits = torch.empty_like(logits)  # of the largest count, which comes first
+        return self._logits[:rows].copy_(logits)
 
 
-def captured_decode(forward: Forward, attention: PagedAttention, max_rows: int, max_context: int) -> DecodeGraphs | None:
+def captured_decode(
+    forward: Forward, attention: PagedAttention, max_rows: int, max_context: int, capture: Callable[[], Capture] = CudaCapture
+) -> DecodeGraphs | None:
     """None, and a line in the log, where graphs do not work: steps then launch their kernels one by one."""
     try:
-        graphs = DecodeGraphs(forward, attention, CudaCapture(), max_rows, max_context)
+        graphs = DecodeGraphs(forward, attention, capture(), max_rows, max_context)
         if graphs.agree():
             return graphs
         reason = "their logits differ from the model's"
-    except RuntimeError as error:
+    except Exception as error:
         reason = " ".join(str(error).split())[:300]
     log.warning("decode steps run without CUDA graphs, which is slower", reason=reason)
     return None

@@ -10,6 +10,7 @@ from llm_api.engine.kv_cache.storage import KVCacheShape
 from llm_api.engine.messages import EngineConfig
 from llm_api.engine.models.checkpoint import Checkpoint, open_checkpoint
 from llm_api.engine.models.decoder_weights import read_decoder
+from llm_api.engine.models.fast_path import has_fast_path
 from llm_api.engine.models.model import Model
 from llm_api.engine.models.model_config import ModelConfig
 from llm_api.engine.models.native.decoder import NativeDecoder
@@ -22,19 +23,7 @@ from llm_api.engine.models.torch_decoder import TorchDecoder, TorchLayout
 
 log = structlog.get_logger()
 
-FAST_MODEL_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 DEFAULT_RMS_NORM_EPS = 1e-6  # transformers', for configurations that leave it out
-FAST_ROPE_TYPES = frozenset({"default", "linear", "llama3"})
-
-
-def has_fast_path(config: ModelConfig) -> bool:
-    raw = config.raw
-    return (
-        config.model_type in FAST_MODEL_TYPES
-        and raw.get("hidden_act", "silu") == "silu"
-        and rope_parameters(raw)["rope_type"] in FAST_ROPE_TYPES
-        and "quantization_config" not in raw
-    )
 
 
 def load_model(

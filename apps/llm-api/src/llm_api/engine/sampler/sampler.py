@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llm_api.engine.sampler.greedy import likeliest
+from llm_api.engine.sampler.greedy import NOT_FINITE, likeliest
 from llm_api.engine.sampler.penalties import apply_penalties, is_penalised
 from llm_api.engine.sequence import Sequence
 
@@ -41,7 +41,8 @@ def _likeliest_again(logits: Tensor, changed: list[int], known: list[int]) -> li
     if not changed:
         return list(known)
     again = dict(zip(changed, likeliest(logits[changed]), strict=True))
-    return [again.get(row, token) for row, token in enumerate(known)]
+    # Where everything was forbidden, the model's own choice.
+    return [token if again.get(row, NOT_FINITE) == NOT_FINITE else again[row] for row, token in enumerate(known)]
 
 
 def _truncates(sequence: Sequence) -> bool:
