@@ -21,6 +21,7 @@ from llm_api.engine.kv_cache.storage import KVCache
 
 log = structlog.get_logger()
 
+SMALLEST_VOCABULARY = 256  # bytes
 WARM_UPS = 2  # before a capture: libraries make their plans and workspaces at their first calls
 TOLERANCE = 1e-2  # between a graph's logits and those of the same kernels launched one by one
 
@@ -78,7 +79,7 @@ class DecodeInputs:
     def fill_trial(self, rows: int, cache: KVCache) -> list[int]:
         """Different tokens at different positions, each row in a slot of its own as far as the cache has slots. Returns the blocks."""
         own = torch.arange(rows, device=cache.device) % (cache.num_blocks * cache.block_size)
-        self.token_ids[:rows].copy_(own)
+        self.token_ids[:rows].copy_(own % SMALLEST_VOCABULARY)
         self.positions[:rows].copy_(own % cache.block_size)
         self.block_tables[:rows, 0].copy_(own // cache.block_size)
         return sorted(set((own // cache.block_size).tolist()))
