@@ -63,7 +63,7 @@ def build_batch(chunks: list[Chunk], block_size: int, device: torch.device) -> t
         filled[: len(values)] = values
         return torch.from_numpy(filled).to(device, non_blocking=True)
 
-    slots = [slot for c in ordered for slot in _slots(c, block_size)]
+    slots = [slot for c in ordered for slot in slots_of(c.sequence.block_ids, range(c.start, c.end), block_size)]
     rows = padded(len(slots))
 
     batch = Batch(
@@ -85,9 +85,9 @@ def padded(count: int) -> int:
     return -(-count // step) * step
 
 
-def _slots(chunk: Chunk, block_size: int) -> list[int]:
-    blocks = chunk.sequence.block_ids
-    return [blocks[p // block_size] * block_size + p % block_size for p in range(chunk.start, chunk.end)]
+def slots_of(block_ids: list[int], positions: range, block_size: int) -> list[int]:
+    """Where a sequence's tokens at these positions are kept."""
+    return [block_ids[p // block_size] * block_size + p % block_size for p in positions]
 
 
 def _logits_rows(ordered: list[Chunk]) -> tuple[list[int], list[LogitsSpan]]:

@@ -10,15 +10,16 @@ from llm_api.engine.errors import EngineError
 from llm_api.engine.kv_cache.storage import KVCacheShape
 from llm_api.engine.machine import available_memory
 from llm_api.engine.messages import EngineConfig
-from llm_api.engine.models.fast_path import has_fast_path
+from llm_api.engine.models.fast_path import takes_fast_path
 from llm_api.engine.models.model_config import ModelConfig
+from llm_api.engine.models.native.quantise import BITS, GROUP
 
 MIB = 1024**2
 GIB = 1024**3
 CPU_CACHE_AT_MOST = 4 * GIB
 SHARE_OF_FREE_MEMORY = 0.4  # on a CPU, where other processes live too
 SHARE_OF_GPU_MEMORY = 0.9
-QUANTIZED_BITS = {"int8": 9, "int4": 5}  # of a weight, its share of a group's scale and minimum included
+GROUP_BITS = 2 * 16  # a group's scale and minimum
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,8 @@ def choose_limits(config: EngineConfig, model: ModelConfig, device: torch.device
 
 def choose_block_size(config: EngineConfig, model: ModelConfig, dtype: torch.dtype, device: torch.device) -> int:
     """Larger blocks only for who has attention that needs them: the torch path."""
-    is_general = config.runner == "general" or not has_fast_path(model)
-    return config.block_size or default_block_size(pages=not is_general and can_page(device, dtype, model.head_dim))
+    pages = takes_fast_path(model, config.runner) and can_page(device, dtype, model.head_dim)
+    return config.block_size or default_block_size(pages=pages)
 
 
 def check_weights_fit(config: EngineConfig, model: ModelConfig, dtype: torch.dtype, device: torch.device) -> None:
@@ -64,7 +65,7 @@ def check_weights_fit(config: EngineConfig, model: ModelConfig, dtype: torch.dty
         return
     stored = sum(file.stat().st_size for file in Path(config.model_path).glob("*.safetensors"))
     embedding = min(model.vocab_size * model.hidden_size * 2, stored)  # is never quantised
-    bits = QUANTIZED_BITS.get(config.quantization, 8 * dtype.itemsize)
+    bits = BITS[config.quantization] + GROUP_BITS // GROUP if config.quantization in BITS else 8 * dtype.itemsize
     needed = embedding * dtype.itemsize // 2 + (stored - embedding) * bits // 16
     available = available_memory()
     if needed > available:

@@ -13,7 +13,7 @@ CGROUP = Path("/sys/fs/cgroup")
 def available_cores() -> int:
     """Cores by affinity and by the container's CPU limit, rounded up; at least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _first_line("cpu.max").split()
+    quota = _read("cpu.max").split()
     if len(quota) == 2 and quota[0] != "max":
         cores = min(cores, -(-int(quota[0]) // int(quota[1])))
     return max(cores, 1)
@@ -22,9 +22,9 @@ def available_cores() -> int:
 def available_memory() -> int:
     """Bytes that can be taken without swapping, within the container's memory limit."""
     available: int = psutil.virtual_memory().available
-    limit = _first_line("memory.max")
+    limit = _read("memory.max")
     if limit.isdigit():
-        used = int(_first_line("memory.current") or 0) - _reclaimable()
+        used = int(_read("memory.current") or 0) - _reclaimable()
         available = min(available, int(limit) - used)
     return max(available, 0)
 
@@ -34,15 +34,11 @@ def _reclaimable() -> int:
     return sum(int(line.split()[1]) for line in _read("memory.stat").splitlines() if line.startswith("inactive_file "))
 
 
-def _first_line(name: str) -> str:
-    return _read(name).strip()
-
-
 def _read(name: str) -> str:
     """Of this process's own cgroup: in a container that is the root of what it sees, for a system's service it is not."""
     for folder in (_own_cgroup(), CGROUP):
         with suppress(OSError):
-            return (folder / name).read_text()
+            return (folder / name).read_text().strip()
     return ""
 
 

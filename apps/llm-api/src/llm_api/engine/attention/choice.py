@@ -8,7 +8,8 @@ from llm_api.engine.attention.backend import AttentionBackend, AttentionOptions
 from llm_api.engine.attention.flash import BLOCK_MULTIPLE, can_page
 from llm_api.engine.attention.paged import PagedAttention
 from llm_api.engine.attention.sdpa import SdpaAttention
-from llm_api.engine.batch import Batch, SequenceRows
+from llm_api.engine.batch import Batch, SequenceRows, slots_of
+from llm_api.engine.errors import one_line
 from llm_api.engine.kv_cache.storage import KVCache
 
 log = structlog.get_logger()
@@ -25,8 +26,7 @@ def choose_attention(cache: KVCache, num_heads: int, has_windows: bool) -> Atten
     if not can_page(cache.device, cache.shape.dtype, cache.shape.head_dim):
         return SdpaAttention(cache)
     if cache.block_size % BLOCK_MULTIPLE:
-        reason = f"BLOCK_SIZE={cache.block_size} is not a multiple of {BLOCK_MULTIPLE}"
-        log.warning("attention is not paged, which is slower", reason=reason)
+        _refused(f"BLOCK_SIZE={cache.block_size} is not a multiple of {BLOCK_MULTIPLE}")
         return SdpaAttention(cache)
     from torch.nn.attention.varlen import varlen_attn  # takes seconds to import
 
@@ -44,7 +44,7 @@ def agrees(paged: AttentionBackend, plain: AttentionBackend, cache: KVCache, num
                 if not torch.allclose(given, expected, rtol=TOLERANCE, atol=TOLERANCE):
                     return _refused(f"the kernel's result is off by {float((given - expected).abs().max()):.3g}")
     except Exception as error:
-        return _refused(f"the kernel does not run here: {' '.join(str(error).split())[:300]}")
+        return _refused(f"the kernel does not run here: {one_line(error)}")
     return True
 
 
@@ -63,7 +63,7 @@ def _try(attention: AttentionBackend, cache: KVCache, num_heads: int, sequences:
 
     def slots(sequence: SequenceRows) -> list[int]:
         positions = range(sequence.context_len - (sequence.end - sequence.start), sequence.context_len)
-        return [sequence.block_ids[p // cache.block_size] * cache.block_size + p % cache.block_size for p in positions]
+        return slots_of(sequence.block_ids, positions, cache.block_size)
 
     rows = torch.tensor([slot for sequence in sequences for slot in slots(sequence)], device=device)
     batch = Batch(token_ids=rows, positions=rows, slots=rows, sequences=sequences, logits_rows=rows, num_outputs=0)

@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import pad
 
 from llm_api.engine.attention.backend import AttentionOptions
-from llm_api.engine.attention.parts import begun_blocks
+from llm_api.engine.attention.parts import clear_begun_blocks, put_block_tables
 from llm_api.engine.batch import Batch
 from llm_api.engine.kv_cache.storage import KVCache
 
@@ -41,15 +41,11 @@ class PagedAttention:
         self._varlen = varlen
 
     def step(self, batch: Batch) -> "PagedStep":
-        self.clear_begun(batch)
+        clear_begun_blocks(self.cache, batch)
         return self.over(_rows(batch))
 
     def over(self, rows: PagedRows) -> "PagedStep":
         return PagedStep(self.cache, rows, self._varlen)
-
-    def clear_begun(self, batch: Batch) -> None:
-        """A kernel may load what lies behind a context's end: NaN there would come through its mask."""
-        self.cache.clear(begun_blocks(batch, self.cache.block_size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +94,7 @@ def _rows(batch: Batch) -> PagedRows:
 
     contexts = [sequence.context_len for sequence in batch.sequences]
     tables = np.zeros((len(contexts), max(len(sequence.block_ids) for sequence in batch.sequences)), np.int32)
-    for row, sequence in enumerate(batch.sequences):
-        tables[row, : len(sequence.block_ids)] = sequence.block_ids
+    put_block_tables(batch.sequences, tables)
     return PagedRows(
         slots=batch.slots,
         row_starts=tensor([0, *(sequence.end for sequence in batch.sequences)]),

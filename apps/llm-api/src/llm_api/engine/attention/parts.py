@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from llm_api.engine.batch import Batch, SequenceRows
+from llm_api.engine.kv_cache.storage import KVCache
 
 SHORT_CONTEXT = 128  # below this, padding is cheaper than another call
 
@@ -32,10 +34,20 @@ class PrefillRun:
     context_len: int
 
 
-def begun_blocks(batch: Batch, block_size: int) -> list[int]:
-    """Blocks that the batch begins to fill and leaves partly as their last owner left them."""
+def clear_begun_blocks(cache: KVCache, batch: Batch) -> None:
+    """Those that the batch begins to fill and leaves partly as their last owner left them.
+
+    What is stale there is masked, but NaN, which a poisonous sequence may have left, comes through any mask.
+    """
+    block_size = cache.block_size
     lasts = [(s, s.context_len // block_size) for s in batch.sequences if s.context_len % block_size]
-    return [s.block_ids[last] for s, last in lasts if s.context_len - (s.end - s.start) <= last * block_size]
+    cache.clear([s.block_ids[last] for s, last in lasts if s.context_len - (s.end - s.start) <= last * block_size])
+
+
+def put_block_tables(sequences: list[SequenceRows], tables: "np.ndarray[Any, np.dtype[Any]]") -> None:
+    """A sequence's blocks to the front of its row of `tables`; the rest stays."""
+    for row, sequence in enumerate(sequences):
+        tables[row, : len(sequence.block_ids)] = sequence.block_ids
 
 
 def decode_groups(batch: Batch, block_size: int) -> list[DecodeGroup]:
@@ -58,10 +70,9 @@ def _similar(decodes: list[SequenceRows]) -> Iterator[list[SequenceRows]]:
 
 def _decode_group(group: list[SequenceRows], block_size: int, device: torch.device) -> DecodeGroup:
     width = -(-group[-1].context_len // block_size)
-    tables = np.zeros((len(group), width), np.int64)
-    for row, sequence in enumerate(group):
-        tables[row] = sequence.block_ids[0]  # a neighbour's may hold NaN, which a mask does not stop
-        tables[row, : len(sequence.block_ids)] = sequence.block_ids
+    firsts = np.array([[sequence.block_ids[0]] for sequence in group], np.int64)
+    tables = firsts.repeat(width, 1)  # a neighbour's may hold NaN, which a mask does not stop
+    put_block_tables(group, tables)
     lengths = np.array([sequence.context_len for sequence in group], np.int64)
     return DecodeGroup(
         start=group[0].start,

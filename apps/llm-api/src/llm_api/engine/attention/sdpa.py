@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from llm_api.engine.attention.backend import AttentionOptions
-from llm_api.engine.attention.parts import DecodeGroup, PrefillRun, begun_blocks, decode_groups, prefill_runs
+from llm_api.engine.attention.parts import DecodeGroup, PrefillRun, clear_begun_blocks, decode_groups, prefill_runs
 from llm_api.engine.batch import Batch
 from llm_api.engine.kv_cache.storage import KVCache
 
@@ -15,8 +15,7 @@ class SdpaAttention:
         self._cache = cache
 
     def step(self, batch: Batch) -> "SdpaStep":
-        # What is stale there is masked, but NaN, which a poisonous sequence may have left, comes through any mask.
-        self._cache.clear(begun_blocks(batch, self._cache.block_size))
+        clear_begun_blocks(self._cache, batch)
         return SdpaStep(self._cache, batch)
 
 

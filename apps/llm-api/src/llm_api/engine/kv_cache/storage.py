@@ -55,7 +55,7 @@ class KVCache:
     def clear(self, block_ids: list[int]) -> None:
         """Zeroes blocks that attention will read beyond what their sequence has written."""
         if block_ids:
-            self._storage.index_fill_(1, torch.tensor(block_ids).to(self._storage.device, non_blocking=True), 0)
+            self._storage.index_fill_(1, torch.tensor(block_ids).to(self.device, non_blocking=True), 0)
 
     def populate(self, available_memory: Callable[[], int]) -> None:
         """Has the system provide a CPU's cache ahead of use, in the order in which blocks are first handed out.

@@ -16,7 +16,9 @@ from torch.nn.functional import pad
 
 from llm_api.engine.attention.backend import StepAttention
 from llm_api.engine.attention.paged import PagedAttention, PagedRows
+from llm_api.engine.attention.parts import clear_begun_blocks, put_block_tables
 from llm_api.engine.batch import Batch, padded
+from llm_api.engine.errors import one_line
 from llm_api.engine.kv_cache.storage import KVCache
 
 log = structlog.get_logger()
@@ -70,8 +72,7 @@ class DecodeInputs:
         """The GPU has nothing to do yet when a step begins: a copy from memory that is not pinned keeps nothing waiting."""
         rows, staged = len(batch.token_ids), self._staged
         staged[batch.num_rows : rows, 0] = self._padding_block
-        for row, sequence in enumerate(batch.sequences):
-            staged[row, : len(sequence.block_ids)] = sequence.block_ids
+        put_block_tables(batch.sequences, staged)
         self.token_ids[:rows].copy_(batch.token_ids)
         self.positions[:rows].copy_(batch.positions)
         self.block_tables[:rows].copy_(torch.from_numpy(staged[:rows]))
@@ -102,7 +103,7 @@ class DecodeGraphs:
         return len(batch.token_ids) in self._graphs and len(batch.sequences) == batch.num_rows == batch.num_outputs
 
     def logits(self, batch: Batch) -> Tensor:
-        self._attention.clear_begun(batch)
+        clear_begun_blocks(self._attention.cache, batch)
         self._inputs.fill(batch)
         graph = self._graphs[len(batch.token_ids)]
         graph.replay()
@@ -152,6 +153,6 @@ def captured_decode(
             return graphs
         reason = "their logits differ from the model's"
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error)
     log.warning("decode steps run without CUDA graphs, which is slower", reason=reason)
     return None

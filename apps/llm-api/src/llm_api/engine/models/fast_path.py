@@ -15,3 +15,7 @@ def has_fast_path(config: ModelConfig) -> bool:
         and rope_parameters(raw)["rope_type"] in FAST_ROPE_TYPES
         and "quantization_config" not in raw
     )
+
+
+def takes_fast_path(config: ModelConfig, runner: str) -> bool:
+    return runner != "general" and has_fast_path(config)

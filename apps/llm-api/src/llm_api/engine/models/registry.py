@@ -10,7 +10,7 @@ from llm_api.engine.kv_cache.storage import KVCacheShape
 from llm_api.engine.messages import EngineConfig
 from llm_api.engine.models.checkpoint import Checkpoint, open_checkpoint
 from llm_api.engine.models.decoder_weights import read_decoder
-from llm_api.engine.models.fast_path import has_fast_path
+from llm_api.engine.models.fast_path import has_fast_path, takes_fast_path
 from llm_api.engine.models.model import Model
 from llm_api.engine.models.model_config import ModelConfig
 from llm_api.engine.models.native.decoder import NativeDecoder
@@ -36,7 +36,7 @@ def load_model(
     runner, model_path = settings.runner, Path(settings.model_path)
     if runner in {"native", "torch"} and not has_fast_path(config):
         raise EngineError(f"RUNNER={runner} knows Llama, Mistral, Qwen2 and Qwen3, not {config.model_type}: set RUNNER=auto or general")
-    if runner == "general" or not has_fast_path(config):
+    if not takes_fast_path(config, runner):
         _refuse_quantization(settings, f"{config.model_type} runs on the general one with RUNNER={runner}")
         # transformers takes seconds to import: not where a fast path serves.
         from llm_api.engine.models.general import load_general

@@ -41,7 +41,6 @@ class RotaryEmbedding:
         angles = torch.outer(torch.arange(max_positions, dtype=torch.float32), inverse_frequencies(parameters, head_dim))
         self.cos = torch.cat((angles.cos(), angles.cos()), -1).to(device)
         self.sin = torch.cat((-angles.sin(), angles.sin()), -1).to(device)
-        self.max_positions = max_positions
         self._half = head_dim // 2
 
     def at(self, positions: Tensor) -> tuple[Tensor, Tensor]:

@@ -48,7 +48,7 @@ class TorchDecoder:
         has_windows = any(layer.attention.sliding_window is not None for layer in self._weights.layers)
         self.attention = choose_attention(cache, self._num_heads, has_windows)
         if isinstance(self.attention, PagedAttention):
-            max_context = min(self._rope.max_positions, cache.num_blocks * cache.block_size)
+            max_context = min(len(self._rope.cos), cache.num_blocks * cache.block_size)
             self.graphs = captured_decode(self.forward, self.attention, max_num_seqs, max_context)
 
     def logits(self, batch: Batch) -> Tensor:

@@ -1,30 +1,37 @@
 """Penalties and biases: what changes single tokens' logits before the distribution is shaped."""
 
+from collections.abc import Callable, Iterator
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from llm_api.engine.sequence import Sequence
 
 
-def is_penalised(sequence: Sequence) -> bool:
+def apply_penalties(logits: Tensor, sequences: list[Sequence]) -> list[int]:
+    """In place, for float32 `logits` [sequences, vocabulary]. Returns the rows that changed: others' sequences ask for nothing."""
+    changed = []
+    for row, sequence in enumerate(sequences):
+        penalties = list(_penalties(sequence))
+        for penalty in penalties:
+            penalty(logits[row])
+        if penalties:
+            changed.append(row)
+    return changed
+
+
+def _penalties(sequence: Sequence) -> Iterator[Callable[[Tensor], None]]:
     sampling = sequence.sampling
-    penalised = sampling.repetition_penalty != 1 or sampling.frequency_penalty or sampling.presence_penalty or sampling.logit_bias
-    return bool(penalised) or sequence.constraint is not None
-
-
-def apply_penalties(logits: Tensor, sequences: list[Sequence], rows: list[int]) -> None:
-    """In place, for `rows` of float32 `logits` [sequences, vocabulary]."""
-    for number in rows:
-        row, sequence = logits[number], sequences[number]
-        sampling = sequence.sampling
-        if sampling.repetition_penalty != 1:
-            _repetition(row, sequence.token_ids, sampling.repetition_penalty)
-        if sampling.frequency_penalty or sampling.presence_penalty:
-            _frequency(row, sequence.completion_token_ids, sampling.frequency_penalty, sampling.presence_penalty)
-        if sampling.logit_bias:
-            _bias(row, sampling.logit_bias)
-        if sequence.constraint is not None:
-            sequence.constraint.forbid(row)
+    if sampling.repetition_penalty != 1:
+        yield partial(_repetition, token_ids=sequence.token_ids, penalty=sampling.repetition_penalty)
+    if sampling.frequency_penalty or sampling.presence_penalty:
+        tokens = sequence.completion_token_ids
+        yield partial(_frequency, token_ids=tokens, frequency=sampling.frequency_penalty, presence=sampling.presence_penalty)
+    if sampling.logit_bias:
+        yield partial(_bias, logit_bias=sampling.logit_bias)
+    if sequence.constraint is not None:
+        yield sequence.constraint.forbid
 
 
 def _repetition(row: Tensor, token_ids: list[int], penalty: float) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from llm_api.engine.sampler.greedy import NOT_FINITE, likeliest
-from llm_api.engine.sampler.penalties import apply_penalties, is_penalised
+from llm_api.engine.sampler.penalties import apply_penalties
 from llm_api.engine.sequence import Sequence
 
 LIKELY = 1024  # tokens among which the nucleus is looked for before the whole vocabulary is sorted
@@ -21,9 +21,11 @@ def sample(logits: Tensor, sequences: list[Sequence], greedy: list[int] | None =
     uniform number of the sequence's own: a seed's choices do not depend on what else is in the batch.
     `greedy`: the rows' likeliest tokens, where they are known.
     """
-    penalised = [row for row, sequence in enumerate(sequences) if is_penalised(sequence)]
-    apply_penalties(logits, sequences, penalised)
-    chosen = likeliest(logits) if greedy is None else _likeliest_again(logits, penalised, greedy)
+    chosen = list(likeliest(logits) if greedy is None else greedy)
+    if changed := apply_penalties(logits, sequences):
+        for row, token in zip(changed, likeliest(logits[changed]), strict=True):
+            if token != NOT_FINITE:  # where all was forbidden it stays the model's own choice
+                chosen[row] = token
     random = [row for row, sequence in enumerate(sequences) if sequence.sampling.temperature > 0]
     # A row's way must not depend on its neighbours', hence two groups and not one way that suits all.
     for rows in ([r for r in random if not _truncates(sequences[r])], [r for r in random if _truncates(sequences[r])]):
@@ -35,14 +37,6 @@ def sample(logits: Tensor, sequences: list[Sequence], greedy: list[int] | None =
         if sequence.constraint is not None:
             sequence.constraint.accept(token)
     return chosen
-
-
-def _likeliest_again(logits: Tensor, changed: list[int], known: list[int]) -> list[int]:
-    if not changed:
-        return list(known)
-    again = dict(zip(changed, likeliest(logits[changed]), strict=True))
-    # Where everything was forbidden, the model's own choice.
-    return [token if again.get(row, NOT_FINITE) == NOT_FINITE else again[row] for row, token in enumerate(known)]
 
 
 def _truncates(sequence: Sequence) -> bool:
