@@ -27,6 +27,10 @@ class Outcome:
     broken_streams: list[str] = field(default_factory=list)
 
     @property
+    def sent(self) -> int:
+        return self.answered + self.streams + self.lost.total()
+
+    @property
     def lost_requests(self) -> int:
         """Without the streams that had begun."""
         return self.lost.total() - len(self.broken_streams)
@@ -39,7 +43,7 @@ class Load:
     def __init__(
         self, url: str, *, verify: ssl.SSLContext | bool = True, key: str | None = None, first_loss_is_enough: bool = False
     ) -> None:
-        """`first_loss_is_enough`: for a negative control, which then need not send all 300."""
+        """`first_loss_is_enough`: for a negative control, whose load then ends with it."""
         self.outcome = Outcome()
         self._url = url
         self._verify = verify
@@ -48,7 +52,7 @@ class Load:
         self._numbers = count()
 
     async def around(self, event: Callable[[], None]) -> Outcome:
-        """Runs `event` in a thread, ten streams open at each moment of it; ends once it is over and 300 requests were sent."""
+        """Runs `event` in a thread, ten streams open at each moment of it; the load ends once it is over and 300 requests were sent."""
         opened, over = asyncio.Semaphore(0), asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             for tokens in STREAM_TOKENS:
@@ -63,17 +67,21 @@ class Load:
         return self.outcome
 
     async def _stream_until(self, over: asyncio.Event, opened: asyncio.Semaphore, tokens: int) -> None:
-        while not over.is_set():
+        while not (over.is_set() or self._has_seen_enough):
             await self._counted(lambda: self._stream(opened, tokens))
 
     async def _ask_until(self, over: asyncio.Event) -> None:
         async with self._client() as client:
-            while not (over.is_set() and self._enough()):
+            while not ((over.is_set() and self._has_asked_enough) or self._has_seen_enough):
                 await self._counted(lambda: self._ask(client))
 
-    def _enough(self) -> bool:
-        sent = self.outcome.answered + self.outcome.lost_requests
-        return sent >= REQUESTS or (self._first_loss_is_enough and self.outcome.lost_requests > 0)
+    @property
+    def _has_asked_enough(self) -> bool:
+        return self.outcome.answered + self.outcome.lost_requests >= REQUESTS
+
+    @property
+    def _has_seen_enough(self) -> bool:
+        return self._first_loss_is_enough and self.outcome.lost_requests > 0
 
     async def _counted(self, attempt: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -23,6 +23,7 @@ from proxy.supervision import Supervisor
 ROOT = Path(__file__).parents[2]
 REPLICAS = 3
 START_SECONDS = 400
+LOG_SECONDS = 10
 RETRIES = "proxy_next_upstream error http_503 non_idempotent;"
 NO_RETRIES = "proxy_next_upstream off;"
 Change = tuple[str, str]  # of nginx.conf: an old text and a new one
@@ -133,6 +134,16 @@ class Machine:
     def access_log(self) -> list[dict[str, Any]]:
         lines = (self.home / "logs" / "access.log").read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
+
+    def logged_since(self, begin: int, requests: int) -> list[dict[str, Any]]:
+        """The access log from entry `begin` on, once it tells of so many: an entry comes, by the supervisor, after the client's answer."""
+        self.until(lambda: len(self.access_log()) >= begin + requests, LOG_SECONDS)
+        return self.access_log()[begin:]
+
+    def logged(self, request_id: str) -> dict[str, Any]:
+        """What the access log tells of a request, once it does."""
+        self.until(lambda: any(entry["request_id"] == request_id for entry in self.access_log()), LOG_SECONDS)
+        return next(entry for entry in self.access_log() if entry["request_id"] == request_id)
 
     def upstream_of(self, number: int) -> str:
         """How the access log names a replica."""
