@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
@@ -48,7 +47,7 @@ def kube(dev: list[Manifest]) -> Iterator[Kube]:
     kube = Kube("llm-api")
     kube.make_namespace()
     kube.apply(dev)
-    kube.apply([node_port(), let_in()])
+    kube.apply(from_outside())
     kube.rolled_out(seconds=600)
     yield kube
     if not os.environ.get("KEEP"):
@@ -77,14 +76,19 @@ def answers(url: str) -> bool:
         return False
 
 
-def node_port() -> dict[str, Any]:
+def from_outside() -> list[Manifest]:
+    """A port of the node and, where policies are enforced, as kind does, leave to use it: overlays/dev lets nobody from outside in."""
+    return [_node_port(), _let_in()]
+
+
+def _node_port() -> Manifest:
     ports = [{"name": "http", "port": 80, "targetPort": "http", "nodePort": NODE_PORT}]
     spec = {"type": "NodePort", "selector": {"app.kubernetes.io/name": "llm-api"}, "ports": ports}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "from-outside"}, "spec": spec}
 
 
-def let_in() -> dict[str, Any]:
-    """Where policies are enforced, as kind does: traffic from outside, which overlays/dev lets nobody send. Only the port it serves on."""
+def _let_in() -> Manifest:
+    """Only the port that it serves on."""
     service = {"matchLabels": {"app.kubernetes.io/name": "llm-api"}}
     spec = {"podSelector": service, "policyTypes": ["Ingress"], "ingress": [{"ports": [{"port": "http"}]}]}
     return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "from-outside"}, "spec": spec}

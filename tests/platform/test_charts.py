@@ -58,18 +58,19 @@ def test_a_chart_is_rendered_with_the_values_of_its_folder(tree: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "cert-manager: v1.21.2, 2 objects\n"), done.stderr
 
 
-def test_a_value_that_the_chart_needs_is_missed(tree: Path, edit: Edit) -> None:
-    edit("platform/cert-manager/values.yaml", "\nreplicaCount: 2\n", "\nreplicas: 2\n")
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("replicas: 2", "replicaCount is needed"),
+        ("replicaCount: two", "Deployment/cert-manager spec.replicas: Kubernetes 1.35, 1.36, 1.37"),
+    ],
+    ids=["missing", "of the wrong type"],
+)
+def test_a_value_that_the_chart_cannot_take_is_told(tree: Path, edit: Edit, value: str, told: str) -> None:
+    edit("platform/cert-manager/values.yaml", "\nreplicaCount: 2\n", f"\n{value}\n")
     done = rendered(tree)
     assert done.returncode == 1
-    assert "replicaCount is needed" in done.stderr
-
-
-def test_a_value_of_the_wrong_type_is_told_with_its_field(tree: Path, edit: Edit) -> None:
-    edit("platform/cert-manager/values.yaml", "\nreplicaCount: 2\n", "\nreplicaCount: two\n")
-    done = rendered(tree)
-    assert done.returncode == 1
-    assert "Deployment/cert-manager spec.replicas: Kubernetes 1.35, 1.36, 1.37" in done.stderr
+    assert told in done.stderr
 
 
 def test_what_goes_to_another_namespace_is_told(tree: Path, edit: Edit) -> None:

@@ -5,7 +5,7 @@ Prod needs more to be different here: production.py."""
 from collections.abc import Iterator
 
 import pytest
-from cluster.conftest import NODE_PORT, answers, node_port
+from cluster.conftest import NODE_PORT, answers, from_outside
 from cluster.kube import Kube
 from rollout.argocd import NAMESPACE, Application
 from rollout.production import edit_prod
@@ -35,7 +35,7 @@ def dev(repository: Repository, url: str) -> Iterator[Application]:
     argocd.run("apply", "--server-side", "--force-conflicts", "-k", str(repository.folder / "clusters/dev/argocd"))
     application = Application("llm-api-dev")
     application.wait(repository.head, 400)
-    service.apply([node_port()])
+    service.apply(from_outside())
     service.until(lambda: answers(url), 60)
     yield application
     for name in ("cluster-dev", "llm-api-dev"):

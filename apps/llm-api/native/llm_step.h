@@ -41,7 +41,7 @@ struct llm_model {
   struct llm_linear head;
 };
 
-// A row per token. A sequence's rows are neighbours, in order; its last row is the end of its context.
+// A row per token, at least one. A sequence's rows are neighbours, in order; its last row is the end of its context.
 struct llm_batch {
   int64_t rows, sequences, outputs;
   const int64_t *token_ids, *positions, *slots;  // [rows]

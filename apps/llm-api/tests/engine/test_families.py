@@ -15,6 +15,7 @@ from engine.driver import Engine, greedy
 from engine.reference import Reference
 
 from llm_api.engine.errors import EngineError
+from llm_api.engine.models.checkpoint import count_weights
 from llm_api.engine.warm_up import warm_up
 
 Checkpoint = Callable[[str], Path]
@@ -119,10 +120,14 @@ def test_too_little_memory_is_told_before_anything_is_loaded(checkpoint: Checkpo
         tiny_runner(checkpoint("llama"))
 
 
-def test_quantised_weights_may_fit_where_whole_ones_do_not(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = checkpoint("llama")
-    stored = (path / "model.safetensors").stat().st_size
-    monkeypatch.setattr("llm_api.engine.limits.available_memory", lambda: stored - 1)
+def test_weights_may_fit_in_fewer_bits_than_they_are_stored_in(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = checkpoint("llama")  # in float32
+    weights = count_weights(path)
+    monkeypatch.setattr("llm_api.engine.limits.available_memory", lambda: 2 * weights)
+    with pytest.raises(EngineError, match="the weights need"):
+        tiny_runner(path, dtype="float32")
+    assert tiny_runner(path, dtype="bfloat16").model.name == "native"
+    monkeypatch.setattr("llm_api.engine.limits.available_memory", lambda: 2 * weights - 1)
     with pytest.raises(EngineError, match="the weights need"):
         tiny_runner(path, dtype="bfloat16")
     assert tiny_runner(path, dtype="bfloat16", quantization="int4").model.name == "native"

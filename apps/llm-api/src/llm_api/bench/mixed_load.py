@@ -7,7 +7,7 @@ from llm_api.bench.load import ask
 from llm_api.bench.probe import Server
 from llm_api.bench.prompts import Prompts
 from llm_api.bench.sample import Sample, read_sample
-from llm_api.bench.section import Section, failure_of, milliseconds
+from llm_api.bench.section import Section, by_server, failure_of, milliseconds
 from llm_api.markdown import table
 
 TITLE = "A long prompt among streams"
@@ -51,9 +51,7 @@ async def mixed_load(server: Server, prompts: Prompts, round_number: int) -> Mix
 
 def section(runs: list[MixedRun]) -> Section:
     rows = []
-    for server in dict.fromkeys(run.server for run in runs):
-        own = [run for run in runs if run.server == server and run.failure is None]
-        failed = sum(run.server == server for run in runs) - len(own)
+    for server, own, failed in by_server(runs):
         rows.append(
             [
                 server,

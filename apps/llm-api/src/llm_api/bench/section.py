@@ -1,9 +1,9 @@
 """A part of the report beside the closed loop's tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from llm_api.bench.sample import Sample
 
@@ -13,6 +13,24 @@ class Section:
     title: str
     markdown: str
     runs: Sequence[Any]  # dataclasses, for the JSON report
+
+
+class SectionRun(Protocol):
+    @property
+    def server(self) -> str: ...
+    @property
+    def failure(self) -> str | None: ...
+
+
+AnyRun = TypeVar("AnyRun", bound=SectionRun)
+
+
+def by_server(runs: Sequence[AnyRun]) -> Iterator[tuple[str, list[AnyRun], int]]:
+    """Each server with its runs that did not fail, and how many did."""
+    for server in dict.fromkeys(run.server for run in runs):
+        own = [run for run in runs if run.server == server]
+        good = [run for run in own if run.failure is None]
+        yield server, good, len(own) - len(good)
 
 
 def milliseconds(seconds: Sequence[float]) -> str:

@@ -7,7 +7,7 @@ from llm_api.bench.load import ask
 from llm_api.bench.probe import Server
 from llm_api.bench.prompts import Prompts
 from llm_api.bench.sample import Sample, read_sample
-from llm_api.bench.section import Section, failure_of, milliseconds
+from llm_api.bench.section import Section, by_server, failure_of, milliseconds
 from llm_api.markdown import table
 
 TITLE = "A shared system prompt"
@@ -40,12 +40,10 @@ async def shared_prefix(server: Server, prompts: Prompts, round_number: int) -> 
 
 def section(runs: list[PrefixRun]) -> Section:
     rows = []
-    for server in dict.fromkeys(run.server for run in runs):
-        own = [run for run in runs if run.server == server and run.failure is None]
+    for server, own, failed in by_server(runs):
         first = [run.first.first_token or 0 for run in own]
         later = [median(sample.first_token or 0 for sample in run.followers) for run in own]
         ratios = [a / b for a, b in zip(first, later, strict=True)]
-        failed = sum(run.server == server for run in runs) - len(own)
         ratio = f"{median(ratios):.1f}" if ratios else ""
         tokens = str(own[0].first.prompt_tokens or "") if own else ""
         rows.append([server, tokens, milliseconds(first), milliseconds(later), ratio, str(failed)])

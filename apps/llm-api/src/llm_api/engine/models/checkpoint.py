@@ -1,6 +1,7 @@
 """Tensors from safetensors files, by name."""
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -23,6 +24,10 @@ class Checkpoint:
     def __contains__(self, name: str) -> bool:
         return name in self._files
 
+    @property
+    def num_weights(self) -> int:
+        return sum(math.prod(file.get_slice(name).get_shape()) for name, file in self._files.items())
+
     def get(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
         if name not in self._files:
             raise EngineError(f"the checkpoint lacks the tensor {name}: incomplete, or not of the kind config.json says")
@@ -44,6 +49,12 @@ def open_checkpoint(model_path: Path, dtype: torch.dtype, device: torch.device) 
                 raise EngineError(f"{path} is not a complete safetensors file: {error}") from error
             files.update(dict.fromkeys(file.keys(), file))
         yield Checkpoint(files, dtype, device)
+
+
+def count_weights(model_path: Path) -> int:
+    """Without reading any. Raises EngineError as `open_checkpoint` does."""
+    with open_checkpoint(model_path, torch.bfloat16, torch.device("cpu")) as checkpoint:
+        return checkpoint.num_weights
 
 
 def _files(model_path: Path) -> list[Path]:
