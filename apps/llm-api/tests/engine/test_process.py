@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from llm_api.engine.child import engine_process
 from llm_api.engine.client import EngineClient, EngineDied
 from llm_api.engine.messages import EngineConfig, SamplingParams
 
@@ -121,6 +122,28 @@ async def test_stopping_leaves_no_process(checkpoint: Callable[[str], Path]) -> 
     assert not process.is_running()
 
 
+async def test_one_that_is_told_nothing_ends_quietly_with_its_parent(capfd: pytest.CaptureFixture[str]) -> None:
+    with engine_process() as process:
+        process.connection.close()
+        assert await process.wait(60) == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_one_that_was_started_ahead_in_vain_leaves_no_process() -> None:
+    with engine_process() as process:
+        assert psutil.pid_exists(process.pid)
+    assert not psutil.pid_exists(process.pid)
+
+
+async def test_one_that_was_started_ahead_loads_what_it_is_told(checkpoint: Callable[[str], Path]) -> None:
+    with engine_process() as process:
+        client = EngineClient(config(checkpoint("llama")), process)
+        await client.start()
+        await client.wait_ready()
+        assert client.pid == process.pid
+        await client.stop()
+
+
 async def test_stopping_ends_what_is_in_flight(checkpoint: Callable[[str], Path]) -> None:
     client = EngineClient(config(checkpoint("llama")))
     await client.start()
@@ -166,6 +189,7 @@ def test_an_engine_does_not_outlive_a_killed_parent(checkpoint: Callable[[str], 
 import asyncio
 from pathlib import Path
 from engine.test_process import config
+from llm_api.engine.child import engine_process
 from llm_api.engine.client import EngineClient
 
 async def main():

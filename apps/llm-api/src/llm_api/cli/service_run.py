@@ -11,6 +11,7 @@ from llm_api.cli.compose import engine_config, local_service
 from llm_api.cli.console import logged_progress, terminal_progress
 from llm_api.cli.model import find_model
 from llm_api.cli.outcome import CommandError, stops_on_sigterm
+from llm_api.engine.child import EngineProcess
 from llm_api.engine.client import EngineClient, EngineDied
 from llm_api.listening import StartError, check_startable
 from llm_api.server import Addresses, run
@@ -22,8 +23,9 @@ UNEXPLAINED = ("unexpected ", "the engine process ")  # how the engine's failure
 
 
 class ServiceRun:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, process: EngineProcess) -> None:
         self._settings = settings
+        self._process = process
         self._on_terminal = sys.stderr.isatty() and settings.log_format != "json"
         self._announcing: asyncio.Task[None] | None = None
         self._not_loaded: str | None = None
@@ -34,7 +36,7 @@ class ServiceRun:
         self._check_before_download()
         with stops_on_sigterm():
             source = find_model(self._settings, terminal_progress() if self._on_terminal else logged_progress())
-        engine, metrics = EngineClient(engine_config(self._settings, source)), Metrics()
+        engine, metrics = EngineClient(engine_config(self._settings, source), self._process), Metrics()
         service = local_service(self._settings, source, engine, metrics)
         model = self._settings.model_name or source.name
         exit_code = run(self._settings, service, metrics, lambda addresses: self._announce_later(engine, model, addresses))

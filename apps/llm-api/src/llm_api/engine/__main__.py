@@ -1,8 +1,17 @@
 """`python -m llm_api.engine FD`: how the API process starts the engine."""
 
+import signal
 import sys
 
-from llm_api.engine.process import run
+
+def main() -> int:
+    # The parent decides when to stop: a signal to the whole group must not cut off what it still drains.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    from llm_api.engine.process import run
+
+    return run(int(sys.argv[1]))
+
 
 if __name__ == "__main__":
-    sys.exit(run(int(sys.argv[1])))
+    sys.exit(main())

@@ -2,15 +2,13 @@
 
 import asyncio
 import contextlib
-import os
 import signal
-import socket
-import sys
 import time
 from collections.abc import AsyncGenerator, Callable
 
 import msgspec
 
+from llm_api.engine.child import EngineProcess
 from llm_api.engine.messages import (
     AddRequest,
     CancelRequest,
@@ -31,10 +29,6 @@ from llm_api.engine.wire import LENGTH, frame
 
 PING_SECONDS = 1.0
 STOP_SECONDS = 5.0
-# OpenMP's threads meet several hundred times in a step. By default whoever waits spins for milliseconds, and where
-# the cores are shared, if only with this process, it spins in the place of the thread that it waits for: steps were
-# 10 times slower beside busy ones. Half a millisecond still covers the gaps between parallel parts.
-PATIENT_THREADS = {"GOMP_SPINCOUNT": "10000"}
 
 
 class EngineDied(Exception):
@@ -79,13 +73,14 @@ class RequestStream:
 class EngineClient:
     """Starts the engine process and passes requests to it. One event loop, no torch."""
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, config: EngineConfig, process: EngineProcess | None = None) -> None:
+        """`process`: one that was started ahead; else `start` starts it."""
         self.state = EngineState(phase="loading")
         self.stats: EngineStats | None = None
         self.on_step: Callable[[EngineStats], None] = lambda _stats: None
         self._config = config
         self._requests: dict[str, RequestStream] = {}
-        self._process: asyncio.subprocess.Process | None = None
+        self._process = process
         self._writer: asyncio.StreamWriter | None = None
         self._settled = asyncio.Event()  # ready, or never going to be
         self._ended = asyncio.Event()
@@ -98,14 +93,9 @@ class EngineClient:
         return None if self._process is None else self._process.pid
 
     async def start(self) -> None:
-        """Spawns the process and returns at once; `state` tells how loading goes."""
-        ours, theirs = socket.socketpair()
-        arguments = ("-m", "llm_api.engine", str(theirs.fileno()))
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, *arguments, pass_fds=[theirs.fileno()], env=PATIENT_THREADS | os.environ
-        )
-        theirs.close()
-        reader, self._writer = await asyncio.open_connection(sock=ours)
+        """Has the process load the model and returns at once; `state` tells how that goes."""
+        self._process = self._process or EngineProcess()
+        reader, self._writer = await asyncio.open_connection(sock=self._process.connection)
         self._last_sign = time.monotonic()
         self._writer.write(frame(self._config))
         self._tasks = [asyncio.create_task(self._read(reader)), asyncio.create_task(self._ping())]
@@ -154,14 +144,13 @@ class EngineClient:
     async def stop(self) -> None:
         """Ends the process: asks, then after some seconds kills. No child is left; requests in flight get EngineDied."""
         self._stopping = True
-        if self._process is None:
+        if self._process is None or self._writer is None:
             return
         self._send(Shutdown())
         try:
-            await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
+            await self._process.wait(STOP_SECONDS)
         except TimeoutError:
             self._process.kill()
-            await self._process.wait()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,7 +1,6 @@
 """The engine process: loads the model, then steps until its parent is done with it."""
 
 import os
-import signal
 import socket
 import sys
 import threading
@@ -30,12 +29,12 @@ LOWEST_PRIORITY = 19
 
 def run(fd: int) -> int:
     """Serves the parent at the other end of the socket `fd`. Returns the exit status."""
-    # The parent decides when to stop: a signal to the whole group must not cut off what it still drains.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
     connection = socket.socket(fileno=fd)
     stream = connection.makefile("rb")
-    config = msgspec.msgpack.decode(_read(stream), type=EngineConfig)
+    try:
+        config = msgspec.msgpack.decode(_read(stream), type=EngineConfig)
+    except EOFError:  # the parent found that there is nothing to serve
+        return 0
     configure_logs(config.log_level, config.log_format)
     inbox: SimpleQueue[ToEngine] = SimpleQueue()
     threading.Thread(target=_receive, args=(stream, inbox), daemon=True).start()
@@ -60,10 +59,10 @@ def _load(config: EngineConfig, inbox: SimpleQueue[ToEngine], send: Callable[[Fr
     started = time.perf_counter()
     send(EngineState(phase="loading"))
     runner = Runner(config)
-    threading.Thread(target=_populate, args=(runner.cache,), daemon=True).start()
     send(EngineState(phase="warming"))
     warm_up(runner)
     return_free_memory()
+    threading.Thread(target=_populate, args=(runner.cache,), daemon=True).start()
     send(EngineState(phase="ready", info=_info(runner, time.perf_counter() - started)))
     return EngineLoop(runner, inbox, send, config.enable_prefix_caching)
 
