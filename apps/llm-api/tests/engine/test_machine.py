@@ -1,31 +1,72 @@
 """What a cgroup leaves of the machine is what counts, be it a container's or a system service's."""
 
+import os
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
-from llm_api.engine import machine
+from llm_api.engine import cgroup, machine
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="cgroups are Linux's")
 
-OWN = next((line[3:].lstrip("/") for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), "")
+OWN = "system.slice/own.service"
+VERSION_2 = {
+    "memory.max": "1000000",
+    "memory.current": "600000",
+    "memory.stat": "anon 1\ninactive_file 50000\nactive_file 7",
+    "cpu.max": "50000 100000",
+}
+VERSION_1 = {
+    "memory/memory.limit_in_bytes": "1000000",
+    "memory/memory.usage_in_bytes": "600000",
+    "memory/memory.stat": "inactive_file 3\nactive_file 7\ntotal_inactive_file 50000",
+    "cpu/cpu.cfs_quota_us": "50000",
+    "cpu/cpu.cfs_period_us": "100000",
+}
+UNLIMITED_1 = {"memory/memory.limit_in_bytes": "9223372036854771712", "cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}
 
 
-@pytest.mark.parametrize("folder", [OWN, ""], ids=["own", "root"])
-def test_the_limits_of_the_own_cgroup_and_else_of_the_root_hold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str) -> None:
-    monkeypatch.setattr(machine, "CGROUP", tmp_path)
-    limits = tmp_path / folder
-    limits.mkdir(parents=True, exist_ok=True)
-    (limits / "memory.max").write_text("1000000\n")
-    (limits / "memory.current").write_text("600000\n")
-    (limits / "memory.stat").write_text("anon 1\ninactive_file 50000\nactive_file 7\n")
-    (limits / "cpu.max").write_text("50000 100000\n")
+@pytest.fixture(autouse=True)
+def system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    (tmp_path / "membership").write_text(f"12:cpu,cpuacct:/{OWN}\n4:memory:/{OWN}\n1:name=systemd:/{OWN}\n0::/{OWN}\n")
+    monkeypatch.setattr(cgroup, "ROOT", tmp_path)
+    monkeypatch.setattr(cgroup, "MEMBERSHIP", tmp_path / "membership")
+    return tmp_path
+
+
+def write(root: Path, path: str, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        controller, _, file = name.rpartition("/")
+        folder = root / controller / path
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(f"{text}\n")
+
+
+@pytest.mark.parametrize("files", [VERSION_2, VERSION_1], ids=["version 2", "version 1"])
+@pytest.mark.parametrize("path", [OWN, ""], ids=["own", "root"])
+def test_the_limits_of_the_own_cgroup_and_else_of_the_root_hold(system: Path, path: str, files: dict[str, str]) -> None:
+    write(system, path, files)
     assert machine.available_memory() == 450_000
     assert machine.available_cores() == 1
 
 
-def test_no_limit_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(machine, "CGROUP", tmp_path)
-    (tmp_path / "memory.max").write_text("max\n")
-    assert machine.available_memory() > 2**20
+def test_the_own_cgroup_goes_before_the_root(system: Path) -> None:
+    write(system, "", VERSION_2 | {"memory.max": "2000000"})
+    write(system, OWN, VERSION_2)
+    assert machine.available_memory() == 450_000
+
+
+@pytest.mark.parametrize(
+    "files", [{"memory.max": "max", "cpu.max": "max 100000"}, UNLIMITED_1, {}], ids=["version 2", "version 1", "no cgroup"]
+)
+def test_without_a_limit_the_machine_is_what_counts(system: Path, files: dict[str, str]) -> None:
+    write(system, "", files)
+    assert machine.available_memory() == pytest.approx(psutil.virtual_memory().available, rel=0.2)
+    assert machine.available_cores() == len(os.sched_getaffinity(0))
+
+
+def test_a_cgroup_that_is_over_its_limit_leaves_nothing(system: Path) -> None:
+    write(system, OWN, VERSION_1 | {"memory/memory.usage_in_bytes": "2000000"})
+    assert machine.available_memory() == 0
