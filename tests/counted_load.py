@@ -52,7 +52,7 @@ class Load:
         self._numbers = count()
 
     async def around(self, event: Callable[[], None]) -> Outcome:
-        """Runs `event` in a thread, ten streams open at each moment of it; the load ends once it is over and 300 requests were sent."""
+        """Runs `event` in a thread, ten streams open at each moment of it. The load ends once it is over and 300 requests were sent."""
         opened, over = asyncio.Semaphore(0), asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             for tokens in STREAM_TOKENS:

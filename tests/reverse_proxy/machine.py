@@ -135,6 +135,12 @@ class Machine:
         lines = (self.home / "logs" / "access.log").read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
 
+    def log_so_far(self) -> int:
+        """Entries of the access log, all of those that are due among them."""
+        with self.client() as client:
+            self.logged(client.get("/until-here").headers["x-request-id"])
+        return len(self.access_log())
+
     def logged_since(self, begin: int, requests: int) -> list[dict[str, Any]]:
         """The access log from entry `begin` on, once it tells of so many: an entry comes, by the supervisor, after the client's answer."""
         self.until(lambda: len(self.access_log()) >= begin + requests, LOG_SECONDS)

@@ -13,9 +13,10 @@ from engine.checkpoints import FAST, GENERAL, save
 from engine.conftest import tiny_runner
 from engine.driver import Engine, greedy
 from engine.reference import Reference
+from safetensors.torch import save_file
 
 from llm_api.engine.errors import EngineError
-from llm_api.engine.models.checkpoint import count_weights
+from llm_api.engine.models.checkpoint import Contents, contents_of
 from llm_api.engine.warm_up import warm_up
 
 Checkpoint = Callable[[str], Path]
@@ -122,7 +123,7 @@ def test_too_little_memory_is_told_before_anything_is_loaded(checkpoint: Checkpo
 
 def test_weights_may_fit_in_fewer_bits_than_they_are_stored_in(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     path = checkpoint("llama")  # in float32
-    weights = count_weights(path)
+    weights = contents_of(path).weights
     monkeypatch.setattr("llm_api.engine.limits.available_memory", lambda: 2 * weights)
     with pytest.raises(EngineError, match="the weights need"):
         tiny_runner(path, dtype="float32")
@@ -131,6 +132,12 @@ def test_weights_may_fit_in_fewer_bits_than_they_are_stored_in(checkpoint: Check
     with pytest.raises(EngineError, match="the weights need"):
         tiny_runner(path, dtype="bfloat16")
     assert tiny_runner(path, dtype="bfloat16", quantization="int4").model.name == "native"
+
+
+def test_packed_weights_count_as_the_bytes_that_they_are(tmp_path: Path) -> None:
+    tensors = {"scales": torch.ones(3, 5), "packed": torch.ones(7, 2, dtype=torch.int32), "eights": torch.ones(4).to(torch.float8_e4m3fn)}
+    save_file(tensors, tmp_path / "model.safetensors")
+    assert contents_of(tmp_path) == Contents(weights=15, packed=14 * 4 + 4)
 
 
 def test_an_unknown_architecture_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -52,10 +52,23 @@ def test_the_limits_of_the_own_cgroup_and_else_of_the_root_hold(system: Path, pa
     assert machine.available_cores() == 1
 
 
-def test_the_own_cgroup_goes_before_the_root(system: Path) -> None:
-    write(system, "", VERSION_2 | {"memory.max": "2000000"})
-    write(system, OWN, VERSION_2)
+@pytest.mark.parametrize("tight", [OWN, "system.slice", ""], ids=["own", "slice", "root"])
+@pytest.mark.parametrize(
+    ("files", "loose"),
+    [(VERSION_2, {"memory.max": "max", "cpu.max": "max 100000"}), (VERSION_1, UNLIMITED_1)],
+    ids=["version 2", "version 1"],
+)
+def test_the_tightest_limit_from_the_own_cgroup_up_holds(system: Path, files: dict[str, str], loose: dict[str, str], tight: str) -> None:
+    for path in (OWN, "system.slice", ""):
+        write(system, path, files | ({} if path == tight else loose))
     assert machine.available_memory() == 450_000
+    assert machine.available_cores() == 1
+
+
+def test_what_is_no_number_limits_nothing(system: Path) -> None:
+    write(system, OWN, {"memory/memory.limit_in_bytes": "-1", "cpu/cpu.cfs_quota_us": "50000"})
+    assert machine.available_memory() > 2**20
+    assert machine.available_cores() == len(os.sched_getaffinity(0))
 
 
 @pytest.mark.parametrize(

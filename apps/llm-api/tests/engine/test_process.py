@@ -45,8 +45,10 @@ async def suspended(engine: EngineClient) -> AsyncIterator[None]:
     os.kill(engine.pid, signal.SIGSTOP)
     while engine.seconds_since_progress() < 0.2:
         await asyncio.sleep(0.1)
-    yield
-    os.kill(engine.pid, signal.SIGCONT)
+    try:
+        yield
+    finally:
+        os.kill(engine.pid, signal.SIGCONT)
 
 
 async def test_requests_are_answered_side_by_side(engine: EngineClient) -> None:
@@ -189,7 +191,6 @@ def test_an_engine_does_not_outlive_a_killed_parent(checkpoint: Callable[[str], 
 import asyncio
 from pathlib import Path
 from engine.test_process import config
-from llm_api.engine.child import engine_process
 from llm_api.engine.client import EngineClient
 
 async def main():

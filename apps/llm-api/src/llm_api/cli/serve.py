@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from llm_api.cli.configuration import read_settings
-from llm_api.cli.outcome import logged_errors
-from llm_api.engine.child import engine_process
+from llm_api.cli.outcome import logged_errors, stops_on_sigterm
 
 EPILOG = """
 Examples:
@@ -36,7 +35,9 @@ def serve(
     """Serve the OpenAI API. Gets the model first, if it is not there yet."""
     with logged_errors():
         settings = read_settings(host=host, port=port, model_path=model_path, model_uri=model_uri, model_name=model_name)
-        with engine_process() as process:  # it imports torch while this one imports the API and finds the model
+        from llm_api.engine.child import engine_process
+
+        with stops_on_sigterm(), engine_process() as process:  # it imports torch while this one imports the API and finds the model
             from llm_api.cli.service_run import ServiceRun
 
             exit_code = ServiceRun(settings, process).until_exit()

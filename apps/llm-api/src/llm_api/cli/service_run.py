@@ -10,7 +10,7 @@ from llm_api.cli.announcement import Announcement
 from llm_api.cli.compose import engine_config, local_service
 from llm_api.cli.console import logged_progress, terminal_progress
 from llm_api.cli.model import find_model
-from llm_api.cli.outcome import CommandError, stops_on_sigterm
+from llm_api.cli.outcome import CommandError
 from llm_api.engine.child import EngineProcess
 from llm_api.engine.client import EngineClient, EngineDied
 from llm_api.listening import StartError, check_startable
@@ -34,8 +34,7 @@ class ServiceRun:
         """Returns the exit code. Raises CommandError and WeightsError."""
         configure_logs(self._settings.log_level, self._settings.log_format)
         self._check_before_download()
-        with stops_on_sigterm():
-            source = find_model(self._settings, terminal_progress() if self._on_terminal else logged_progress())
+        source = find_model(self._settings, terminal_progress() if self._on_terminal else logged_progress())
         engine, metrics = EngineClient(engine_config(self._settings, source), self._process), Metrics()
         service = local_service(self._settings, source, engine, metrics)
         model = self._settings.model_name or source.name

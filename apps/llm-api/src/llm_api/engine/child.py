@@ -6,12 +6,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 # OpenMP's threads meet several hundred times in a step. By default whoever waits spins for milliseconds, and where
 # the cores are shared, if only with this process, it spins in the place of the thread that it waits for: steps were
 # 10 times slower beside busy ones. Half a millisecond still covers the gaps between parallel parts.
 PATIENT_THREADS = {"GOMP_SPINCOUNT": "10000"}
+KILL_SECONDS = 2.0
 
 
 class EngineProcess:
@@ -29,7 +30,7 @@ class EngineProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    async def wait(self, seconds: float | None = None) -> int:
+    async def wait(self, seconds: float) -> int:
         """Its exit status; negative: the signal that killed it. Raises TimeoutError."""
         try:
             return await asyncio.to_thread(self._process.wait, seconds)
@@ -37,8 +38,10 @@ class EngineProcess:
             raise TimeoutError from None
 
     def kill(self) -> None:
+        """Returns once it has ended, or after some seconds: a driver may keep even a killed process."""
         self._process.kill()
-        self._process.wait()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(KILL_SECONDS)
 
 
 @contextmanager

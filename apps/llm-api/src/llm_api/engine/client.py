@@ -142,7 +142,7 @@ class EngineClient:
         return time.monotonic() - self._last_sign
 
     async def stop(self) -> None:
-        """Ends the process: asks, then after some seconds kills. No child is left; requests in flight get EngineDied."""
+        """Ends the process that `start` had load: asks, then after some seconds kills. Requests in flight get EngineDied."""
         self._stopping = True
         if self._process is None or self._writer is None:
             return
@@ -154,6 +154,7 @@ class EngineClient:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._writer.close()
         self._fail(self.state.error or "the engine was stopped")
 
     def _send(self, message: ToEngine) -> None:
@@ -193,8 +194,12 @@ class EngineClient:
     async def _die(self) -> None:
         if self._process is None or self._stopping:
             return
-        status = await self._process.wait()
-        self._fail(self.state.error or _describe(status))
+        try:
+            reason = _describe(await self._process.wait(STOP_SECONDS))
+        except TimeoutError:
+            self._process.kill()
+            reason = "the engine process closed its connection and did not end"
+        self._fail(self.state.error or reason)
         self._ended.set()
 
     def _fail(self, reason: str) -> None:

@@ -10,7 +10,7 @@ from llm_api.engine.errors import EngineError
 from llm_api.engine.kv_cache.storage import KVCacheShape
 from llm_api.engine.machine import available_memory
 from llm_api.engine.messages import EngineConfig
-from llm_api.engine.models.checkpoint import count_weights
+from llm_api.engine.models.checkpoint import contents_of
 from llm_api.engine.models.fast_path import takes_fast_path
 from llm_api.engine.models.model_config import ModelConfig
 from llm_api.engine.models.native.quantise import BITS, GROUP
@@ -64,10 +64,10 @@ def check_weights_fit(config: EngineConfig, model: ModelConfig, dtype: torch.dty
     """Raises EngineError before the machine starts to swap or the kernel kills us."""
     if device.type != "cpu":
         return
-    weights = count_weights(Path(config.model_path))
-    embedding = min(model.vocab_size * model.hidden_size, weights)  # is never quantised
+    stored = contents_of(Path(config.model_path))
+    embedding = min(model.vocab_size * model.hidden_size, stored.weights)  # is never quantised
     bits = BITS[config.quantization] + GROUP_BITS // GROUP if config.quantization in BITS else 8 * dtype.itemsize
-    needed = embedding * dtype.itemsize + (weights - embedding) * bits // 8
+    needed = embedding * dtype.itemsize + (stored.weights - embedding) * bits // 8 + stored.packed
     available = available_memory()
     if needed > available:
         raise EngineError(f"the weights need {_readable(needed)} of memory and {_readable(available)} are available")

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,6 +12,16 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from llm_api.engine.errors import EngineError
+
+WHOLE = {"F64", "F32", "F16", "BF16"}
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """`packed`: bytes of tensors of anything else, which quantised checkpoints keep several weights in."""
+
+    weights: int
+    packed: int
 
 
 class Checkpoint:
@@ -24,9 +35,16 @@ class Checkpoint:
     def __contains__(self, name: str) -> bool:
         return name in self._files
 
-    @property
-    def num_weights(self) -> int:
-        return sum(math.prod(file.get_slice(name).get_shape()) for name, file in self._files.items())
+    def contents(self) -> Contents:
+        weights = packed = 0
+        for name, file in self._files.items():
+            tensor = file.get_slice(name)
+            size, kind = math.prod(tensor.get_shape()), tensor.get_dtype()
+            if kind in WHOLE:
+                weights += size
+            else:
+                packed += size * _bits(kind) // 8
+        return Contents(weights, packed)
 
     def get(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
         if name not in self._files:
@@ -51,10 +69,16 @@ def open_checkpoint(model_path: Path, dtype: torch.dtype, device: torch.device) 
         yield Checkpoint(files, dtype, device)
 
 
-def count_weights(model_path: Path) -> int:
+def contents_of(model_path: Path) -> Contents:
     """Without reading any. Raises EngineError as `open_checkpoint` does."""
     with open_checkpoint(model_path, torch.bfloat16, torch.device("cpu")) as checkpoint:
-        return checkpoint.num_weights
+        return checkpoint.contents()
+
+
+def _bits(kind: str) -> int:
+    """Of "I32" or "F8_E4M3"."""
+    digits = "".join(filter(str.isdigit, kind.partition("_")[0]))
+    return int(digits) if digits else 8
 
 
 def _files(model_path: Path) -> list[Path]:
