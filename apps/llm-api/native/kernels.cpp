@@ -36,7 +36,7 @@ void multiply_in(const llm_linear &linear, const void *x, int64_t rows, float *y
   for (int64_t row = 0; row < rows; row++)
     quantise_row(linear.in, groups.data() + row * groups_for(linear.in), [&](int64_t i) { return T::widen(values[row * linear.in + i]); });
   const Rows<T> from = {(typename T::Scalar *)x, groups.data(), linear.in};
-  product<T>(linear, from, rows, 0, num_panels(linear), nullptr, [&](int64_t row, int64_t panel, const float *out) {
+  product<T>(linear, from, rows, 0, num_panels(linear), NOTHING, [&](int64_t row, int64_t panel, const float *out) {
     memcpy(y + row * linear.out + panel * PANEL, out, sizeof(float) * (size_t)least(PANEL, linear.out - panel * PANEL));
   });
 }

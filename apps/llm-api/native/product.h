@@ -24,15 +24,15 @@ int64_t panel_bytes(const llm_linear &linear) {
 
 template <class Kernel, class Take>
 void product_by(
-    const llm_linear &linear, const typename Kernel::Input *x, int64_t stride, int64_t rows, int64_t first, int64_t last, const void *after, Take take
+    const llm_linear &linear, const typename Kernel::Input *x, int64_t stride, int64_t rows, int64_t first, int64_t last, Share after, Take take
 ) {
   const int64_t size = Kernel::panel_bytes(linear.in), tiles = (rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE, steps = tiles * Kernel::steps(linear.in);
+  const Share own = {(const char *)linear.weight + first * size, (last - first) * size};
   float result[ROWS_AT_ONCE][WIDTH];
   for (int64_t panel = first; panel < last; panel += PANELS_AT_ONCE) {
-    const int64_t panels = least(PANELS_AT_ONCE, last - panel), next = panel + PANELS_AT_ONCE;
+    const int64_t panels = least(PANELS_AT_ONCE, last - panel);
     const char *at = (const char *)linear.weight + panel * size;
-    Ahead ahead = next < last ? Ahead(at + PANELS_AT_ONCE * size, least(PANELS_AT_ONCE, last - next) * size, steps)
-                              : Ahead(after, PANELS_AT_ONCE * size, steps);
+    Ahead ahead(own, after, (panel - first) * size, panels * size, steps);
     for (int64_t row = 0; row < rows; row += ROWS_AT_ONCE) {
       const int64_t count = least(ROWS_AT_ONCE, rows - row);
       Kernel::panels(panels, x + row * stride, stride, count, at, linear.in, result[0], ahead);
@@ -48,9 +48,9 @@ void product_by(
 }
 
 // The panels from `first` to `last`: hands each row's finished panel to `take(row, panel, float[PANEL])`.
-// `after` is what this thread will read next, of the same size or more, or NULL.
+// `after` is what this thread will read next.
 template <class T, class Take>
-void product(const llm_linear &linear, const Rows<T> &x, int64_t rows, int64_t first, int64_t last, const void *after, Take take) {
+void product(const llm_linear &linear, const Rows<T> &x, int64_t rows, int64_t first, int64_t last, Share after, Take take) {
   if (linear.format == LLM_INT8) return product_by<Grouped<8>>(linear, x.groups, x.num_groups(), rows, first, last, after, take);
   if (linear.format == LLM_INT4) return product_by<Grouped<4>>(linear, x.groups, x.num_groups(), rows, first, last, after, take);
   product_by<Whole<T>>(linear, x.values, x.stride, rows, first, last, after, take);

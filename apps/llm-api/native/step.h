@@ -138,9 +138,9 @@ class Step {
 #pragma omp barrier
   }
 
-  // Where a thread's part of a product's weights begins.
-  const void *share(const llm_linear &linear, int64_t thread, int64_t team, int64_t even = 1) const {
-    return (const char *)linear.weight + cut(num_panels(linear), thread, team, even) * panel_bytes<T>(linear);
+  Share share(const llm_linear &linear, int64_t thread, int64_t team, int64_t even = 1) const {
+    const int64_t panels = num_panels(linear), first = cut(panels, thread, team, even), size = panel_bytes<T>(linear);
+    return {(const char *)linear.weight + first * size, (cut(panels, thread + 1, team, even) - first) * size};
   }
 
   void norm_rows(const float *weight, const llm_linear &next, int64_t rows, int64_t thread, int64_t team) {
@@ -226,7 +226,7 @@ class Step {
             nullptr};
   }
 
-  void add_product(const llm_linear &linear, const Rows<T> &x, int64_t rows, const void *after, int64_t thread, int64_t team) {
+  void add_product(const llm_linear &linear, const Rows<T> &x, int64_t rows, Share after, int64_t thread, int64_t team) {
     const int64_t panels = num_panels(linear);
     product<T>(linear, x, rows, cut(panels, thread, team), cut(panels, thread + 1, team), after,
                [&](int64_t row, int64_t panel, const float *out) {
@@ -259,7 +259,7 @@ class Step {
     if (!b.outputs) return;
     norm_rows(m.norm, m.head, b.outputs, thread, team);
     const int64_t panels = num_panels(m.head);
-    product<T>(m.head, normed, b.outputs, cut(panels, thread, team), cut(panels, thread + 1, team), nullptr,
+    product<T>(m.head, normed, b.outputs, cut(panels, thread, team), cut(panels, thread + 1, team), NOTHING,
                [&](int64_t row, int64_t panel, const float *out) {
                  const int64_t width = least(PANEL, m.vocabulary - panel * PANEL);
                  memcpy(b.logits + row * m.vocabulary + panel * PANEL, out, sizeof(float) * (size_t)width);

@@ -1,11 +1,11 @@
 """Where the native path keeps its weights: in private memory that may have large pages, and nowhere else."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from engine.checkpoints import save
 from engine.conftest import tiny_runner
 
 from llm_api.engine.models.native.memory import Arena
@@ -38,8 +38,8 @@ def test_weights_may_have_large_pages() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_the_checkpoints_file_is_not_kept_in_memory(checkpoint: Callable[[str], Path], dtype: str) -> None:
-    path = checkpoint("llama")
+def test_the_checkpoints_file_is_not_kept_in_memory(tmp_path: Path, dtype: str) -> None:
+    path = save("llama", tmp_path)  # its own: others' models may still be there
     runner = tiny_runner(path, runner="native", dtype=dtype)
     assert str(path) not in Path("/proc/self/maps").read_text()
     assert runner.model.name == "native"
