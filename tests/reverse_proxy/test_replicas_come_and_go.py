@@ -141,6 +141,7 @@ async def test_a_loading_replica_without_the_retry_loses_requests(machine: Machi
     machine.stop("replica-3")
     begin = machine.log_so_far()
     outcome = await during(machine, start_late)  # the first loss is of the replica that is gone, not of the loading one
+    assert outcome.lost["status 503"] > 0
     statuses = [entry["upstream_status"] for entry in machine.logged_since(begin, outcome.sent)]
     assert "503" in statuses, "of the loading one; who finds it gone logs 502"
 

@@ -23,6 +23,11 @@ struct Share {
 
 constexpr Share NOTHING = {nullptr, 0};
 
+// The panels from `first` to `last`, of `size` bytes each.
+inline Share share_of(const llm_linear &linear, int64_t size, int64_t first, int64_t last) {
+  return {(const char *)linear.weight + first * size, (last - first) * size};
+}
+
 // Brings weights into the cache a fixed distance ahead of those that are computed with, evenly: in bursts, lines that wait for memory
 // would keep those that are in the cache already from being read.
 class Ahead {

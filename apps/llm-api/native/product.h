@@ -27,12 +27,12 @@ void product_by(
     const llm_linear &linear, const typename Kernel::Input *x, int64_t stride, int64_t rows, int64_t first, int64_t last, Share after, Take take
 ) {
   const int64_t size = Kernel::panel_bytes(linear.in), tiles = (rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE, steps = tiles * Kernel::steps(linear.in);
-  const Share own = {(const char *)linear.weight + first * size, (last - first) * size};
+  const Share own = share_of(linear, size, first, last);
   float result[ROWS_AT_ONCE][WIDTH];
   for (int64_t panel = first; panel < last; panel += PANELS_AT_ONCE) {
-    const int64_t panels = least(PANELS_AT_ONCE, last - panel);
-    const char *at = (const char *)linear.weight + panel * size;
-    Ahead ahead(own, after, (panel - first) * size, panels * size, steps);
+    const int64_t panels = least(PANELS_AT_ONCE, last - panel), from = (panel - first) * size;
+    const char *at = own.at + from;
+    Ahead ahead(own, after, from, panels * size, steps);
     for (int64_t row = 0; row < rows; row += ROWS_AT_ONCE) {
       const int64_t count = least(ROWS_AT_ONCE, rows - row);
       Kernel::panels(panels, x + row * stride, stride, count, at, linear.in, result[0], ahead);

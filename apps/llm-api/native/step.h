@@ -139,8 +139,8 @@ class Step {
   }
 
   Share share(const llm_linear &linear, int64_t thread, int64_t team, int64_t even = 1) const {
-    const int64_t panels = num_panels(linear), first = cut(panels, thread, team, even), size = panel_bytes<T>(linear);
-    return {(const char *)linear.weight + first * size, (cut(panels, thread + 1, team, even) - first) * size};
+    const int64_t panels = num_panels(linear);
+    return share_of(linear, panel_bytes<T>(linear), cut(panels, thread, team, even), cut(panels, thread + 1, team, even));
   }
 
   void norm_rows(const float *weight, const llm_linear &next, int64_t rows, int64_t thread, int64_t team) {
