@@ -38,6 +38,10 @@ class Kube:
     def patch(self, what: str, change: Manifest) -> None:
         self.run("patch", what, "--type", "strategic", "--patch", json.dumps(change))
 
+    def drop_finalizers(self, what: str) -> None:
+        """Of something whose controller is gone, so that it can go."""
+        self.run("patch", what, "--type=merge", "--patch", '{"metadata": {"finalizers": null}}', check=False)
+
     def rolled_out(self, deployment: str = "llm-api", seconds: int = 300) -> None:
         self.run("rollout", "status", f"deployment/{deployment}", f"--timeout={seconds}s")
 
@@ -51,7 +55,12 @@ class Kube:
         self.run("create", "namespace", self.namespace, check=False)
 
     def drop_namespace(self) -> None:
-        """Deletes it and waits. Pods get no grace: the namespace would wait for the whole of it."""
+        """Deletes it and waits. Pods get no grace: the namespace would wait for the whole of it.
+
+        A sync that was cut off leaves its hook's finalizer, which nothing removes any more.
+        """
+        for job in self.run("get", "jobs", "-o", "name", check=False).stdout.split():
+            self.drop_finalizers(job)
         self.run("delete", "deployments,jobs", "--all", "--wait=false", check=False)
         self.run("delete", "pods", "--all", "--grace-period=1", "--timeout=60s", check=False)
         self.run("delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=300s")

@@ -55,6 +55,13 @@ def test_flux_runs_it_alone_after_the_rollout_of_the_same_image(cluster: str, cl
     assert (seconds(spec["retryInterval"]) or 0) > job["spec"]["ttlSecondsAfterFinished"], "else a failed Job is never made anew"
 
 
+@pytest.mark.parametrize("cluster", ["dev", "prod"])
+def test_argo_cd_never_finds_the_success_of_an_earlier_one(cluster: str, tools: Path) -> None:
+    annotations = objects(ROOT, f"overlays/{cluster}", tools)[SMOKE]["metadata"]["annotations"]
+    assert annotations["argocd.argoproj.io/hook"] == "PostSync"
+    assert set(annotations["argocd.argoproj.io/hook-delete-policy"].split(",")) == {"HookSucceeded", "BeforeHookCreation"}
+
+
 def test_its_key_comes_from_the_store(prod: Overlay) -> None:
     job = prod.named("Job", "llm-api-smoke")
     assert job is not None

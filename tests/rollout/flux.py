@@ -23,8 +23,6 @@ from delivery.tools import built
 NAMESPACE = "flux-system"
 KINDS = ("--beside", "source-controller", "kustomize-controller", "notification-controller")
 
-KEEP = '{"metadata": {"finalizers": null}}'  # what it has applied stays
-
 
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None: ...
@@ -51,7 +49,7 @@ class Flux:
             self._controller.terminate()
             self._controller.wait(timeout=30)
         for name in self._kube.run("get", "kustomizations", "-o", "name", check=False).stdout.split():
-            self._kube.run("patch", name, "--type=merge", "--patch", KEEP)
+            self._kube.drop_finalizers(name)  # what it has applied stays
         drop_kinds(*KINDS)
         self._kube.run("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
 
