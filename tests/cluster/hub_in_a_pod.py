@@ -1,5 +1,6 @@
 """Runs in a pod, from the image: publishes the model that is in it as a repository of a hub. Prints a line for each request."""
 
+import logging
 import sys
 import threading
 from pathlib import Path
@@ -10,10 +11,11 @@ from weights.hub_server import HubRepo
 
 class Printed(list[Asked]):
     def append(self, asked: Asked) -> None:
-        print(asked.method, asked.path, flush=True)
+        logging.info("%s %s", asked.method, asked.path)  # print writes a line in pieces, between which another thread's come
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     server = FileServer(asked=Printed())
     files = {path.name: path.read_bytes() for path in Path(sys.argv[2]).iterdir() if path.name != "manifest.json"}
     HubRepo(server, sys.argv[1], files=files).publish()
