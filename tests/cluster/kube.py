@@ -38,9 +38,11 @@ class Kube:
     def patch(self, what: str, change: Manifest) -> None:
         self.run("patch", what, "--type", "strategic", "--patch", json.dumps(change))
 
-    def drop_finalizers(self, what: str) -> None:
-        """Of something whose controller is gone, so that it can go."""
-        self.run("patch", what, "--type=merge", "--patch", '{"metadata": {"finalizers": null}}', check=False)
+    def drop_finalizers(self, kind: str) -> None:
+        """Of all of a kind, where the controller that would remove them is gone."""
+        for name in self.run("get", kind, "-o", "name", check=False).stdout.split():
+            done = self.run("patch", name, "--type=merge", "--patch", '{"metadata": {"finalizers": null}}', check=False)
+            assert done.returncode == 0 or "NotFound" in done.stderr, done.stderr
 
     def rolled_out(self, deployment: str = "llm-api", seconds: int = 300) -> None:
         self.run("rollout", "status", f"deployment/{deployment}", f"--timeout={seconds}s")
@@ -55,12 +57,8 @@ class Kube:
         self.run("create", "namespace", self.namespace, check=False)
 
     def drop_namespace(self) -> None:
-        """Deletes it and waits. Pods get no grace: the namespace would wait for the whole of it.
-
-        A sync that was cut off leaves its hook's finalizer, which nothing removes any more.
-        """
-        for job in self.run("get", "jobs", "-o", "name", check=False).stdout.split():
-            self.drop_finalizers(job)
+        """Deletes it and waits. Pods get no grace: the namespace would wait for the whole of it."""
+        self.drop_finalizers("jobs")  # of Argo CD, whose sync may have been cut off
         self.run("delete", "deployments,jobs", "--all", "--wait=false", check=False)
         self.run("delete", "pods", "--all", "--grace-period=1", "--timeout=60s", check=False)
         self.run("delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=300s")

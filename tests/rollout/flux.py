@@ -48,8 +48,7 @@ class Flux:
         if self._controller:
             self._controller.terminate()
             self._controller.wait(timeout=30)
-        for name in self._kube.run("get", "kustomizations", "-o", "name", check=False).stdout.split():
-            self._kube.drop_finalizers(name)  # what it has applied stays
+        self._kube.drop_finalizers("kustomizations")  # what it has applied stays
         drop_kinds(*KINDS)
         self._kube.run("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
 
