@@ -16,7 +16,7 @@ from delivery.policy.duration import seconds
 from delivery.policy.overlay import Facts, Reading, Sync, at
 from delivery.tags import tracked_major
 from llm_api.cli.commands import application
-from llm_api.listening import StartError, check_startable
+from llm_api.server.listening import StartError, check_startable
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics
 

@@ -15,10 +15,10 @@ from llm_api.cli.compose import engine_config
 from llm_api.cli.console import logged_progress
 from llm_api.cli.model import find_model
 from llm_api.engine.batch import Batch
+from llm_api.engine.executor import Runner
 from llm_api.engine.loop import EngineLoop
 from llm_api.engine.machine import available_memory
 from llm_api.engine.messages import AddRequest, SamplingParams, StepOutput
-from llm_api.engine.runner import Runner
 from llm_api.engine.warm_up import warm_up
 from llm_api.markdown import table
 from llm_api.settings import Settings

@@ -14,7 +14,7 @@ from contract.run import run_schemathesis
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llm_api.app import create_app
-from llm_api.lifecycle import Lifecycle
+from llm_api.server.lifecycle import Lifecycle
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics
 

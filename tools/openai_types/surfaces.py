@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from llm_api.app import create_app
-from llm_api.lifecycle import Lifecycle
 from llm_api.protocol.models import Model
+from llm_api.server.lifecycle import Lifecycle
 from llm_api.service.model_service import ModelService
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics

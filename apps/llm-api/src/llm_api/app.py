@@ -6,25 +6,25 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from llm_api import __version__
-from llm_api.api.access_log import AccessLogMiddleware
-from llm_api.api.admission import Admission, AdmissionMiddleware
-from llm_api.api.auth import AuthMiddleware
 from llm_api.api.body import BodyReader
 from llm_api.api.chat.router import chat_router
 from llm_api.api.completions.router import completions_router
-from llm_api.api.errors import ErrorMiddleware, pass_on
-from llm_api.api.gate import GateMiddleware
-from llm_api.api.generation import GeneratingEndpoint
-from llm_api.api.health.metrics import metrics_router
-from llm_api.api.health.router import Probes
+from llm_api.api.endpoints.generation import GeneratingEndpoint
+from llm_api.api.endpoints.metrics import metrics_router
+from llm_api.api.endpoints.models import Models
+from llm_api.api.endpoints.probes import Probes
 from llm_api.api.keys import ApiKeys
-from llm_api.api.models.router import Models
+from llm_api.api.middleware.access_log import AccessLogMiddleware
+from llm_api.api.middleware.admission import Admission, AdmissionMiddleware
+from llm_api.api.middleware.auth import AuthMiddleware
+from llm_api.api.middleware.errors import ErrorMiddleware, pass_on
+from llm_api.api.middleware.gate import GateMiddleware
+from llm_api.api.middleware.request_id import RequestIdMiddleware
 from llm_api.api.openapi import install_openapi
 from llm_api.api.paths import DOCS_ASSETS, OPEN_PATHS
-from llm_api.api.request_id import RequestIdMiddleware
-from llm_api.lifecycle import Lifecycle
 from llm_api.protocol.chat import ChatCompletionChunk, ChatCompletionRequest
 from llm_api.protocol.completions import CompletionRequest
+from llm_api.server.lifecycle import Lifecycle
 from llm_api.service.model_service import ModelService
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics

@@ -11,7 +11,7 @@ import uvloop
 from api.scripted_service import MODEL, ScriptedService
 from openai import AsyncOpenAI, OpenAI
 
-from llm_api.server import Addresses, serve
+from llm_api.server.server import Addresses, serve
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics
 

@@ -7,7 +7,7 @@ import sys
 
 from api.scripted_service import Script, ScriptedService
 
-from llm_api.server import run
+from llm_api.server.server import run
 from llm_api.settings import Settings
 from llm_api.telemetry.logs import configure_logs
 from llm_api.telemetry.metrics import Metrics

@@ -25,8 +25,8 @@ def server() -> Iterator[RunningServer]:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llm_api.http_protocol.HEAD_TIMEOUT", 0.4)
-    monkeypatch.setattr("llm_api.http_protocol.LINGER", 0.4)
+    monkeypatch.setattr("llm_api.server.http_protocol.HEAD_TIMEOUT", 0.4)
+    monkeypatch.setattr("llm_api.server.http_protocol.LINGER", 0.4)
 
 
 @contextmanager

@@ -17,11 +17,11 @@ from api.server_process import server_process, start_process
 from openai import APIError, AsyncOpenAI
 
 from llm_api.api.cutoff import Cutoff
-from llm_api.lifecycle import Lifecycle
 from llm_api.protocol.errors import GenerationTimeout, Unavailable
+from llm_api.server.lifecycle import Lifecycle
+from llm_api.server.shutdown import Shutdown
 from llm_api.service.model_service import Phase
 from llm_api.settings import Settings
-from llm_api.shutdown import Shutdown
 
 Server = tuple["Popen[str]", str]
 

@@ -14,7 +14,7 @@ from api.server_process import start_process
 from openai import APIError
 from structlog.testing import capture_logs
 
-from llm_api.server import serve
+from llm_api.server.server import serve
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics
 

@@ -7,8 +7,8 @@ from engine.checkpoints import save
 from engine.reference import Reference
 from engine.texts import read_prompts
 
+from llm_api.engine.executor import Runner
 from llm_api.engine.messages import EngineConfig
-from llm_api.engine.runner import Runner
 
 MIB = 1024**2
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
+from llm_api.engine.executor import Runner
 from llm_api.engine.loop import EngineLoop
 from llm_api.engine.messages import (
     AddRequest,
@@ -17,7 +18,6 @@ from llm_api.engine.messages import (
     StepOutput,
     TokenLogprobs,
 )
-from llm_api.engine.runner import Runner
 
 STEPS_AT_MOST = 20_000
 

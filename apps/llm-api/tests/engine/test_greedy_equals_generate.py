@@ -8,8 +8,8 @@ from engine.driver import Engine, generate, greedy
 from engine.reference import Reference
 from engine.texts import LENGTHS
 
+from llm_api.engine.executor import Runner
 from llm_api.engine.messages import EngineConfig
-from llm_api.engine.runner import Runner
 
 TOKENS = 64
 

@@ -15,10 +15,10 @@ from engine.instruction_sets import INSTRUCTIONS
 from engine.reference import Reference
 
 from llm_api.engine.errors import EngineError
+from llm_api.engine.executor import Runner
 from llm_api.engine.messages import AddRequest, SamplingParams
 from llm_api.engine.models.native import library
 from llm_api.engine.models.native.library import load_kernels
-from llm_api.engine.runner import Runner
 from llm_api.engine.scheduler import Chunk
 from llm_api.engine.sequence import Sequence
 
@@ -33,7 +33,7 @@ def instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     name: str = request.param
     if load_kernels(name) is None:
         pytest.skip(f"this CPU has no {name}")
-    monkeypatch.setattr("llm_api.engine.models.registry.load_kernels", lambda: load_kernels(name))
+    monkeypatch.setattr("llm_api.engine.models.load.load_kernels", lambda: load_kernels(name))
     return name
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from engine.driver import Engine
 
+from llm_api.engine.executor import Runner
 from llm_api.engine.pace import StepPace
-from llm_api.engine.runner import Runner
 from llm_api.engine.scheduler import Chunk
 
 TARGET = 0.1

@@ -19,9 +19,9 @@ from torch import Tensor
 from llm_api.engine.attention.choice import agrees
 from llm_api.engine.attention.paged import PagedAttention
 from llm_api.engine.attention.sdpa import SdpaAttention
+from llm_api.engine.executor import Runner
 from llm_api.engine.models.decode_graphs import Capture, Captured, DecodeGraphs, captured_decode
 from llm_api.engine.models.torch_decoder import TorchDecoder
-from llm_api.engine.runner import Runner
 
 Checkpoint = Callable[[str], Path]
 Compute = Callable[[], Tensor]

@@ -9,7 +9,7 @@ from engine.driver import Engine, greedy
 from torch import Tensor
 
 from llm_api.engine.batch import LogitsSpan
-from llm_api.engine.runner import Runner
+from llm_api.engine.executor import Runner
 from llm_api.engine.scheduler import Chunk
 
 POISON = 13

@@ -9,7 +9,7 @@ from engine.conftest import tiny_runner
 from engine.driver import Engine, greedy
 from safetensors.torch import load_file, save_file
 
-from llm_api.engine.runner import Runner
+from llm_api.engine.executor import Runner
 
 POISON = 13
 SHARED = [(5 * i) % 200 + 20 for i in range(40)]

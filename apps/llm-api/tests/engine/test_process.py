@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llm_api.engine.child import engine_process
 from llm_api.engine.client import EngineClient, EngineDied
+from llm_api.engine.launcher import engine_process
 from llm_api.engine.messages import EngineConfig, SamplingParams
 
 ENDLESS = SamplingParams(max_tokens=200, temperature=0, ignore_eos=True)

@@ -22,12 +22,12 @@ from torch.nn.functional import pad
 from transformers import AutoModelForCausalLM
 
 from llm_api.engine.errors import EngineError
+from llm_api.engine.executor import Runner
 from llm_api.engine.models.native import library
 from llm_api.engine.models.native.interface import Kernels
 from llm_api.engine.models.native.layout import DTYPES, HEAD_FORMATS, NativeLayout
 from llm_api.engine.models.native.library import load_kernels
 from llm_api.engine.models.native.quantise import BITS, GROUP, quantise
-from llm_api.engine.runner import Runner
 
 Checkpoint = Callable[[str], Path]
 PROMPT = [(7 * i * 5) % 297 + 3 for i in range(150)]

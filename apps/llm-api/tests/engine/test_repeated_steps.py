@@ -4,7 +4,7 @@ from typing import Any
 
 from engine.driver import Completion, Engine
 
-from llm_api.engine.runner import Runner
+from llm_api.engine.executor import Runner
 
 SEEDED: list[dict[str, Any]] = [{"seed": 1}, {"seed": 2, "top_p": 0.9}, {"seed": 3, "logprobs": 2}]
 PROMPT = [(5 * i) % 200 + 20 for i in range(60)]

@@ -7,7 +7,7 @@ from engine.driver import Engine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llm_api.engine.runner import Runner
+from llm_api.engine.executor import Runner
 
 PREFIXES = [[5] * 20, [9, 8, 7] * 8, []]
 requests = st.fixed_dictionaries(

@@ -9,8 +9,8 @@ import torch
 from engine.driver import Completion, Engine, greedy
 from engine.reference import Reference
 
+from llm_api.engine.executor import Runner
 from llm_api.engine.messages import AddRequest, EngineConfig, SamplingParams
-from llm_api.engine.runner import Runner
 from llm_api.engine.scheduler import Chunk
 from llm_api.engine.sequence import Sequence
 

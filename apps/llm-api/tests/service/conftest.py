@@ -6,7 +6,7 @@ import pytest
 from service.scripted_engine import ScriptedEngine
 
 from llm_api.chat.template import ChatTemplate
-from llm_api.service.local import LocalService, LocalServiceConfig
+from llm_api.service.engine_service import LocalService, LocalServiceConfig
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
 

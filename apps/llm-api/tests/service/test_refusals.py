@@ -10,7 +10,7 @@ from service.scripted_engine import INFO, ScriptedEngine
 from llm_api.chat.template import ChatTemplate
 from llm_api.engine.messages import EngineState
 from llm_api.protocol.errors import ApiError
-from llm_api.service.local import LocalService, LocalServiceConfig
+from llm_api.service.engine_service import LocalService, LocalServiceConfig
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
 

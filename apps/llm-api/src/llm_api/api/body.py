@@ -10,8 +10,8 @@ from starlette.types import Message
 from llm_api.api.cutoff import ClientLeft, Cutoff
 from llm_api.api.unread_bodies import UnreadBodies
 from llm_api.api.validation import invalid_request
-from llm_api.lifecycle import Lifecycle
 from llm_api.protocol.errors import BodyTooLarge, RequestTimeout, UnsupportedMediaType
+from llm_api.server.lifecycle import Lifecycle
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics
 

@@ -8,8 +8,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from starlette.types import Receive
 
 from llm_api.api.alongside import alongside
-from llm_api.lifecycle import Lifecycle
 from llm_api.protocol.errors import ApiError
+from llm_api.server.lifecycle import Lifecycle
 from llm_api.telemetry.context import current_request
 
 

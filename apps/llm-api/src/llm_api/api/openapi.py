@@ -8,8 +8,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from llm_api.protocol.answer import AnswerModel
 from llm_api.protocol.errors import ErrorResponse
+from llm_api.protocol.response import AnswerModel
 from llm_api.service.model_service import ModelService
 
 REF = "#/components/schemas/{model}"

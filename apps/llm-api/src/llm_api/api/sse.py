@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from llm_api.api.alongside import alongside
 from llm_api.api.cutoff import ClientLeft, Cutoff
-from llm_api.api.errors import as_api_error
+from llm_api.api.middleware.errors import as_api_error
 from llm_api.settings import Settings
 
 DONE = b"data: [DONE]\n\n"

@@ -3,7 +3,7 @@
 from llm_api.chat.template import ChatTemplate
 from llm_api.engine.client import EngineClient
 from llm_api.engine.messages import EngineConfig
-from llm_api.service.local import LocalService, LocalServiceConfig
+from llm_api.service.engine_service import LocalService, LocalServiceConfig
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer

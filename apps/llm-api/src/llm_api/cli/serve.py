@@ -35,7 +35,7 @@ def serve(
     """Serve the OpenAI API. Gets the model first, if it is not there yet."""
     with logged_errors():
         settings = read_settings(host=host, port=port, model_path=model_path, model_uri=model_uri, model_name=model_name)
-        from llm_api.engine.child import engine_process
+        from llm_api.engine.launcher import engine_process
 
         with stops_on_sigterm(), engine_process() as process:  # it imports torch while this one imports the API and finds the model
             from llm_api.cli.service_run import ServiceRun

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 
 import msgspec
 
-from llm_api.engine.child import EngineProcess
+from llm_api.engine.launcher import EngineProcess
 from llm_api.engine.messages import (
     AddRequest,
     CancelRequest,

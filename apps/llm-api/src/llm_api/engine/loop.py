@@ -8,6 +8,7 @@ import structlog
 import torch
 
 from llm_api.engine.errors import EngineError
+from llm_api.engine.executor import Runner
 from llm_api.engine.kv_cache.manager import KVCacheManager
 from llm_api.engine.messages import (
     AddRequest,
@@ -24,7 +25,6 @@ from llm_api.engine.messages import (
 )
 from llm_api.engine.pace import StepPace
 from llm_api.engine.postprocess import advance, collect_prompt_logprobs, failed, sample_spans
-from llm_api.engine.runner import Runner
 from llm_api.engine.sampler.greedy import NOT_FINITE, likeliest
 from llm_api.engine.scheduler import Chunk, Scheduler
 from llm_api.engine.validate import problem_with

@@ -1,7 +1,7 @@
 """The engine's own last check: nothing that gets past it can break a step."""
 
+from llm_api.engine.executor import Runner
 from llm_api.engine.messages import AddRequest
-from llm_api.engine.runner import Runner
 
 
 def problem_with(request: AddRequest, runner: Runner) -> str | None:

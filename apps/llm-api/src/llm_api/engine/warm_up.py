@@ -3,9 +3,9 @@
 from queue import SimpleQueue
 
 from llm_api.engine.errors import EngineError
+from llm_api.engine.executor import Runner
 from llm_api.engine.loop import EngineLoop
 from llm_api.engine.messages import AddRequest, FromEngine, SamplingParams, StepOutput
-from llm_api.engine.runner import Runner
 
 
 def warm_up(runner: Runner) -> None:

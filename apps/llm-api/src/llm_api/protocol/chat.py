@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
-from llm_api.protocol.answer import AnswerModel, without_usage
-from llm_api.protocol.messages import Message
+from llm_api.protocol.chat_messages import Message
+from llm_api.protocol.response import AnswerModel, without_usage
 from llm_api.protocol.sampling import STREAM_OPTIONS_NEED_STREAM, WHOLE, GenerationRequest, StrictModel, invalid, only_with
 from llm_api.protocol.unsupported import OnlyFalse, Unsupported
 from llm_api.protocol.usage import Usage

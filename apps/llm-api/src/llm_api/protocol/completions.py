@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
 from pydantic.config import JsonDict
 
-from llm_api.protocol.answer import AnswerModel, without_usage
+from llm_api.protocol.response import AnswerModel, without_usage
 from llm_api.protocol.sampling import STREAM_OPTIONS_NEED_STREAM, WHOLE, GenerationRequest, invalid, whole_number
 from llm_api.protocol.unsupported import Unsupported
 from llm_api.protocol.usage import Usage

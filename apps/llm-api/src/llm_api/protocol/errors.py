@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from llm_api.protocol.answer import AnswerModel
+from llm_api.protocol.response import AnswerModel
 
 
 class ErrorObject(AnswerModel):

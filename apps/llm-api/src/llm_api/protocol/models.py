@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from llm_api.protocol.answer import AnswerModel
+from llm_api.protocol.response import AnswerModel
 
 
 class Model(AnswerModel):

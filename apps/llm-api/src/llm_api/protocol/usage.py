@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from llm_api.protocol.answer import AnswerModel
+from llm_api.protocol.response import AnswerModel
 
 
 class PromptTokensDetails(AnswerModel):

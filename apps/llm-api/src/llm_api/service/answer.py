@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 from llm_api.protocol.usage import Usage
 from llm_api.service.choice import ChoiceDelta
 from llm_api.service.fold import Fold, WholeChoice
-from llm_api.service.generation import Generation
+from llm_api.service.sequences import Generation
 
 Whole_co = TypeVar("Whole_co", covariant=True)
 Chunk_co = TypeVar("Chunk_co", covariant=True)

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from llm_api.api.generation import GeneratingEndpoint
+from llm_api.api.endpoints.generation import GeneratingEndpoint
 from llm_api.api.openapi import error_responses, event_stream, json_body
 from llm_api.protocol.completions import Completion, CompletionRequest
 

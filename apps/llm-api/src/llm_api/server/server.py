@@ -14,12 +14,12 @@ from fastapi import FastAPI
 
 from llm_api.api.keys import ApiKeysError
 from llm_api.app import create_app, create_management_app
-from llm_api.http_protocol import HttpProtocol
-from llm_api.lifecycle import Lifecycle
-from llm_api.listening import StartError, bind, check_startable, url_of
+from llm_api.server.http_protocol import HttpProtocol
+from llm_api.server.lifecycle import Lifecycle
+from llm_api.server.listening import StartError, bind, check_startable, url_of
+from llm_api.server.shutdown import Shutdown
 from llm_api.service.model_service import ModelService
 from llm_api.settings import Settings
-from llm_api.shutdown import Shutdown
 from llm_api.telemetry.metrics import Metrics
 
 LAST_BYTES = 5.0  # seconds for connections to take what was written, once nothing is in flight
@@ -43,7 +43,7 @@ async def serve(
     settings: Settings, service: ModelService, metrics: Metrics, on_listening: Callable[[Addresses], None] | None = None
 ) -> int:
     """Serves until a signal or the service's failure; returns the exit code. `on_listening` is told the real ports."""
-    log, lifecycle = structlog.stdlib.get_logger("llm_api.server"), Lifecycle()
+    log, lifecycle = structlog.stdlib.get_logger("llm_api.server.server"), Lifecycle()
     shutdown = Shutdown(settings, service, lifecycle)
     with shutdown.taking_signals():
         try:

@@ -8,8 +8,8 @@ import structlog
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from llm_api.api.framing import FramedApp
 from llm_api.protocol.errors import ApiError, HeadersTooLarge, InvalidRequest, RequestTimeout
+from llm_api.server.framing import FramedApp
 
 MAX_HEAD = 64 * 1024  # bytes of request line and headers
 HEAD_TIMEOUT = 10.0  # seconds from a head's first byte to its last

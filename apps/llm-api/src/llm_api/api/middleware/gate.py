@@ -4,8 +4,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llm_api.api.paths import serves_model
-from llm_api.lifecycle import Lifecycle
 from llm_api.protocol.errors import Leaving, Unavailable
+from llm_api.server.lifecycle import Lifecycle
 from llm_api.service.model_service import ModelService
 from llm_api.telemetry.metrics import Metrics
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 from fastapi import Request, Response
 
-from llm_api.api.admission import Admission
 from llm_api.api.body import BodyReader
 from llm_api.api.cutoff import Cutoff
 from llm_api.api.json_response import json_response
+from llm_api.api.middleware.admission import Admission
 from llm_api.api.sse import EventStream
-from llm_api.lifecycle import Lifecycle
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.completions import CompletionRequest
 from llm_api.protocol.errors import GenerationTimeout, ModelNotFound
+from llm_api.server.lifecycle import Lifecycle
 from llm_api.service.model_service import ModelService
 from llm_api.settings import Settings
 from llm_api.telemetry.context import current_request

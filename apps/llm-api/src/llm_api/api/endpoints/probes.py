@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from llm_api.api.json_response import json_response
-from llm_api.lifecycle import Lifecycle
+from llm_api.server.lifecycle import Lifecycle
 from llm_api.service.model_service import ModelService
 
 

@@ -13,11 +13,11 @@ import msgspec
 import structlog
 
 from llm_api.engine.errors import EngineError
+from llm_api.engine.executor import Runner
 from llm_api.engine.kv_cache.storage import KVCache
 from llm_api.engine.loop import EngineLoop
 from llm_api.engine.machine import available_memory, return_free_memory
 from llm_api.engine.messages import EngineConfig, EngineInfo, EngineState, FromEngine, ToEngine
-from llm_api.engine.runner import Runner
 from llm_api.engine.warm_up import warm_up
 from llm_api.engine.wire import LENGTH, frame
 from llm_api.telemetry.logs import configure_logs

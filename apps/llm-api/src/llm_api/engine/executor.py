@@ -10,8 +10,8 @@ from llm_api.engine.kv_cache.storage import KVCache
 from llm_api.engine.limits import check_weights_fit, choose_block_size, choose_device, choose_dtype, choose_limits, count_blocks
 from llm_api.engine.machine import available_cores
 from llm_api.engine.messages import EngineConfig
+from llm_api.engine.models.load import load_model
 from llm_api.engine.models.model_config import read_model_config
-from llm_api.engine.models.registry import load_model
 from llm_api.engine.scheduler import Chunk
 
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import structlog
 
-from llm_api.lifecycle import Lifecycle
 from llm_api.protocol.errors import ApiError, EngineFailed, Leaving
+from llm_api.server.lifecycle import Lifecycle
 from llm_api.service.model_service import ModelService
 from llm_api.settings import Settings
 
@@ -29,7 +29,7 @@ class Shutdown:
         self._requested = asyncio.Event()
         self._repeated = asyncio.Event()
         self._signal = signal.SIGTERM
-        self._log = structlog.stdlib.get_logger("llm_api.shutdown")
+        self._log = structlog.stdlib.get_logger("llm_api.server.shutdown")
 
     @contextmanager
     def taking_signals(self) -> Iterator[None]:

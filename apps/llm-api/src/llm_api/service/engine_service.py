@@ -22,10 +22,10 @@ from llm_api.service.completion_planner import CompletionPlanner
 from llm_api.service.engine import Engine
 from llm_api.service.engine_health import engine_health
 from llm_api.service.envelope import new_envelope
-from llm_api.service.generation import Generation
 from llm_api.service.model_service import ServiceHealth
 from llm_api.service.plan import Plan
 from llm_api.service.record import RequestRecord
+from llm_api.service.sequences import Generation
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
 
