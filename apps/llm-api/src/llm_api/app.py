@@ -7,9 +7,7 @@ from starlette.middleware import Middleware
 
 from llm_api import __version__
 from llm_api.api.body import BodyReader
-from llm_api.api.chat.router import chat_router
-from llm_api.api.completions.router import completions_router
-from llm_api.api.endpoints.generation import GeneratingEndpoint
+from llm_api.api.endpoints.generation import GenerationEndpoints
 from llm_api.api.endpoints.metrics import metrics_router
 from llm_api.api.endpoints.models import Models
 from llm_api.api.endpoints.probes import Probes
@@ -39,8 +37,8 @@ def create_app(settings: Settings, service: ModelService, metrics: Metrics, life
     if keys.required:
         metrics.watch_keys(lambda: keys.count, lambda: keys.file_is_good)
     admission = Admission(settings, service, metrics)
-    endpoint = GeneratingEndpoint(settings, service, lifecycle, admission, BodyReader(settings, lifecycle, metrics))
-    routers = [chat_router(endpoint), completions_router(endpoint), Models(service).router()]
+    generation = GenerationEndpoints(settings, service, lifecycle, admission, BodyReader(settings, lifecycle, metrics))
+    routers = [generation.router(), Models(service).router()]
     if settings.management_port is None:
         routers += _management(service, metrics, lifecycle)
     app = _fastapi(

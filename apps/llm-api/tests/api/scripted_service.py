@@ -1,21 +1,24 @@
-"""A ModelService that answers as scripted. It stands for the engine so that timing and failures can be chosen;
-the real model is tested elsewhere."""
+"""A ModelService with scripted answers: it replaces the engine so that a test chooses timing and failures.
+
+tests/serving and tests/service use the real model.
+"""
 
 import asyncio
 import queue
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any
 
 from llm_api.protocol.chat import AnswerMessage, ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, Choice, ChunkChoice, Delta
 from llm_api.protocol.completions import Completion, CompletionChoice, CompletionRequest
 from llm_api.protocol.models import Model
 from llm_api.protocol.usage import Usage
-from llm_api.service.model_service import Phase, ServiceHealth
+from llm_api.service.model_service import ServiceHealth, ServicePhase
 from llm_api.telemetry.context import current_request
 
 MODEL = "org/tiny-model"
+Words = Callable[[ChatCompletionRequest | CompletionRequest], AsyncIterator[str]]
 WORDS = ("Kubernetes", " is", " a", " platform")
 
 
@@ -31,9 +34,9 @@ class Script:
 class ScriptedService:
     """Requests choose their script by their last message or prompt: a key of `scripts`, else the default one."""
 
-    def __init__(self, phase: Phase = "ready", max_num_seqs: int = 4) -> None:
+    def __init__(self, phase: ServicePhase = "ready", max_num_seqs: int = 4) -> None:
         self.scripts: dict[str, Script] = {}
-        self.phase: Phase = phase
+        self.phase: ServicePhase = phase
         self.progressing = True
         self.begun: queue.Queue[str] = queue.Queue()  # the texts of requests, as they begin
         self.ended: queue.Queue[str] = queue.Queue()  # finished, cancelled or failed, as they end
@@ -75,45 +78,11 @@ class ScriptedService:
     def health(self) -> ServiceHealth:
         return ServiceHealth(self.phase, self.progressing, f"the model is {self.phase}", self._max_num_seqs)
 
-    @overload
-    async def infer(self, request: ChatCompletionRequest) -> ChatCompletion: ...
-    @overload
-    async def infer(self, request: CompletionRequest) -> Completion: ...
-    async def infer(self, request: ChatCompletionRequest | CompletionRequest) -> ChatCompletion | Completion:
-        text = "".join([word async for word in self._words(request)])
-        usage = Usage.of(7, len(WORDS), cached_tokens=2)
-        if isinstance(request, CompletionRequest):
-            completions = [CompletionChoice(index=i, text=text, finish_reason="stop") for i in range(request.sequences)]
-            return Completion(choices=completions, usage=usage, **_envelope("cmpl-1"))
-        choices = [Choice(index=i, message=AnswerMessage(content=text), finish_reason="stop") for i in range(request.sequences)]
-        return ChatCompletion(choices=choices, usage=usage, **_envelope("chatcmpl-1"))
+    def chat(self, request: ChatCompletionRequest) -> "ScriptedChat":
+        return ScriptedChat(request, self._words)
 
-    @overload
-    def stream_infer(self, request: ChatCompletionRequest) -> AsyncIterator[ChatCompletionChunk]: ...
-    @overload
-    def stream_infer(self, request: CompletionRequest) -> AsyncIterator[Completion]: ...
-    def stream_infer(
-        self, request: ChatCompletionRequest | CompletionRequest
-    ) -> AsyncIterator[ChatCompletionChunk] | AsyncIterator[Completion]:
-        return self._stream_text(request) if isinstance(request, CompletionRequest) else self._stream_chat(request)
-
-    async def _stream_chat(self, request: ChatCompletionRequest) -> AsyncIterator[ChatCompletionChunk]:
-        delta = Delta(role="assistant", content="")
-        async for word in self._words(request):
-            if delta.role:
-                yield _chunk(ChunkChoice(index=0, delta=delta))
-            delta = Delta(content=word)
-            yield _chunk(ChunkChoice(index=0, delta=delta))
-        yield _chunk(ChunkChoice(index=0, delta=Delta(), finish_reason="stop"))
-        if request.include_usage:
-            yield ChatCompletionChunk(choices=[], usage=Usage.of(7, len(WORDS)), **_envelope("chatcmpl-1"))
-
-    async def _stream_text(self, request: CompletionRequest) -> AsyncIterator[Completion]:
-        async for word in self._words(request):
-            yield Completion(choices=[CompletionChoice(index=0, text=word, finish_reason=None)], **_envelope("cmpl-1"))
-        yield Completion(choices=[CompletionChoice(index=0, text="", finish_reason="stop")], **_envelope("cmpl-1"))
-        if request.include_usage:
-            yield Completion(choices=[], usage=Usage.of(7, len(WORDS)), **_envelope("cmpl-1"))
+    def complete(self, request: CompletionRequest) -> "ScriptedCompletion":
+        return ScriptedCompletion(request, self._words)
 
     async def _words(self, request: ChatCompletionRequest | CompletionRequest) -> AsyncIterator[str]:
         text = _text_of(request)
@@ -143,6 +112,46 @@ class ScriptedService:
             raise
         finally:
             self.ended.put(outcome)
+
+
+class ScriptedChat:
+    def __init__(self, request: ChatCompletionRequest, words: Words) -> None:
+        self._request = request
+        self._words = words
+
+    async def infer(self) -> ChatCompletion:
+        text = "".join([word async for word in self._words(self._request)])
+        choices = [Choice(index=i, message=AnswerMessage(content=text), finish_reason="stop") for i in range(self._request.sequences)]
+        return ChatCompletion(choices=choices, usage=Usage.of(7, len(WORDS), cached_tokens=2), **_envelope("chatcmpl-1"))
+
+    async def stream_infer(self) -> AsyncGenerator[ChatCompletionChunk]:
+        delta = Delta(role="assistant", content="")
+        async for word in self._words(self._request):
+            if delta.role:
+                yield _chunk(ChunkChoice(index=0, delta=delta))
+            delta = Delta(content=word)
+            yield _chunk(ChunkChoice(index=0, delta=delta))
+        yield _chunk(ChunkChoice(index=0, delta=Delta(), finish_reason="stop"))
+        if self._request.include_usage:
+            yield ChatCompletionChunk(choices=[], usage=Usage.of(7, len(WORDS)), **_envelope("chatcmpl-1"))
+
+
+class ScriptedCompletion:
+    def __init__(self, request: CompletionRequest, words: Words) -> None:
+        self._request = request
+        self._words = words
+
+    async def infer(self) -> Completion:
+        text = "".join([word async for word in self._words(self._request)])
+        choices = [CompletionChoice(index=i, text=text, finish_reason="stop") for i in range(self._request.sequences)]
+        return Completion(choices=choices, usage=Usage.of(7, len(WORDS), cached_tokens=2), **_envelope("cmpl-1"))
+
+    async def stream_infer(self) -> AsyncGenerator[Completion]:
+        async for word in self._words(self._request):
+            yield Completion(choices=[CompletionChoice(index=0, text=word, finish_reason=None)], **_envelope("cmpl-1"))
+        yield Completion(choices=[CompletionChoice(index=0, text="", finish_reason="stop")], **_envelope("cmpl-1"))
+        if self._request.include_usage:
+            yield Completion(choices=[], usage=Usage.of(7, len(WORDS)), **_envelope("cmpl-1"))
 
 
 def _text_of(request: ChatCompletionRequest | CompletionRequest) -> str:

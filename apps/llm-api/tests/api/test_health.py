@@ -5,7 +5,7 @@ import pytest
 from api.running_server import CHAT, RunningServer, chat_body, running_server
 from api.scripted_service import ScriptedService
 
-from llm_api.service.model_service import Phase
+from llm_api.service.model_service import ServicePhase
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def server() -> Iterator[RunningServer]:
     ],
 )
 def test_probes_tell_the_service_state(
-    server: RunningServer, phase: Phase, progressing: bool, livez: int, readyz: int, healthz: int
+    server: RunningServer, phase: ServicePhase, progressing: bool, livez: int, readyz: int, healthz: int
 ) -> None:
     server.service.phase, server.service.progressing = phase, progressing
     with server.client() as http:
@@ -36,7 +36,7 @@ def test_probes_tell_the_service_state(
 
 @pytest.mark.parametrize(("phase", "status"), [("ready", 200), ("failed", 503)])
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz"])
-def test_probes_take_head(server: RunningServer, path: str, phase: Phase, status: int) -> None:
+def test_probes_take_head(server: RunningServer, path: str, phase: ServicePhase, status: int) -> None:
     server.service.phase, server.service.progressing = phase, True
     with server.client() as http:
         response = http.head(path)
@@ -45,7 +45,7 @@ def test_probes_take_head(server: RunningServer, path: str, phase: Phase, status
 
 
 @pytest.mark.parametrize("phase", ["loading", "failed"])
-def test_a_model_that_cannot_serve_answers_503_with_retry_after(server: RunningServer, phase: Phase) -> None:
+def test_a_model_that_cannot_serve_answers_503_with_retry_after(server: RunningServer, phase: ServicePhase) -> None:
     server.service.phase = phase
     with server.client() as http:
         for response in (http.post(CHAT, json=chat_body()), http.get("/v1/models")):

@@ -20,7 +20,7 @@ from llm_api.api.cutoff import Cutoff
 from llm_api.protocol.errors import GenerationTimeout, Unavailable
 from llm_api.server.lifecycle import Lifecycle
 from llm_api.server.shutdown import Shutdown
-from llm_api.service.model_service import Phase
+from llm_api.service.model_service import ServicePhase
 from llm_api.settings import Settings
 
 Server = tuple["Popen[str]", str]
@@ -169,7 +169,7 @@ def test_a_drain_does_not_wait_for_a_body_longer_than_its_timeout() -> None:
 
 
 @pytest.mark.parametrize(("phase", "lame_duck"), [("ready", True), ("loading", False)])
-async def test_only_a_ready_server_has_a_lame_duck(phase: Phase, lame_duck: bool) -> None:
+async def test_only_a_ready_server_has_a_lame_duck(phase: ServicePhase, lame_duck: bool) -> None:
     service, lifecycle = ScriptedService(phase), Lifecycle()
     await service.start()
     shutdown = Shutdown(Settings(lame_duck_seconds=0.5), service, lifecycle)

@@ -1,4 +1,4 @@
-"""Requests as clients send them, and what comes back put together."""
+"""Builds requests as clients send them, and puts the answers together."""
 
 import json
 from collections.abc import Sequence
@@ -6,6 +6,8 @@ from typing import Any
 
 from llm_api.protocol.chat import ChatCompletionChunk, ChatCompletionRequest
 from llm_api.protocol.completions import Completion, CompletionRequest
+from llm_api.service.engine_service import EngineService
+from llm_api.service.model_service import Answer
 
 
 def chat(content: Any = "What is Kubernetes?", **fields: Any) -> ChatCompletionRequest:
@@ -16,6 +18,10 @@ def chat(content: Any = "What is Kubernetes?", **fields: Any) -> ChatCompletionR
 
 def completion(prompt: Any = "Kubernetes is", **fields: Any) -> CompletionRequest:
     return CompletionRequest.model_validate_json(json.dumps({"model": "smollm2", "prompt": prompt} | fields))
+
+
+def answer_to(service: EngineService, request: ChatCompletionRequest | CompletionRequest) -> Answer[Any, Any]:
+    return service.chat(request) if isinstance(request, ChatCompletionRequest) else service.complete(request)
 
 
 def chat_text(chunks: Sequence[ChatCompletionChunk], index: int = 0) -> str:

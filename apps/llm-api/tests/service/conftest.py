@@ -6,12 +6,12 @@ import pytest
 from service.scripted_engine import ScriptedEngine
 
 from llm_api.chat.template import ChatTemplate
-from llm_api.service.engine_service import LocalService, LocalServiceConfig
+from llm_api.service.engine_service import EngineService, EngineServiceConfig
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
 
 Say = Callable[..., ScriptedEngine]
-Serve = Callable[[ScriptedEngine], LocalService]
+Serve = Callable[[ScriptedEngine], EngineService]
 
 
 @pytest.fixture(scope="session")
@@ -26,9 +26,9 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def serve(tokenizer: Tokenizer, model_path: Path, metrics: Metrics) -> Serve:
-    config = LocalServiceConfig(model_name="smollm2", engine_load_timeout=600, engine_stall_timeout=60)
+    config = EngineServiceConfig(model_name="smollm2", engine_load_timeout=600, engine_stall_timeout=60)
     template = ChatTemplate(model_path)
-    return lambda engine: LocalService(config, tokenizer, template, engine, metrics)
+    return lambda engine: EngineService(config, tokenizer, template, engine, metrics)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from service.calls import chat, chat_text, completion
+from service.calls import answer_to, chat, chat_text, completion
 from service.conftest import Say, Serve
 
 from llm_api.protocol.errors import ApiError, EngineFailed
@@ -15,7 +15,7 @@ REQUESTS = [chat(), chat(n=3), completion(["a", "b", "c"], n=2)]
 @pytest.mark.parametrize("request_", REQUESTS)
 async def test_a_cancelled_call_ends_all_its_sequences_at_once(serve: Serve, say: Say, request_: Any) -> None:
     engine = say("a b c d", holds_at=2)
-    call = asyncio.create_task(serve(engine).infer(request_))
+    call = asyncio.create_task(answer_to(serve(engine), request_).infer())
     await engine.holding.wait()
     assert engine.running
     call.cancel()
@@ -27,7 +27,7 @@ async def test_a_cancelled_call_ends_all_its_sequences_at_once(serve: Serve, say
 @pytest.mark.parametrize("request_", REQUESTS)
 async def test_a_closed_stream_ends_all_its_sequences_at_once(serve: Serve, say: Say, request_: Any) -> None:
     engine = say("a b c d")
-    stream = serve(engine).stream_infer(request_)
+    stream = answer_to(serve(engine), request_).stream_infer()
     await anext(stream)
     assert engine.running
     await stream.aclose()
@@ -36,7 +36,7 @@ async def test_a_closed_stream_ends_all_its_sequences_at_once(serve: Serve, say:
 
 async def test_a_stream_that_nobody_reads_starts_nothing(serve: Serve, say: Say) -> None:
     engine = say("a")
-    await serve(engine).stream_infer(chat(stream=True)).aclose()
+    await serve(engine).chat(chat(stream=True)).stream_infer().aclose()
     assert engine.requests == []
 
 
@@ -44,12 +44,12 @@ async def test_a_stream_that_nobody_reads_starts_nothing(serve: Serve, say: Say)
 async def test_an_engine_that_dies_fails_the_call(serve: Serve, say: Say, request_: Any) -> None:
     engine = say("a b c d", dies_at=2)
     with pytest.raises(EngineFailed, match="engine stopped"):
-        await serve(engine).infer(request_)
+        await answer_to(serve(engine), request_).infer()
     assert not engine.running
 
 
 async def test_a_stream_gives_what_came_before_the_engine_died(serve: Serve, say: Say) -> None:
-    stream = serve(say("a b c d", dies_at=2)).stream_infer(chat(stream=True))
+    stream = serve(say("a b c d", dies_at=2)).chat(chat(stream=True)).stream_infer()
     chunks = [await anext(stream) for _ in range(3)]
     with pytest.raises(EngineFailed):
         await anext(stream)
@@ -60,6 +60,6 @@ async def test_a_stream_gives_what_came_before_the_engine_died(serve: Serve, say
 async def test_a_sequence_that_fails_fails_its_request_with_the_engines_words(serve: Serve, say: Say, request_: Any) -> None:
     engine = say("a b c d", fails=(1, 2))
     with pytest.raises(ApiError, match="logits are not finite") as failed:
-        await serve(engine).infer(request_)
+        await answer_to(serve(engine), request_).infer()
     assert failed.value.status == 500
     assert not engine.running

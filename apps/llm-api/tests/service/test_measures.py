@@ -28,7 +28,7 @@ def count(metrics: Metrics, name: str) -> float | None:
 
 
 async def test_a_request_is_counted_once_with_its_tokens(serve: Serve, say: Say, metrics: Metrics, context: RequestContext) -> None:
-    answer = await serve(say("a b c", cached_tokens=3)).infer(completion(["x", "y z"], n=2))
+    answer = await serve(say("a b c", cached_tokens=3)).complete(completion(["x", "y z"], n=2)).infer()
     assert answer.usage is not None
     assert (context.prompt_tokens, context.cached_tokens, context.completion_tokens) == (3, 6, 4 * 4)
     assert answer.usage.prompt_tokens_details.cached_tokens == 6
@@ -44,13 +44,13 @@ async def test_a_request_is_counted_once_with_its_tokens(serve: Serve, say: Say,
 async def test_a_choice_cut_by_its_length_makes_the_reason_length(
     serve: Serve, say: Say, metrics: Metrics, context: RequestContext
 ) -> None:
-    await serve(say("a b c d e f", "a")).infer(chat(n=2, max_completion_tokens=4))
+    await serve(say("a b c d e f", "a")).chat(chat(n=2, max_completion_tokens=4)).infer()
     assert context.finish_reason == "length"
     assert finished(metrics) == {"length": 1}
 
 
 async def test_a_closed_stream_counts_as_aborted(serve: Serve, say: Say, metrics: Metrics, context: RequestContext) -> None:
-    stream = serve(say("a b c")).stream_infer(chat(stream=True))
+    stream = serve(say("a b c")).chat(chat(stream=True)).stream_infer()
     await anext(stream)
     await stream.aclose()
     assert finished(metrics) == {"abort": 1}
@@ -59,7 +59,7 @@ async def test_a_closed_stream_counts_as_aborted(serve: Serve, say: Say, metrics
 
 async def test_a_cancelled_call_counts_as_aborted(serve: Serve, say: Say, metrics: Metrics) -> None:
     engine = say("a b c", holds_at=1)
-    call = asyncio.create_task(serve(engine).infer(completion(["a", "b"])))
+    call = asyncio.create_task(serve(engine).complete(completion(["a", "b"])).infer())
     await engine.holding.wait()
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
@@ -68,14 +68,14 @@ async def test_a_cancelled_call_counts_as_aborted(serve: Serve, say: Say, metric
 
 async def test_a_failed_call_counts_as_an_error(serve: Serve, say: Say, metrics: Metrics) -> None:
     with pytest.raises(EngineFailed):
-        await serve(say("a b c", dies_at=1)).infer(chat())
+        await serve(say("a b c", dies_at=1)).chat(chat()).infer()
     assert finished(metrics) == {"error": 1}
 
 
 async def test_a_stream_that_is_left_after_its_end_stays_finished(
     serve: Serve, say: Say, metrics: Metrics, context: RequestContext
 ) -> None:
-    async for chunk in (stream := serve(say("a")).stream_infer(chat(stream=True))):
+    async for chunk in (stream := serve(say("a")).chat(chat(stream=True)).stream_infer()):
         if chunk.choices[0].finish_reason:
             await stream.aclose()
             break

@@ -3,14 +3,14 @@ from typing import Any
 
 import pytest
 from chat.model_folders import model_folder
-from service.calls import chat, completion
+from service.calls import answer_to, chat, completion
 from service.conftest import Say, Serve
 from service.scripted_engine import INFO, ScriptedEngine
 
 from llm_api.chat.template import ChatTemplate
 from llm_api.engine.messages import EngineState
 from llm_api.protocol.errors import ApiError
-from llm_api.service.engine_service import LocalService, LocalServiceConfig
+from llm_api.service.engine_service import EngineService, EngineServiceConfig
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
 
@@ -45,17 +45,18 @@ async def test_what_the_model_cannot_take_is_named(
     serve: Serve, say: Say, request_: Any, param: str, code: str | None, message: str
 ) -> None:
     engine = say("ok")
-    for run in (serve(engine).infer, lambda request: anext(serve(engine).stream_infer(request))):
+    answer = answer_to(serve(engine), request_)
+    for consume in (answer.infer, lambda: anext(answer.stream_infer())):
         with pytest.raises(ApiError, match=message) as refused:
-            await run(request_)
+            await consume()
         assert (refused.value.status, refused.value.param, refused.value.code) == (400, param, code)
     assert engine.requests == []
 
 
 async def test_the_longest_prompt_that_fits_is_served(serve: Serve, say: Say) -> None:
     engine = say("ok")
-    await serve(engine).infer(completion([1] * 255, max_tokens=1))
-    await serve(engine).infer(chat("hi"))
+    await serve(engine).complete(completion([1] * 255, max_tokens=1)).infer()
+    await serve(engine).chat(chat("hi")).infer()
     (_, sampling, _), (prompt, chat_sampling, _) = engine.requests
     assert sampling.max_tokens == 1
     assert chat_sampling.max_tokens == 256 - len(prompt)
@@ -63,10 +64,10 @@ async def test_the_longest_prompt_that_fits_is_served(serve: Serve, say: Say) ->
 
 async def test_a_template_that_refuses_the_messages_is_quoted(say: Say, tokenizer: Tokenizer, metrics: Metrics, tmp_path: Path) -> None:
     template = ChatTemplate(model_folder(tmp_path, "turns"))
-    service = LocalService(LocalServiceConfig("m", 600, 60), tokenizer, template, say("ok"), metrics)
+    service = EngineService(EngineServiceConfig("m", 600, 60), tokenizer, template, say("ok"), metrics)
     request = chat().model_copy(update={"messages": [*chat("a").messages, *chat("b").messages]})
     with pytest.raises(ApiError, match="roles must alternate") as refused:
-        await service.infer(request)
+        await service.chat(request).infer()
     assert (refused.value.status, refused.value.param, refused.value.code) == (400, "messages", "invalid_value")
 
 
@@ -75,7 +76,7 @@ NAMED = {"role": "user", "content": "hi", "name": "ann"}
 
 async def test_a_name_that_the_template_does_not_use_is_refused(serve: Serve, say: Say) -> None:
     with pytest.raises(ApiError, match=r"chat template does not use the name in a user message; leave it out") as refused:
-        await serve(say("ok")).infer(chat(messages=[{"role": "assistant", "content": "a"}, NAMED, NAMED]))
+        await serve(say("ok")).chat(chat(messages=[{"role": "assistant", "content": "a"}, NAMED, NAMED])).infer()
     assert (refused.value.status, refused.value.param, refused.value.code) == (400, "messages[1].name", "unsupported_parameter")
 
 
@@ -85,27 +86,27 @@ async def test_a_name_that_the_template_uses_reaches_the_model(
 ) -> None:
     template = ChatTemplate(model_folder(tmp_path, chat_template="{% for m in messages %}" + reading + "{{ m.content }}{% endfor %}"))
     engine = say("ok")
-    service = LocalService(LocalServiceConfig("m", 600, 60), tokenizer, template, engine, metrics)
-    await service.infer(chat(messages=[NAMED]))
+    service = EngineService(EngineServiceConfig("m", 600, 60), tokenizer, template, engine, metrics)
+    await service.chat(chat(messages=[NAMED])).infer()
     assert "ann" in tokenizer.decode(engine.requests[0][0]).lower()
     if "role" in reading:
         with pytest.raises(ApiError, match=r"messages\[1\].name"):
-            await service.infer(chat(messages=[NAMED, {**NAMED, "role": "system"}]))
+            await service.chat(chat(messages=[NAMED, {**NAMED, "role": "system"}])).infer()
 
 
 async def test_a_model_without_a_template_points_to_completions(say: Say, tokenizer: Tokenizer, metrics: Metrics, tmp_path: Path) -> None:
-    service = LocalService(LocalServiceConfig("m", 600, 60), tokenizer, ChatTemplate(model_folder(tmp_path)), say("ok"), metrics)
+    service = EngineService(EngineServiceConfig("m", 600, 60), tokenizer, ChatTemplate(model_folder(tmp_path)), say("ok"), metrics)
     with pytest.raises(ApiError, match="/v1/completions") as refused:
-        await service.infer(chat())
+        await service.chat(chat()).infer()
     assert refused.value.status == 400
-    assert (await service.infer(completion())).choices[0].text == "ok"
+    assert (await service.complete(completion()).infer()).choices[0].text == "ok"
 
 
 @pytest.mark.parametrize("phase", ["loading", "warming", "failed"])
 async def test_an_engine_that_is_not_ready_is_a_503(serve: Serve, phase: Any) -> None:
     service = serve(ScriptedEngine([[5]], state=EngineState(phase=phase)))
     with pytest.raises(ApiError) as refused:
-        await service.infer(chat())
+        await service.chat(chat()).infer()
     assert refused.value.status == 503
     assert refused.value.headers["retry-after"]
 
@@ -114,8 +115,8 @@ async def test_sampling_reaches_the_engine_and_null_means_absent(serve: Serve, s
     engine = say("ok")
     given: dict[str, Any] = {"temperature": 0.0, "top_p": 0.5, "top_k": 3, "min_p": 0.1, "frequency_penalty": 1.0, "presence_penalty": -1.0}
     given |= {"repetition_penalty": 1.2, "logit_bias": {5: 2.0}, "seed": -1, "ignore_eos": True, "max_tokens": 3}
-    await serve(engine).infer(chat(**given, logprobs=True, top_logprobs=4))
-    await serve(engine).infer(chat(**dict.fromkeys(given)))
+    await serve(engine).chat(chat(**given, logprobs=True, top_logprobs=4)).infer()
+    await serve(engine).chat(chat(**dict.fromkeys(given))).infer()
     (_, set_, _), (prompt, unset, _) = engine.requests
     assert {field: getattr(set_, field) for field in given} == given
     assert set_.logprobs == 4

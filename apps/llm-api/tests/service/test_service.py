@@ -57,7 +57,7 @@ def test_each_engine_step_reaches_the_metrics(serve: Serve, metrics: Metrics) ->
 
 async def test_the_event_loop_goes_on_while_a_long_text_is_encoded(serve: Serve, say: Say) -> None:
     state = EngineState(phase="ready", info=msgspec.structs.replace(INFO, max_model_len=10**7))
-    call = asyncio.create_task(serve(say("ok", state=state)).infer(completion("word " * 200_000)))
+    call = asyncio.create_task(serve(say("ok", state=state)).complete(completion("word " * 200_000)).infer())
     turns = 0
     while not call.done():
         await asyncio.sleep(0.001)
@@ -69,7 +69,7 @@ async def test_the_event_loop_goes_on_while_a_long_text_is_encoded(serve: Serve,
 async def test_the_fingerprint_names_what_decides_the_text(serve: Serve) -> None:
     async def fingerprint(**info: Any) -> str | None:
         state = EngineState(phase="ready", info=msgspec.structs.replace(INFO, **info))
-        return (await serve(ScriptedEngine([[5]], state=state)).infer(completion())).system_fingerprint
+        return (await serve(ScriptedEngine([[5]], state=state)).complete(completion()).infer()).system_fingerprint
 
     assert await fingerprint() == await fingerprint(max_model_len=512)
     assert await fingerprint() != await fingerprint(dtype="float32")

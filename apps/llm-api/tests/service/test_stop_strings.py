@@ -12,9 +12,9 @@ TEXT = "One, two, three, four and five."
     [(", three", "One, two"), (["e, tw", "four"], "On"), (["One"], ""), ("never", TEXT), (["e.", "five."], "One, two, three, four and ")],
 )
 async def test_the_text_ends_before_a_stop_string(serve: Serve, say: Say, stop: str | list[str], expected: str) -> None:
-    answer = await serve(say(TEXT)).infer(chat(stop=stop))
+    answer = await serve(say(TEXT)).chat(chat(stop=stop)).infer()
     assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == (expected, "stop")
-    chunks = [chunk async for chunk in serve(say(TEXT)).stream_infer(chat(stream=True, stop=stop))]
+    chunks = [chunk async for chunk in serve(say(TEXT)).chat(chat(stream=True, stop=stop)).stream_infer()]
     assert chat_text(chunks) == expected
     assert chunks[-1].choices[0].finish_reason == "stop"
 
@@ -24,18 +24,18 @@ async def test_the_text_ends_before_a_stop_string(serve: Serve, say: Say, stop: 
 async def test_no_part_of_a_stop_string_is_ever_sent(serve: Serve, say: Say, cut: int, length: int, pace: int, together: int) -> None:
     stop = TEXT[cut : cut + length]
     engine = say(TEXT, pace=pace, together=together)
-    chunks = [chunk async for chunk in serve(engine).stream_infer(chat(stream=True, stop=stop))]
+    chunks = [chunk async for chunk in serve(engine).chat(chat(stream=True, stop=stop)).stream_infer()]
     assert chat_text(chunks) == TEXT[: TEXT.find(stop)]
 
 
 async def test_what_was_held_back_is_sent_when_no_stop_string_comes(serve: Serve, say: Say) -> None:
-    answer = await serve(say("The end\n")).infer(chat(stop="\n\n"))
+    answer = await serve(say("The end\n")).chat(chat(stop="\n\n")).infer()
     assert answer.choices[0].message.content == "The end\n"
 
 
 async def test_a_stop_string_cancels_its_own_sequence_and_no_other(serve: Serve, say: Say) -> None:
     engine = say("a STOP b c d", "a b c d e f g h")
-    answer = await serve(engine).infer(chat(stop="STOP", n=2))
+    answer = await serve(engine).chat(chat(stop="STOP", n=2)).infer()
     assert [choice.message.content for choice in answer.choices] == ["a ", "a b c d e f g h"]
     assert [index for _, index in engine.cancelled] == [0]
     assert not engine.running
@@ -43,7 +43,7 @@ async def test_a_stop_string_cancels_its_own_sequence_and_no_other(serve: Serve,
 
 async def test_each_prompts_sequences_are_cancelled_by_their_own_stop_strings(serve: Serve, say: Say) -> None:
     engine = say("a STOP b c d", "a b c d")
-    answer = await serve(engine).infer(completion(["x", "y"], stop="STOP", n=2))
+    answer = await serve(engine).complete(completion(["x", "y"], stop="STOP", n=2)).infer()
     assert [choice.text for choice in answer.choices] == ["a ", "a b c d"] * 2
     assert sorted(index for _, index in engine.cancelled) == [0, 0]
     assert len({request_id for request_id, _ in engine.cancelled}) == 2
@@ -51,18 +51,18 @@ async def test_each_prompts_sequences_are_cancelled_by_their_own_stop_strings(se
 
 async def test_a_sequence_that_ends_by_itself_is_not_cancelled(serve: Serve, say: Say) -> None:
     engine = say("a b STOP")
-    answer = await serve(engine).infer(chat(stop=" STOP", max_completion_tokens=len(engine.scripts[0])))
+    answer = await serve(engine).chat(chat(stop=" STOP", max_completion_tokens=len(engine.scripts[0]))).infer()
     assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == ("a b", "stop")
     assert engine.cancelled == []
 
 
 async def test_logprobs_stop_where_the_text_stops(serve: Serve, say: Say) -> None:
     request = {"stop": "wo, th", "logprobs": True}
-    answer = await serve(say(TEXT)).infer(chat(**request))
+    answer = await serve(say(TEXT)).chat(chat(**request)).infer()
     logprobs = answer.choices[0].logprobs
     assert logprobs is not None
     assert [token.token for token in logprobs.content or []] == ["One", ",", " two"]
     assert answer.choices[0].message.content == "One, t"
-    chunks = [chunk async for chunk in serve(say(TEXT)).stream_infer(chat(stream=True, **request))]
+    chunks = [chunk async for chunk in serve(say(TEXT)).chat(chat(stream=True, **request)).stream_infer()]
     sent = [token.token for chunk in chunks if (part := chunk.choices[0].logprobs) for token in part.content or []]
     assert sent == ["One", ",", " two"]

@@ -1,9 +1,8 @@
-"""An event stream: real status for early failures, an error event for late ones, comments in silence."""
+"""Server-sent events: a real HTTP status for early failures, an error event for late ones, comments while nothing is sent."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, aclosing, suppress
-from typing import cast
 
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -20,27 +19,30 @@ LAST_WRITE = 1.0  # seconds
 
 
 class EventStream(Response):
-    """Sends each chunk as it comes. The status is held back until the first chunk, at most FIRST_TOKEN_TIMEOUT."""
+    """Sends each chunk as soon as it is ready. Holds the status back until the first chunk, for at most FIRST_TOKEN_TIMEOUT."""
 
     media_type = "text/event-stream"
 
     def __init__(
         self,
-        chunks: AsyncIterator[BaseModel],
+        chunks: AsyncGenerator[BaseModel],
         places: AbstractContextManager[None],
         cutoff: Cutoff,
         settings: Settings,
-        left_out: set[str] | None,
+        omitted: set[str] | None,
     ) -> None:
-        """`places`: held for as long as the stream lasts. `left_out`: fields of the chunks that are not sent."""
+        """`places`: held while the stream lasts. `omitted`: fields of the chunks that are not sent.
+
+        `chunks` is closed when the stream ends early.
+        """
         self.status_code = 200
         self.background = None
         self.init_headers({"cache-control": "no-cache", "x-accel-buffering": "no"})
-        self._chunks = cast(AsyncGenerator[BaseModel, None], chunks)  # closed when the stream ends early
+        self._chunks = chunks
         self._places = places
         self._cutoff = cutoff
         self._settings = settings
-        self._left_out = left_out
+        self._omitted = omitted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         output = _Output(send, self.raw_headers)
@@ -56,7 +58,7 @@ class EventStream(Response):
             await self._end(output, b"data: %b\n\n" % as_api_error(error).response().model_dump_json().encode())
 
     async def _end(self, output: "_Output", data: bytes) -> None:
-        """A client that does not read what it asked for must not keep its place: its connection is closed."""
+        """Closes the connection of a client that does not read the last event, so that the client does not keep its place."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WRITE):
                 await output.end(data)
@@ -69,7 +71,7 @@ class EventStream(Response):
             alongside(self._fill_silence(output)),
         ):
             async for chunk in chunks:
-                await output.write(b"data: %b\n\n" % chunk.model_dump_json(exclude=self._left_out).encode())
+                await output.write(b"data: %b\n\n" % chunk.model_dump_json(exclude=self._omitted).encode())
 
     async def _fill_silence(self, output: "_Output") -> None:
         clock, interval = asyncio.get_running_loop().time, self._settings.sse_keepalive
@@ -83,7 +85,7 @@ class EventStream(Response):
 
 
 class _Output:
-    """The response's writing side: the status goes out with the first write."""
+    """Writes the response. The first write sends the status."""
 
     def __init__(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
         self.started = False

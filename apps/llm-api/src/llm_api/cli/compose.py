@@ -3,7 +3,7 @@
 from llm_api.chat.template import ChatTemplate
 from llm_api.engine.client import EngineClient
 from llm_api.engine.messages import EngineConfig
-from llm_api.service.engine_service import LocalService, LocalServiceConfig
+from llm_api.service.engine_service import EngineService, EngineServiceConfig
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
@@ -31,10 +31,10 @@ def engine_config(settings: Settings, source: ModelSource) -> EngineConfig:
     )
 
 
-def local_service(settings: Settings, source: ModelSource, engine: EngineClient, metrics: Metrics) -> LocalService:
-    config = LocalServiceConfig(
+def local_service(settings: Settings, source: ModelSource, engine: EngineClient, metrics: Metrics) -> EngineService:
+    config = EngineServiceConfig(
         model_name=settings.model_name or source.name,
         engine_load_timeout=settings.engine_load_timeout,
         engine_stall_timeout=settings.engine_stall_timeout,
     )
-    return LocalService(config, Tokenizer(source.path), ChatTemplate(source.path), engine, metrics)
+    return EngineService(config, Tokenizer(source.path), ChatTemplate(source.path), engine, metrics)

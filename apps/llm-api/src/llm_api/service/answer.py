@@ -1,20 +1,62 @@
-"""An answer from a generation, whole or in chunks: both are made of the same deltas."""
+"""An answer from our engine, whole or in chunks. Both forms are built from the same deltas."""
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
-from typing import Generic, Protocol, TypeVar
+import time
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Generic, Literal, Protocol, TypedDict, TypeVar
 
+from llm_api import __version__
+from llm_api.engine.messages import EngineInfo
 from llm_api.protocol.usage import Usage
-from llm_api.service.choice import ChoiceDelta
-from llm_api.service.fold import Fold, WholeChoice
-from llm_api.service.sequences import Generation
+from llm_api.service.choice import ChoiceDelta, ChoiceFinishReason, ScoredToken
+from llm_api.service.sequences import RequestSequences
 
 Whole_co = TypeVar("Whole_co", covariant=True)
 Chunk_co = TypeVar("Chunk_co", covariant=True)
 
 
+class Envelope(TypedDict):
+    """The fields that an answer and each of its chunks share."""
+
+    id: str
+    created: int
+    model: str
+    system_fingerprint: str
+
+
+def new_envelope(prefix: Literal["chatcmpl", "cmpl"], model: str, info: EngineInfo) -> Envelope:
+    return Envelope(id=f"{prefix}-{uuid.uuid4().hex}", created=int(time.time()), model=model, system_fingerprint=_fingerprint(model, info))
+
+
+def _fingerprint(model: str, info: EngineInfo) -> str:
+    """Identifies everything that decides which text a seed gives."""
+    return "fp_" + sha256(f"{model}/{info.dtype}/{info.device}/{info.runner}/{__version__}".encode()).hexdigest()[:10]
+
+
+@dataclass(slots=True)
+class WholeChoice:
+    """A choice put together from the deltas that a stream would send one by one."""
+
+    index: int
+    texts: list[str] = field(default_factory=list)
+    tokens: list[ScoredToken] = field(default_factory=list)
+    finish_reason: ChoiceFinishReason = "stop"
+
+    @property
+    def text(self) -> str:
+        return "".join(self.texts)
+
+    def add(self, delta: ChoiceDelta) -> None:
+        self.texts.append(delta.text)
+        self.tokens += delta.tokens
+        if delta.finish_reason is not None:
+            self.finish_reason = delta.finish_reason
+
+
 class Assembly(Protocol[Whole_co, Chunk_co]):
-    """How one endpoint writes an answer."""
+    """How one endpoint shapes its answers."""
 
     def chunks(self, delta: ChoiceDelta) -> Iterator[Chunk_co]: ...
 
@@ -23,24 +65,28 @@ class Assembly(Protocol[Whole_co, Chunk_co]):
     def whole(self, choices: Sequence[WholeChoice], usage: Usage) -> Whole_co: ...
 
 
-class Answer(Generic[Whole_co, Chunk_co]):
-    def __init__(self, generation: Generation, assembly: Assembly[Whole_co, Chunk_co]) -> None:
-        self._generation = generation
-        self._assembly = assembly
+class EngineAnswer(Generic[Whole_co, Chunk_co]):
+    """An `Answer` (llm_api.service.model_service). `begin` plans the request when the answer is first asked for."""
 
-    async def whole(self) -> Whole_co:
-        fold = Fold(self._generation.plan.sequences)
-        async with aclosing(self._generation.deltas()) as steps:
-            async for deltas in steps:
-                for delta in deltas:
-                    fold.add(delta)
-        return self._assembly.whole(fold.choices, self._generation.record.usage)
+    def __init__(self, begin: Callable[[], Awaitable[tuple[RequestSequences, Assembly[Whole_co, Chunk_co]]]], include_usage: bool) -> None:
+        self._begin = begin
+        self._include_usage = include_usage
 
-    async def chunks(self, include_usage: bool) -> AsyncGenerator[Chunk_co]:
-        async with aclosing(self._generation.deltas()) as steps:
-            async for deltas in steps:
-                for delta in deltas:
-                    for chunk in self._assembly.chunks(delta):
+    async def infer(self) -> Whole_co:
+        sequences, assembly = await self._begin()
+        choices = [WholeChoice(index) for index in range(sequences.plan.sequences)]
+        async with sequences.running() as steps:
+            async for step in steps:
+                for delta in sequences.advance(step):
+                    choices[delta.index].add(delta)
+        return assembly.whole(choices, sequences.usage)
+
+    async def stream_infer(self) -> AsyncGenerator[Chunk_co]:
+        sequences, assembly = await self._begin()
+        async with sequences.running() as steps:
+            async for step in steps:
+                for delta in sequences.advance(step):
+                    for chunk in assembly.chunks(delta):
                         yield chunk
-        if include_usage:
-            yield self._assembly.usage_chunk(self._generation.record.usage)
+        if self._include_usage:
+            yield assembly.usage_chunk(sequences.usage)

@@ -1,4 +1,4 @@
-"""One choice of an answer as it grows: tokens in, text out, up to a stop string."""
+"""One choice of an answer while it is generated: tokens in, text out, up to a stop string."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,12 +8,18 @@ from llm_api.service.plan import Echo
 from llm_api.tokenization.detokenizer import Detokenizer
 from llm_api.tokenization.stop_strings import StopStrings
 
-FinishReason = Literal["stop", "length"]
+ChoiceFinishReason = Literal["stop", "length"]
+
+IMPOSSIBLE = -9999.0  # OpenAI's stand-in for minus infinity, which JSON lacks
+
+
+def finite(logprob: float) -> float:
+    return max(logprob, IMPOSSIBLE)
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredToken:
-    """`offset`: where in the choice's text the token begins. Without logprobs: a prompt's first token."""
+    """A token with its logprobs. `offset` is where it begins in the choice's text. Only a prompt's first token has no logprobs."""
 
     token_id: int
     offset: int
@@ -22,12 +28,12 @@ class ScoredToken:
 
 @dataclass(slots=True)
 class ChoiceDelta:
-    """What a step added to a choice: text, and the tokens that begin in it where logprobs are wanted."""
+    """What a step added to a choice: text and, if logprobs were requested, the tokens that begin in it."""
 
     index: int
     text: str
     tokens: list[ScoredToken] = field(default_factory=list)
-    finish_reason: FinishReason | None = None
+    finish_reason: ChoiceFinishReason | None = None
 
     def __bool__(self) -> bool:
         return bool(self.text or self.tokens or self.finish_reason)
@@ -37,11 +43,11 @@ class ChoiceDelta:
 
 
 class GrowingChoice:
-    """Text that may begin a stop string is held back, and a token's logprobs with it."""
+    """Holds back text that may be the start of a stop string, together with its tokens' logprobs."""
 
     def __init__(self, index: int, detokenizer: Detokenizer, stops: StopStrings, scored: bool, echo: Echo | None) -> None:
         self.index = index
-        self.finish_reason: FinishReason | None = None
+        self.finish_reason: ChoiceFinishReason | None = None
         self._detokenizer = detokenizer
         self._stops = stops
         self._scored = scored
@@ -50,7 +56,7 @@ class GrowingChoice:
         self._decoded = self._emitted = len(echo.text) if echo else 0
 
     def advance(self, output: SequenceOutput) -> ChoiceDelta:
-        """A `finish_reason` in the delta and none in the output: a stop string ended the choice."""
+        """Returns what `output` adds. If only the delta has a `finish_reason`, a stop string ended the choice."""
         delta = ChoiceDelta(self.index, "")
         if self._echo:
             self._begin_with(self._echo, output, delta)
@@ -71,7 +77,7 @@ class GrowingChoice:
             delta.tokens = list(map(ScoredToken, echo.token_ids, echo.offsets, output.prompt_logprobs))
 
     def _decode(self, output: SequenceOutput) -> str:
-        """The token that ended the sequence has no text, and is none of the answer's tokens."""
+        """Decodes the new tokens. The end-of-text token has no text and is not part of the answer."""
         token_ids = output.token_ids[:-1] if output.finish_reason == "stop" else output.token_ids
         text = self._score_all(token_ids, output.logprobs or []) if self._scored else self._detokenizer.push(token_ids)
         return text + self._detokenizer.flush() if output.finish_reason else text
@@ -86,7 +92,7 @@ class GrowingChoice:
         return text
 
     def _release(self, everything: bool) -> list[ScoredToken]:
-        """The tokens that begin before what is still held back."""
+        """Returns the pending tokens that begin before the text that is still held back."""
         count = 0
         for token in self._pending:
             if token.offset >= self._emitted and not everything:

@@ -2,50 +2,45 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TypeVar, overload
+from typing import TypeVar
 
 from llm_api.chat.template import ChatTemplate
-from llm_api.engine.messages import EngineInfo
+from llm_api.engine.messages import EngineInfo, EnginePhase
 from llm_api.protocol.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest
 from llm_api.protocol.completions import Completion, CompletionRequest
 from llm_api.protocol.errors import Unavailable
 from llm_api.protocol.models import Model
-from llm_api.service.answer import Answer
-from llm_api.service.chat_assembly import ChatAssembly
-from llm_api.service.chat_planner import ChatPlanner
-from llm_api.service.completion_assembly import CompletionAssembly
-from llm_api.service.completion_planner import CompletionPlanner
-from llm_api.service.engine import Engine
-from llm_api.service.engine_health import engine_health
-from llm_api.service.envelope import new_envelope
-from llm_api.service.model_service import ServiceHealth
+from llm_api.service.answer import EngineAnswer, new_envelope
+from llm_api.service.chat import ChatAssembly, ChatPlanner
+from llm_api.service.completions import CompletionAssembly, CompletionPlanner
+from llm_api.service.model_service import ServiceHealth, ServicePhase
 from llm_api.service.plan import Plan
 from llm_api.service.record import RequestRecord
-from llm_api.service.sequences import Generation
+from llm_api.service.sequences import Engine, RequestSequences
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
 
 Request = TypeVar("Request", ChatCompletionRequest, CompletionRequest)
-Whole = TypeVar("Whole")
-Chunk = TypeVar("Chunk")
 
-PLANNING_THREADS = 2  # templates and tokens of long texts, beside the event loop
+PLANNING_THREADS = 2  # render templates and encode long texts, off the event loop
+PHASES: dict[EnginePhase, ServicePhase] = {"loading": "loading", "warming": "loading", "ready": "ready", "failed": "failed"}
 
 
 @dataclass(frozen=True, slots=True)
-class LocalServiceConfig:
+class EngineServiceConfig:
     model_name: str
     engine_load_timeout: float
     engine_stall_timeout: float
     created: int = field(default_factory=lambda: int(time.time()))
 
 
-class LocalService:
-    def __init__(self, config: LocalServiceConfig, tokenizer: Tokenizer, template: ChatTemplate, engine: Engine, metrics: Metrics) -> None:
+class EngineService:
+    """A `ModelService` (llm_api.service.model_service)."""
+
+    def __init__(self, config: EngineServiceConfig, tokenizer: Tokenizer, template: ChatTemplate, engine: Engine, metrics: Metrics) -> None:
         self._config = config
         self._tokenizer = tokenizer
         self._engine = engine
@@ -55,33 +50,41 @@ class LocalService:
         self._planning = ThreadPoolExecutor(PLANNING_THREADS, thread_name_prefix="planning")
         engine.on_step = metrics.step
 
-    @overload
-    async def infer(self, request: ChatCompletionRequest) -> ChatCompletion: ...
-    @overload
-    async def infer(self, request: CompletionRequest) -> Completion: ...
-    async def infer(self, request: ChatCompletionRequest | CompletionRequest) -> ChatCompletion | Completion:
-        if isinstance(request, ChatCompletionRequest):
-            return await (await self._chat(request)).whole()
-        return await (await self._completion(request)).whole()
-
-    @overload
-    def stream_infer(self, request: ChatCompletionRequest) -> AsyncGenerator[ChatCompletionChunk]: ...
-    @overload
-    def stream_infer(self, request: CompletionRequest) -> AsyncGenerator[Completion]: ...
-    def stream_infer(
-        self, request: ChatCompletionRequest | CompletionRequest
-    ) -> AsyncGenerator[ChatCompletionChunk] | AsyncGenerator[Completion]:
-        if isinstance(request, ChatCompletionRequest):
-            return _stream(self._chat, request)
-        return _stream(self._completion, request)
-
     def models(self) -> list[Model]:
         info = self._engine.state.info
         length = None if info is None else info.max_model_len
         return [Model(id=self._config.model_name, created=self._config.created, owned_by="llm-api", max_model_len=length)]
 
     def health(self) -> ServiceHealth:
-        return engine_health(self._engine, self._config.engine_load_timeout, self._config.engine_stall_timeout)
+        """While loading and warming up, the engine may be silent for engine_load_timeout; afterwards for engine_stall_timeout.
+
+        A ready engine answers a ping every second between two steps, so an idle engine counts as progressing.
+        """
+        state, silence = self._engine.state, self._engine.seconds_since_progress()
+        phase = PHASES[state.phase]
+        limit = self._config.engine_load_timeout if phase == "loading" else self._config.engine_stall_timeout
+        progressing = phase != "failed" and silence < limit
+        detail = state.error or (state.phase if progressing else f"{state.phase}, no progress for {silence:.0f} s")
+        return ServiceHealth(phase, progressing, detail, state.info.max_num_seqs if state.info else None)
+
+    def chat(self, request: ChatCompletionRequest) -> EngineAnswer[ChatCompletion, ChatCompletionChunk]:
+        async def begin() -> tuple[RequestSequences, ChatAssembly]:
+            info = self._ready_info()
+            plan = await self._off_loop(self._chat_planner.plan, request, info)
+            envelope = new_envelope("chatcmpl", self._config.model_name, info)
+            assembly = ChatAssembly(envelope, self._tokenizer, scored=plan.sampling.logprobs is not None)
+            return self._sequences(plan, envelope["id"]), assembly
+
+        return EngineAnswer(begin, request.include_usage)
+
+    def complete(self, request: CompletionRequest) -> EngineAnswer[Completion, Completion]:
+        async def begin() -> tuple[RequestSequences, CompletionAssembly]:
+            info = self._ready_info()
+            plan = await self._off_loop(self._completion_planner.plan, request, info)
+            envelope = new_envelope("cmpl", self._config.model_name, info)
+            return self._sequences(plan, envelope["id"]), CompletionAssembly(envelope, self._tokenizer, request.logprobs)
+
+        return EngineAnswer(begin, request.include_usage)
 
     async def start(self) -> None:
         await self._engine.start()
@@ -93,37 +96,15 @@ class LocalService:
         await self._engine.stop()
         self._planning.shutdown(wait=False, cancel_futures=True)
 
-    async def _chat(self, request: ChatCompletionRequest) -> Answer[ChatCompletion, ChatCompletionChunk]:
-        info = self._ready_info()
-        plan = await self._off_loop(self._chat_planner.plan, request, info)
-        envelope = new_envelope("chatcmpl", self._config.model_name, info)
-        assembly = ChatAssembly(envelope, self._tokenizer, scored=plan.sampling.logprobs is not None)
-        return Answer(self._generation(plan, envelope["id"]), assembly)
-
-    async def _completion(self, request: CompletionRequest) -> Answer[Completion, Completion]:
-        info = self._ready_info()
-        plan = await self._off_loop(self._completion_planner.plan, request, info)
-        envelope = new_envelope("cmpl", self._config.model_name, info)
-        assembly = CompletionAssembly(envelope, self._tokenizer, request.logprobs)
-        return Answer(self._generation(plan, envelope["id"]), assembly)
-
     async def _off_loop(self, plan: Callable[[Request, EngineInfo], Plan], request: Request, info: EngineInfo) -> Plan:
         return await asyncio.get_running_loop().run_in_executor(self._planning, plan, request, info)
 
-    def _generation(self, plan: Plan, request_id: str) -> Generation:
+    def _sequences(self, plan: Plan, request_id: str) -> RequestSequences:
         record = RequestRecord(self._metrics, plan.prompt_tokens, plan.sequences)
-        return Generation(self._engine, self._tokenizer, plan, record, request_id)
+        return RequestSequences(self._engine, self._tokenizer, plan, record, request_id)
 
     def _ready_info(self) -> EngineInfo:
         info = self._engine.state.info
         if info is None:
             raise Unavailable("The model is not ready to answer. Try again shortly.")
         return info
-
-
-async def _stream(begin: Callable[[Request], Awaitable[Answer[Whole, Chunk]]], request: Request) -> AsyncGenerator[Chunk]:
-    """Nothing begins before the first chunk is asked for."""
-    answer = await begin(request)
-    async with aclosing(answer.chunks(request.include_usage)) as chunks:
-        async for chunk in chunks:
-            yield chunk

@@ -1,53 +1,62 @@
-"""The seam between the API and whatever generates text: our engine, or another server behind it."""
+"""The seam between the API and whatever generates text: our engine, or an upstream server."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Literal, Protocol, overload
+from typing import Literal, Protocol, TypeVar
 
 from llm_api.protocol.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest
 from llm_api.protocol.completions import Completion, CompletionRequest
 from llm_api.protocol.models import Model
 
-Phase = Literal["loading", "ready", "failed"]
+Whole_co = TypeVar("Whole_co", covariant=True)
+Chunk_co = TypeVar("Chunk_co", covariant=True)
+
+ServicePhase = Literal["loading", "ready", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceHealth:
-    """`phase` decides readiness; `progressing` is False when work is due and none gets done, and decides liveness."""
+    """Readiness depends on `phase`. Liveness depends on `progressing`, which is False once the engine has stalled."""
 
-    phase: Phase
+    phase: ServicePhase
     progressing: bool
     detail: str
-    max_num_seqs: int | None = None  # sequences decoded in one step, once known: admission counts from it
+    max_num_seqs: int | None = None  # sequences decoded in one step, once known; admission derives its capacity from it
+
+
+class Answer(Protocol[Whole_co, Chunk_co]):
+    """The answer to one request. Consume it once, by one of the two methods; no work starts before that.
+
+    Both raise `ApiError` (llm_api.protocol.errors) for errors that the client should see. Cancelling the call, or
+    closing the stream, ends the generation within one step.
+    """
+
+    async def infer(self) -> Whole_co:
+        """Returns the whole answer."""
+        ...
+
+    def stream_infer(self) -> AsyncGenerator[Chunk_co]:
+        """Yields the answer in chunks; the usage chunk comes last if the request has include_usage."""
+        ...
 
 
 class ModelService(Protocol):
-    """What api/ knows of a model. Requests are validated in shape; what depends on the model is checked here.
-
-    Both raise `ApiError` (llm_api.protocol.errors) for what the client should be told. A cancelled call or a closed
-    stream ends the generation within a step.
-    """
+    """Everything the API knows about a model. Requests arrive with a valid shape; the service checks them against the model."""
 
     def models(self) -> list[Model]: ...
 
     def health(self) -> ServiceHealth: ...
 
-    @overload
-    async def infer(self, request: ChatCompletionRequest) -> ChatCompletion: ...
-    @overload
-    async def infer(self, request: CompletionRequest) -> Completion: ...
+    def chat(self, request: ChatCompletionRequest) -> Answer[ChatCompletion, ChatCompletionChunk]: ...
 
-    @overload
-    def stream_infer(self, request: ChatCompletionRequest) -> AsyncIterator[ChatCompletionChunk]: ...
-    @overload
-    def stream_infer(self, request: CompletionRequest) -> AsyncIterator[Completion]: ...
+    def complete(self, request: CompletionRequest) -> Answer[Completion, Completion]: ...
 
     async def start(self) -> None:
         """Begins loading and returns at once."""
         ...
 
     async def wait_failed(self) -> str:
-        """Returns the reason once the service can no longer serve; else waits forever."""
+        """Returns the reason once the service can no longer serve. Waits forever otherwise."""
         ...
 
     async def stop(self) -> None: ...

@@ -1,14 +1,24 @@
-"""What a request asks of the engine: its prompts as tokens, and how to go on from them."""
+"""What a request asks of the engine: prompts as tokens, sampling parameters, and a length that fits the context."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from llm_api.engine.messages import SamplingParams
+from llm_api.protocol.chat import ChatCompletionRequest
+from llm_api.protocol.completions import CompletionRequest
+from llm_api.protocol.errors import InvalidRequest
+from llm_api.protocol.sampling import GenerationRequest
 from llm_api.tokenization.stop_strings import StopPattern
+
+SAMPLING_FIELDS = (
+    "temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty",
+    "logit_bias", "seed", "ignore_eos",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Echo:
-    """A prompt to give back at the start of its completions. `offsets` has where each token begins in `text`."""
+    """A prompt to return at the start of its completions. `offsets[i]` is where token i begins in `text`."""
 
     text: str
     token_ids: list[int]
@@ -23,7 +33,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`n` sequences for each prompt. `joins_prompt`: their text goes on from the prompt's; else it begins anew."""
+    """`n` sequences for each prompt. With `joins_prompt` their text continues the prompt's; else it starts a new text."""
 
     prompts: list[Prompt]
     sampling: SamplingParams
@@ -38,3 +48,64 @@ class Plan:
     @property
     def sequences(self) -> int:
         return len(self.prompts) * self.n
+
+
+class ContextLengthExceeded(InvalidRequest):
+    """Uses the wording that OpenAI clients recognise."""
+
+    code = "context_length_exceeded"
+
+
+def check_text_length(least_tokens: int, max_model_len: int, param: str) -> None:
+    """Refuses a text that is certainly too long before it is encoded."""
+    if least_tokens >= max_model_len:
+        raise _too_long(f"at least {least_tokens + 1}", max_model_len, param)
+
+
+def fit_completion(prompt_tokens: int, requested: int | None, max_model_len: int, param: str) -> int:
+    """Returns how many tokens the completion may have: the requested number, or the rest of the context."""
+    if prompt_tokens >= max_model_len:
+        raise _too_long(str(prompt_tokens), max_model_len, param)
+    if requested is None:
+        return max_model_len - prompt_tokens
+    if prompt_tokens + requested > max_model_len:
+        raise ContextLengthExceeded(
+            f"This model's maximum context length is {max_model_len} tokens. However, you requested {prompt_tokens + requested}"
+            f" tokens ({prompt_tokens} in the {_part(param)}, {requested} in the completion)."
+            f" Please reduce the length of the {_part(param)} or completion.",
+            param=param,
+        )
+    return requested
+
+
+def chat_sampling(request: ChatCompletionRequest, max_tokens: int, vocab_size: int) -> SamplingParams:
+    logprobs = (request.top_logprobs or 0) if request.logprobs else None
+    return SamplingParams(max_tokens=max_tokens, logprobs=logprobs, **_given(request, vocab_size))
+
+
+def completion_sampling(request: CompletionRequest, max_tokens: int, vocab_size: int) -> SamplingParams:
+    prompt_logprobs = request.logprobs if request.echo else None
+    return SamplingParams(max_tokens=max_tokens, logprobs=request.logprobs, prompt_logprobs=prompt_logprobs, **_given(request, vocab_size))
+
+
+def _given(request: GenerationRequest, vocab_size: int) -> dict[str, Any]:
+    """The fields that are not null. The engine's defaults for the others change nothing, as in OpenAI's API."""
+    for token_id in request.logit_bias or ():
+        if token_id >= vocab_size:
+            raise InvalidRequest(
+                f"Token id {token_id} in 'logit_bias' is outside of the vocabulary: it must be at most {vocab_size - 1}.",
+                param=f"logit_bias.{token_id}",
+            )
+    return {field: value for field in SAMPLING_FIELDS if (value := getattr(request, field)) is not None}
+
+
+def _too_long(tokens: str, max_model_len: int, param: str) -> ContextLengthExceeded:
+    return ContextLengthExceeded(
+        f"This model's maximum context length is {max_model_len} tokens. However, your {_part(param)} resulted in {tokens} tokens."
+        f" Please reduce the length of the {_part(param)}.",
+        param=param,
+    )
+
+
+def _part(param: str) -> str:
+    return param.partition("[")[0]

@@ -1,4 +1,4 @@
-"""What a request leaves in the metrics and in the context that the access log reads."""
+"""Records a request in the metrics and in the context that the access log reads."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from llm_api.telemetry.metrics import Metrics
 
 
 class RequestRecord:
-    """Counts as it happens; leaving the `with` block closes the record if the request had not finished by itself."""
+    """Counts while the request runs. Leaving the `with` block closes the record if the request has not finished."""
 
     def __init__(self, metrics: Metrics, prompt_tokens: int, sequences: int) -> None:
         self._metrics = metrics
@@ -34,7 +34,7 @@ class RequestRecord:
         self._context.completion_tokens += len(output.token_ids)
 
     def choice_finished(self, reason: str) -> None:
-        """With several choices, one that reached its length makes the request's reason `length`."""
+        """Sets the request's reason: `length` if any of its choices ended by length."""
         self._reason = "length" if "length" in (reason, self._reason) else reason
         self._unfinished -= 1
         if not self._unfinished:

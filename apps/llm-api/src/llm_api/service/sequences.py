@@ -1,73 +1,135 @@
-"""A plan carried out by the engine: what its choices gain, step by step."""
+"""A request's sequences in the engine: starts them, turns each step's outputs into deltas, cancels what is no longer needed."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Protocol, TypeVar
 
 from llm_api.engine.client import EngineDied
-from llm_api.engine.messages import SequenceOutput
+from llm_api.engine.messages import EngineState, EngineStats, SamplingParams, SequenceOutput
 from llm_api.protocol.errors import EngineFailed
+from llm_api.protocol.usage import Usage
 from llm_api.service.choice import ChoiceDelta, GrowingChoice
-from llm_api.service.engine import Engine
-from llm_api.service.merge import merged
 from llm_api.service.plan import Plan, Prompt
 from llm_api.service.record import RequestRecord
 from llm_api.tokenization.stop_strings import StopStrings
 from llm_api.tokenization.tokenizer import Tokenizer
 
-CONTINUED_TOKENS = 8  # of a prompt: enough to tell how the text goes on
+CONTINUED_TOKENS = 8  # last tokens of a prompt that the detokenizer needs to continue its text
+
+Item = TypeVar("Item")
 
 
-class Generation:
+class Engine(Protocol):
+    """The part of `llm_api.engine.client.EngineClient` that the service uses."""
+
+    state: EngineState
+    on_step: Callable[[EngineStats], None]
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def wait_died(self) -> str: ...
+
+    def generate(
+        self, request_id: str, prompt_token_ids: list[int], sampling: SamplingParams, n: int = 1
+    ) -> AsyncGenerator[list[SequenceOutput]]: ...
+
+    def cancel(self, request_id: str, index: int) -> None: ...
+
+    def seconds_since_progress(self) -> float: ...
+
+
+class RequestSequences:
     """One engine request for each prompt. Choices are numbered over all prompts: prompt i has those from i * n."""
 
     def __init__(self, engine: Engine, tokenizer: Tokenizer, plan: Plan, record: RequestRecord, request_id: str) -> None:
         self.plan = plan
-        self.record = record
         self._engine = engine
         self._tokenizer = tokenizer
-        self._request_id = request_id
+        self._record = record
+        self._prompts = {f"{request_id}-{position}": prompt for position, prompt in enumerate(plan.prompts)}
+        self._choices = {
+            (name, index): self._choice(position * plan.n + index, prompt)
+            for position, (name, prompt) in enumerate(self._prompts.items())
+            for index in range(plan.n)
+        }
 
-    async def deltas(self) -> AsyncGenerator[list[ChoiceDelta]]:
-        """At most one delta a choice in each list. Closing it cancels all that still runs. Raises EngineFailed."""
-        prompts = [self._of_prompt(position) for position in range(len(self.plan.prompts))]
-        with self.record:
-            async with aclosing(merged(prompts)) as steps:
-                async for deltas in steps:
-                    yield deltas
+    @property
+    def usage(self) -> Usage:
+        return self._record.usage
 
-    async def _of_prompt(self, position: int) -> AsyncGenerator[list[ChoiceDelta]]:
-        prompt, request_id = self.plan.prompts[position], f"{self._request_id}-{position}"
-        choices = [self._choice(position * self.plan.n + index, prompt) for index in range(self.plan.n)]
-        outputs = self._engine.generate(request_id, prompt.token_ids, self.plan.sampling, self.plan.n)
-        try:
-            async with aclosing(outputs):
-                async for step in outputs:
-                    if deltas := self._advance(choices, step):
-                        yield deltas
-        except EngineDied as error:
-            raise EngineFailed("The engine stopped while it worked on this request. Send it again.") from error
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[AsyncIterator[list[SequenceOutput]]]:
+        """Gives the engine's outputs, step by step. Leaving the block cancels what still runs. Raises EngineFailed."""
+        plan = self.plan
+        outputs = [self._engine.generate(name, prompt.token_ids, plan.sampling, plan.n) for name, prompt in self._prompts.items()]
+        with self._record:
+            try:
+                async with aclosing(merged(outputs)) as steps:
+                    yield steps
+            except EngineDied as error:
+                raise EngineFailed("The engine stopped while it worked on this request. Send it again.") from error
+
+    def advance(self, step: list[SequenceOutput]) -> list[ChoiceDelta]:
+        """What `step` adds to the choices: at most one delta for each."""
+        deltas: dict[int, ChoiceDelta] = {}
+        for output in step:
+            choice = self._choices[output.request_id, output.index]
+            if choice.finish_reason is None and (delta := self._advance_choice(choice, output)):
+                earlier = deltas.get(choice.index)
+                deltas[choice.index] = earlier.joined(delta) if earlier else delta
+        return list(deltas.values())
 
     def _choice(self, index: int, prompt: Prompt) -> GrowingChoice:
         continued = prompt.token_ids[-CONTINUED_TOKENS:] if self.plan.joins_prompt else ()
         scored = self.plan.sampling.logprobs is not None
         return GrowingChoice(index, self._tokenizer.detokenizer(continued), StopStrings(self.plan.stops), scored, prompt.echo)
 
-    def _advance(self, choices: list[GrowingChoice], step: list[SequenceOutput]) -> list[ChoiceDelta]:
-        deltas: dict[int, ChoiceDelta] = {}
-        for output in step:
-            choice = choices[output.index]
-            if choice.finish_reason is None and (delta := self._advance_choice(choice, output)):
-                earlier = deltas.get(output.index)
-                deltas[output.index] = earlier.joined(delta) if earlier else delta
-        return list(deltas.values())
-
     def _advance_choice(self, choice: GrowingChoice, output: SequenceOutput) -> ChoiceDelta:
         if output.finish_reason == "error":
             raise EngineFailed(output.error or "The engine failed on this request.")
         delta = choice.advance(output)
-        self.record.output(choice.index, output)
+        self._record.output(choice.index, output)
         if delta.finish_reason is not None:
-            self.record.choice_finished(delta.finish_reason)
+            self._record.choice_finished(delta.finish_reason)
             if output.finish_reason is None:
                 self._engine.cancel(output.request_id, output.index)
         return delta
+
+
+def merged(streams: Sequence[AsyncGenerator[Item]]) -> AsyncGenerator[Item]:
+    """Several streams as one. Closing it, or a failure of one stream, closes all of them."""
+    return streams[0] if len(streams) == 1 else _merged(streams)
+
+
+async def _merged(streams: Sequence[AsyncGenerator[Item]]) -> AsyncGenerator[Item]:
+    queue: asyncio.Queue[Item | _Ended] = asyncio.Queue()
+    tasks = [asyncio.create_task(_pump(stream, queue)) for stream in streams]
+    try:
+        for _ in streams:
+            while not isinstance(item_or_end := await queue.get(), _Ended):
+                yield item_or_end
+            if item_or_end.error is not None:
+                raise item_or_end.error
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Ended:
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+
+async def _pump(stream: AsyncGenerator[Item], queue: "asyncio.Queue[Item | _Ended]") -> None:
+    try:
+        async with aclosing(stream):
+            async for item in stream:
+                queue.put_nowait(item)
+    except Exception as error:
+        queue.put_nowait(_Ended(error))
+    else:
+        queue.put_nowait(_Ended())

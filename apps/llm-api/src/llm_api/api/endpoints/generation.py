@@ -1,52 +1,80 @@
-"""What the generating endpoints share: check the model, take places, answer whole or as a stream."""
+"""POST /v1/chat/completions and POST /v1/completions: check the model, take places, answer whole or as a stream."""
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TypeVar
 
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
 
 from llm_api.api.body import BodyReader
 from llm_api.api.cutoff import Cutoff
 from llm_api.api.json_response import json_response
 from llm_api.api.middleware.admission import Admission
+from llm_api.api.openapi import error_responses, event_stream, json_body
 from llm_api.api.sse import EventStream
-from llm_api.protocol.chat import ChatCompletionRequest
-from llm_api.protocol.completions import CompletionRequest
+from llm_api.protocol.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest
+from llm_api.protocol.completions import Completion, CompletionRequest
 from llm_api.protocol.errors import GenerationTimeout, ModelNotFound
+from llm_api.protocol.sampling import GenerationRequest
 from llm_api.server.lifecycle import Lifecycle
-from llm_api.service.model_service import ModelService
+from llm_api.service.model_service import Answer, ModelService
 from llm_api.settings import Settings
 from llm_api.telemetry.context import current_request
 
+STATUSES = (400, 401, 404, 408, 413, 415, 429, 500, 503, 504)
+
+Whole = TypeVar("Whole", bound=BaseModel)
+Chunk = TypeVar("Chunk", bound=BaseModel)
+
 
 @dataclass(frozen=True, slots=True)
-class GeneratingEndpoint:
+class GenerationEndpoints:
     settings: Settings
     service: ModelService
     lifecycle: Lifecycle
     admission: Admission
     body: BodyReader
 
-    async def answer(self, http: Request, request: ChatCompletionRequest | CompletionRequest) -> Response:
+    def router(self) -> APIRouter:
+        router = APIRouter()
+        router.post(
+            "/v1/chat/completions",
+            tags=["Chat"],
+            response_model=ChatCompletion,
+            responses={200: event_stream(ChatCompletionChunk), **error_responses(*STATUSES)},
+            openapi_extra=json_body(ChatCompletionRequest),
+            summary="Answer a conversation",
+        )(self.create_chat_completion)
+        router.post(
+            "/v1/completions",
+            tags=["Completions"],
+            response_model=Completion,
+            responses={200: event_stream(Completion), **error_responses(*STATUSES)},
+            openapi_extra=json_body(CompletionRequest),
+            summary="Continue a text",
+        )(self.create_completion)
+        return router
+
+    async def create_chat_completion(self, http: Request) -> Response:
+        request = await self.body.read(http, ChatCompletionRequest)
+        return await self._respond(http, request, self.service.chat(request))
+
+    async def create_completion(self, http: Request) -> Response:
+        request = await self.body.read(http, CompletionRequest)
+        return await self._respond(http, request, self.service.complete(request))
+
+    async def _respond(self, http: Request, request: GenerationRequest, answer: Answer[Whole, Chunk]) -> Response:
         self._check_model(request.model)
         places = self.admission.places(request.sequences)
-        cutoff = self._cutoff()
+        seconds = self.settings.request_timeout
+        late = GenerationTimeout(f"The request took longer than {seconds:g} seconds and was ended.")
+        cutoff = Cutoff(self.lifecycle, seconds, late)
         if request.stream:
-            left_out = None if request.include_usage else {"usage"}
-            return EventStream(self.service.stream_infer(request), places, cutoff, self.settings, left_out)
-        return await self._whole(http, request, places, cutoff)
-
-    async def _whole(
-        self, http: Request, request: ChatCompletionRequest | CompletionRequest, places: AbstractContextManager[None], cutoff: Cutoff
-    ) -> Response:
+            omitted = None if request.include_usage else {"usage"}
+            return EventStream(answer.stream_infer(), places, cutoff, self.settings, omitted)
         with places:
             async with cutoff.armed(), cutoff.watching(http.receive):
-                result = await self.service.infer(request)
-        return json_response(result)
-
-    def _cutoff(self) -> Cutoff:
-        seconds = self.settings.request_timeout
-        return Cutoff(self.lifecycle, seconds, GenerationTimeout(f"The request took longer than {seconds:g} seconds and was ended."))
+                return json_response(await answer.infer())
 
     def _check_model(self, model: str) -> None:
         if all(model != known.id for known in self.service.models()):

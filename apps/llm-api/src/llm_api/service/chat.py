@@ -1,0 +1,145 @@
+"""Chat completions: from a conversation to a plan that fits the model, and from deltas to chunks or the whole answer."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from llm_api.chat.errors import ChatTemplateError
+from llm_api.chat.plain_text import PlainText
+from llm_api.chat.template import ChatTemplate
+from llm_api.engine.messages import EngineInfo
+from llm_api.protocol.chat import (
+    AnswerMessage,
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionRequest,
+    Choice,
+    ChoiceLogprobs,
+    ChunkChoice,
+    Delta,
+    TokenLogprob,
+    TopLogprob,
+)
+from llm_api.protocol.errors import InvalidRequest
+from llm_api.protocol.usage import Usage
+from llm_api.service.answer import Envelope, WholeChoice
+from llm_api.service.choice import IMPOSSIBLE, ChoiceDelta, ScoredToken, finite
+from llm_api.service.plan import Plan, Prompt, chat_sampling, check_text_length, fit_completion
+from llm_api.tokenization.stop_strings import StopPattern
+from llm_api.tokenization.tokenizer import Tokenizer
+
+
+class ChatPlanner:
+    """Renders and encodes a conversation. Slow for long texts, so it runs off the event loop; threads may share it.
+
+    Raises InvalidRequest if the model cannot take the request.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate) -> None:
+        self._tokenizer = tokenizer
+        self._template = template
+        self._plain_text = PlainText(_control_tokens(tokenizer, template), template.prompt)
+
+    def plan(self, request: ChatCompletionRequest, info: EngineInfo) -> Plan:
+        token_ids = self._encode(self._render(request), info)
+        max_tokens = fit_completion(len(token_ids), request.token_limit, info.max_model_len, "messages")
+        return Plan(
+            prompts=[Prompt(token_ids)],
+            sampling=chat_sampling(request, max_tokens, info.vocab_size),
+            n=request.n or 1,
+            stops=tuple(map(StopPattern, request.stop_strings)),
+            joins_prompt=False,
+        )
+
+    def _encode(self, parts: Sequence[str], info: EngineInfo) -> list[int]:
+        least_tokens = self._tokenizer.least_tokens("".join(parts))
+        check_text_length(max(least_tokens, len(parts) - 1), info.max_model_len, "messages")
+        return [token_id for part in self._tokenizer.encode_batch(parts, add_special_tokens=False) for token_id in part]
+
+    def _render(self, request: ChatCompletionRequest) -> list[str]:
+        """Returns the prompt in parts. Each part is encoded separately."""
+        messages = [message.model_dump(exclude_none=True) for message in request.messages]
+        try:
+            parts = self._plain_text.parts(messages)
+        except ChatTemplateError as error:
+            raise InvalidRequest(str(error), param="messages") from error
+        self._check_names_used(messages)
+        return parts
+
+    def _check_names_used(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Refuses a `name` that the template ignores: the prompt is then the same without it. One message of each role is checked."""
+        first_named = {message["role"]: position for position, message in reversed(list(enumerate(messages))) if "name" in message}
+        text = self._try(messages) if first_named else None
+        for role, position in first_named.items():
+            if self._try([_nameless(message) if message["role"] == role else message for message in messages]) == text:
+                raise InvalidRequest(
+                    f"'messages[{position}].name' is not supported: this model's chat template does not use the name in a {role} message;"
+                    " leave it out, or write it into the content.",
+                    param=f"messages[{position}].name",
+                    code="unsupported_parameter",
+                )
+
+    def _try(self, messages: Sequence[Mapping[str, Any]]) -> str | None:
+        try:
+            return self._template.prompt(messages)
+        except ChatTemplateError:  # the template requires the name, so it uses it
+            return None
+
+
+class ChatAssembly:
+    def __init__(self, envelope: Envelope, tokenizer: Tokenizer, scored: bool) -> None:
+        self._envelope = envelope
+        self._tokenizer = tokenizer
+        self._scored = scored
+        self._begun: set[int] = set()
+
+    def chunks(self, delta: ChoiceDelta) -> Iterator[ChatCompletionChunk]:
+        """Sends the role before a choice's first text, and the finish reason in a separate chunk."""
+        if delta.index not in self._begun:
+            self._begun.add(delta.index)
+            yield self._chunk(ChunkChoice(index=delta.index, delta=Delta(role="assistant", content="")))
+        if delta.text or delta.tokens:
+            logprobs = _logprobs(delta.tokens, self._tokenizer) if self._scored else None
+            yield self._chunk(ChunkChoice(index=delta.index, delta=Delta(content=delta.text), logprobs=logprobs))
+        if delta.finish_reason is not None:
+            yield self._chunk(ChunkChoice(index=delta.index, delta=Delta(), finish_reason=delta.finish_reason))
+
+    def usage_chunk(self, usage: Usage) -> ChatCompletionChunk:
+        return ChatCompletionChunk(choices=[], usage=usage, **self._envelope)
+
+    def whole(self, choices: Sequence[WholeChoice], usage: Usage) -> ChatCompletion:
+        return ChatCompletion(choices=[self._choice(choice) for choice in choices], usage=usage, **self._envelope)
+
+    def _chunk(self, choice: ChunkChoice) -> ChatCompletionChunk:
+        return ChatCompletionChunk(choices=[choice], **self._envelope)
+
+    def _choice(self, choice: WholeChoice) -> Choice:
+        logprobs = _logprobs(choice.tokens, self._tokenizer) if self._scored else None
+        return Choice(index=choice.index, message=AnswerMessage(content=choice.text), logprobs=logprobs, finish_reason=choice.finish_reason)
+
+
+def _logprobs(tokens: Sequence[ScoredToken], tokenizer: Tokenizer) -> ChoiceLogprobs:
+    return ChoiceLogprobs(content=[_token(token, tokenizer) for token in tokens])
+
+
+def _token(token: ScoredToken, tokenizer: Tokenizer) -> TokenLogprob:
+    logprob, top = (token.logprobs.logprob, token.logprobs.top) if token.logprobs else (IMPOSSIBLE, [])
+    return TokenLogprob(
+        token=tokenizer.token_text(token.token_id),
+        logprob=finite(logprob),
+        bytes=list(tokenizer.token_bytes(token.token_id)),
+        top_logprobs=[
+            TopLogprob(token=tokenizer.token_text(other), logprob=finite(value), bytes=list(tokenizer.token_bytes(other)))
+            for other, value in top
+        ],
+    )
+
+
+def _control_tokens(tokenizer: Tokenizer, template: ChatTemplate) -> set[str]:
+    """Returns the special tokens and the template's own markers. Some families, such as DeepSeek, do not declare the markers special."""
+    sample = template.sample()
+    markers = {token for token in tokenizer.added_tokens if token in sample and not (token[0].isalnum() or token[0].isspace())}
+    return markers.union(tokenizer.special_tokens)
+
+
+def _nameless(message: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in message.items() if key != "name"}

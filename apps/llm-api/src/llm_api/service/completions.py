@@ -1,0 +1,112 @@
+"""Text completions: from prompts to a plan that fits the model, and from deltas to chunks or the whole answer."""
+
+from collections.abc import Iterator, Sequence
+
+from llm_api.engine.messages import EngineInfo
+from llm_api.protocol.completions import Completion, CompletionChoice, CompletionRequest, Logprobs
+from llm_api.protocol.errors import InvalidRequest
+from llm_api.protocol.usage import Usage
+from llm_api.service.answer import Envelope, WholeChoice
+from llm_api.service.choice import ChoiceDelta, ScoredToken, finite
+from llm_api.service.plan import Echo, Plan, Prompt, check_text_length, completion_sampling, fit_completion
+from llm_api.tokenization.stop_strings import StopPattern
+from llm_api.tokenization.tokenizer import Tokenizer
+
+
+class CompletionPlanner:
+    """Encodes prompts. Slow for long texts, so it runs off the event loop; threads may share it.
+
+    Raises InvalidRequest if the model cannot take the request.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def plan(self, request: CompletionRequest, info: EngineInfo) -> Plan:
+        return Plan(
+            prompts=[self._prompt(request, given, path, info) for path, given in _by_path(request)],
+            sampling=completion_sampling(request, request.token_limit, info.vocab_size),
+            n=request.n or 1,
+            stops=tuple(map(StopPattern, request.stop_strings)),
+            joins_prompt=True,
+        )
+
+    def _prompt(self, request: CompletionRequest, given: str | Sequence[int], path: str, info: EngineInfo) -> Prompt:
+        if isinstance(given, str):
+            check_text_length(self._tokenizer.least_tokens(given), info.max_model_len, path)
+            prompt = self._of_text(given, bool(request.echo))
+        else:
+            _check_vocabulary(given, path, info.vocab_size)
+            prompt = self._of_ids(list(given), bool(request.echo))
+        if not prompt.token_ids:
+            raise InvalidRequest(f"'{path}' is empty: send at least one token.", param=path)
+        fit_completion(len(prompt.token_ids), request.token_limit, info.max_model_len, path)
+        return prompt
+
+    def _of_text(self, text: str, echo: bool) -> Prompt:
+        if not echo:
+            return Prompt(self._tokenizer.encode(text, add_special_tokens=True))
+        token_ids, offsets = self._tokenizer.encode_with_offsets(text, add_special_tokens=True)
+        return Prompt(token_ids, Echo(text, token_ids, offsets))
+
+    def _of_ids(self, token_ids: list[int], echo: bool) -> Prompt:
+        if not echo:
+            return Prompt(token_ids)
+        text, offsets = self._tokenizer.text_with_offsets(token_ids)
+        return Prompt(token_ids, Echo(text, token_ids, offsets))
+
+
+class CompletionAssembly:
+    def __init__(self, envelope: Envelope, tokenizer: Tokenizer, logprobs: int | None) -> None:
+        self._envelope = envelope
+        self._tokenizer = tokenizer
+        self._logprobs = logprobs
+
+    def chunks(self, delta: ChoiceDelta) -> Iterator[Completion]:
+        yield Completion(choices=[self._choice(delta)], **self._envelope)
+
+    def usage_chunk(self, usage: Usage) -> Completion:
+        return Completion(choices=[], usage=usage, **self._envelope)
+
+    def whole(self, choices: Sequence[WholeChoice], usage: Usage) -> Completion:
+        return Completion(choices=[self._choice(choice) for choice in choices], usage=usage, **self._envelope)
+
+    def _choice(self, choice: ChoiceDelta | WholeChoice) -> CompletionChoice:
+        scored = self._logprobs is not None and (choice.tokens or isinstance(choice, WholeChoice))
+        logprobs = _logprobs(choice.tokens, self._logprobs or 0, self._tokenizer) if scored else None
+        return CompletionChoice(index=choice.index, text=choice.text, logprobs=logprobs, finish_reason=choice.finish_reason)
+
+
+def _logprobs(tokens: Sequence[ScoredToken], top: int, tokenizer: Tokenizer) -> Logprobs:
+    """Returns parallel lists with one item for each token. `top`: number of alternatives requested; 0 lists none."""
+    return Logprobs(
+        tokens=[tokenizer.token_text(token.token_id) for token in tokens],
+        token_logprobs=[finite(token.logprobs.logprob) if token.logprobs else None for token in tokens],
+        top_logprobs=[_alternatives(token, tokenizer) for token in tokens] if top else None,
+        text_offset=[token.offset for token in tokens],
+    )
+
+
+def _alternatives(token: ScoredToken, tokenizer: Tokenizer) -> dict[str, float] | None:
+    """Returns the most likely tokens, and the chosen token if it is not among them."""
+    if token.logprobs is None:
+        return None
+    alternatives = {tokenizer.token_text(other): finite(logprob) for other, logprob in reversed(token.logprobs.top)}
+    alternatives.setdefault(tokenizer.token_text(token.token_id), finite(token.logprobs.logprob))
+    return alternatives
+
+
+def _by_path(request: CompletionRequest) -> list[tuple[str, str | Sequence[int]]]:
+    """Returns each prompt with its path in the request."""
+    prompts: Sequence[str | Sequence[int]] = request.prompts
+    if isinstance(request.prompt, str) or isinstance(request.prompt[0], int):
+        return [("prompt", prompts[0])]
+    return [(f"prompt[{index}]", prompt) for index, prompt in enumerate(prompts)]
+
+
+def _check_vocabulary(token_ids: Sequence[int], path: str, vocab_size: int) -> None:
+    for position, token_id in enumerate(token_ids):
+        if token_id >= vocab_size:
+            raise InvalidRequest(
+                f"Token id {token_id} is outside of the vocabulary: it must be at most {vocab_size - 1}.", param=f"{path}[{position}]"
+            )
