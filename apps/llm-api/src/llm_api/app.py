@@ -10,7 +10,7 @@ from llm_api.api.body import BodyReader
 from llm_api.api.endpoints.generation import GenerationEndpoints
 from llm_api.api.endpoints.metrics import metrics_router
 from llm_api.api.endpoints.models import Models
-from llm_api.api.endpoints.probes import Probes
+from llm_api.api.endpoints.probes import Probes, is_ready
 from llm_api.api.keys import ApiKeys
 from llm_api.api.middleware.access_log import AccessLogMiddleware
 from llm_api.api.middleware.admission import Admission, AdmissionMiddleware
@@ -33,6 +33,7 @@ DESCRIPTION = "An OpenAI-compatible API on a continuous-batching torch engine."
 
 def create_app(settings: Settings, service: ModelService, metrics: Metrics, lifecycle: Lifecycle) -> FastAPI:
     """The API; with the probes and metrics too, unless MANAGEMENT_PORT serves them. Raises ApiKeysError."""
+    metrics.watch_ready(lambda: is_ready(service, lifecycle))
     keys = ApiKeys(settings.api_keys, settings.api_keys_file)
     if keys.required:
         metrics.watch_keys(lambda: keys.count, lambda: keys.file_is_good)

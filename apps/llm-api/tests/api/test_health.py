@@ -30,6 +30,7 @@ def test_probes_tell_the_service_state(
     server.service.phase, server.service.progressing = phase, progressing
     with server.client() as http:
         answers = {path: http.get(path) for path in ("/livez", "/readyz", "/healthz")}
+        assert f"llm_ready {1.0 if readyz == 200 else 0.0}" in http.get("/metrics").text.splitlines()
     assert [answer.status_code for answer in answers.values()] == [livez, readyz, healthz]
     assert all(answer.json()["phase"] == phase and answer.json()["detail"] for answer in answers.values())
 

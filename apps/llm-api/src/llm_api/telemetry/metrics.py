@@ -48,6 +48,7 @@ class Metrics:
 
     def _engine_metrics(self) -> None:
         registry = self.registry
+        self.ready = Gauge("llm_ready", "1 while the server takes requests for the model, as /readyz reports; else 0.", registry=registry)
         self.running = Gauge("llm_num_requests_running", "Sequences in the engine's current batch.", registry=registry)
         self.waiting = Gauge("llm_num_requests_waiting", "Sequences that wait for a place in the batch.", registry=registry)
         self.kv_cache_usage = Gauge("llm_kv_cache_usage_perc", "Share of the KV cache in use, 0 to 1.", registry=registry)
@@ -81,6 +82,10 @@ class Metrics:
             "http_request_duration_seconds", "From the request's head to the response's last byte.", ["method", "handler"],
             buckets=FIRST_TOKEN, registry=registry,
         )  # fmt: skip
+
+    def watch_ready(self, ready: Callable[[], bool]) -> None:
+        """`ready` is called at each scrape."""
+        self.ready.set_function(ready)
 
     def watch_keys(self, count: Callable[[], int], file_is_good: Callable[[], bool]) -> None:
         """Both are asked at each scrape, so that they are true without any request too."""

@@ -16,6 +16,10 @@ class Health(BaseModel):
     detail: str
 
 
+def is_ready(service: ModelService, lifecycle: Lifecycle) -> bool:
+    return service.health().phase == "ready" and not lifecycle.leaving
+
+
 class Probes:
     def __init__(self, service: ModelService, lifecycle: Lifecycle) -> None:
         self._service = service
@@ -38,7 +42,7 @@ class Probes:
         return self._report(health.progressing and health.phase != "failed")
 
     async def readyz(self) -> Response:
-        return self._report(self._service.health().phase == "ready" and not self._lifecycle.leaving)
+        return self._report(is_ready(self._service, self._lifecycle))
 
     async def healthz(self) -> Response:
         health = self._service.health()
