@@ -11,7 +11,7 @@ from typing import Any, overload
 from llm_api.protocol.chat import AnswerMessage, ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, Choice, ChunkChoice, Delta
 from llm_api.protocol.completions import Completion, CompletionChoice, CompletionRequest
 from llm_api.protocol.models import Model
-from llm_api.protocol.usage import Usage
+from llm_api.protocol.response import Usage
 from llm_api.service.model_service import Phase, ServiceHealth
 from llm_api.telemetry.context import current_request
 

@@ -9,23 +9,23 @@ import pytest
 from openai import APIError, InternalServerError
 from openai.types.chat import ChatCompletionUserMessageParam
 from serving.conftest import StartServer
-from serving.server_process import ServerProcess
+from serving.service_process import ServiceProcess
 
 ENDLESS: ChatCompletionUserMessageParam = {"role": "user", "content": "Count to a million."}
 
 
-def stream_to_its_end(server: ServerProcess) -> str:
+def stream_to_its_end(server: ServiceProcess) -> str:
     stream = server.client().chat.completions.create(
         model="smol", messages=[ENDLESS], max_tokens=4000, stream=True, extra_body={"ignore_eos": True}
     )
     return "".join(chunk.choices[0].delta.content or "" for chunk in stream)
 
 
-def ask(server: ServerProcess) -> object:
+def ask(server: ServiceProcess) -> object:
     return server.client().chat.completions.create(model="smol", messages=[ENDLESS], max_tokens=4000, extra_body={"ignore_eos": True})
 
 
-def wait_running(server: ServerProcess, count: int) -> None:
+def wait_running(server: ServiceProcess, count: int) -> None:
     deadline = time.monotonic() + 20
     while server.metric("llm_num_requests_running") < count:
         assert time.monotonic() < deadline

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import httpx2
 import psutil
-from serving.server_process import ServerProcess
+from serving.service_process import ServiceProcess
 
 REQUESTS = 200
 CONCURRENCY = 32
@@ -85,7 +85,7 @@ class MixedLoad:
         return answer
 
 
-async def test_every_request_of_a_mixed_load_gets_its_own_answer_and_nothing_leaks(server: ServerProcess) -> None:
+async def test_every_request_of_a_mixed_load_gets_its_own_answer_and_nothing_leaks(server: ServiceProcess) -> None:
     memory = []
     for seed in (1, 2, 3):
         load = MixedLoad(server.url, seed)

@@ -7,7 +7,7 @@ import time
 import httpx2
 import psutil
 from serving.conftest import StartServer
-from serving.server_process import ServerProcess
+from serving.service_process import ServiceProcess
 
 STREAMS = 10
 LONGER_THAN_THE_LAME_DUCK = 400  # tokens, of ten streams at once
@@ -78,7 +78,7 @@ def test_a_killed_server_leaves_no_engine_behind(start_server: StartServer) -> N
     engine.wait(5)
 
 
-def wait_for_log(server: ServerProcess, event: str) -> None:
+def wait_for_log(server: ServiceProcess, event: str) -> None:
     deadline = time.monotonic() + 5
     while not any(entry["event"] == event for entry in server.events()):
         assert time.monotonic() < deadline

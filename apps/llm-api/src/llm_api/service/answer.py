@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Generic, Protocol, TypeVar
 
-from llm_api.protocol.usage import Usage
+from llm_api.protocol.response import Usage
 from llm_api.service.choice import ChoiceDelta
 from llm_api.service.fold import Fold, WholeChoice
 from llm_api.service.sequences import Generation

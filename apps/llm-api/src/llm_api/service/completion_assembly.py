@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from llm_api.protocol.completions import Completion, CompletionChoice
-from llm_api.protocol.usage import Usage
+from llm_api.protocol.response import Usage
 from llm_api.service.choice import ChoiceDelta
 from llm_api.service.completion_logprobs import completion_logprobs
 from llm_api.service.envelope import Envelope

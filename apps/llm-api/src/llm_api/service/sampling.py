@@ -6,7 +6,7 @@ from llm_api.engine.messages import SamplingParams
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.completions import CompletionRequest
 from llm_api.protocol.errors import InvalidRequest
-from llm_api.protocol.sampling import GenerationRequest
+from llm_api.protocol.request import GenerationRequest
 
 FIELDS = (
     "temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty",

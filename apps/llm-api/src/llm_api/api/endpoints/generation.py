@@ -7,8 +7,8 @@ from fastapi import Request, Response
 
 from llm_api.api.body import BodyReader
 from llm_api.api.cutoff import Cutoff
-from llm_api.api.json_response import json_response
 from llm_api.api.middleware.admission import Admission
+from llm_api.api.responses import json_response
 from llm_api.api.sse import EventStream
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.completions import CompletionRequest

@@ -1,7 +1,7 @@
 import httpx2
 import pytest
-from api.running_server import CHAT, RunningServer, chat_body, running_server
-from api.scripted_service import MODEL, Script, ScriptedService
+from api.running_server import CHAT, chat_body, running_server
+from api.scripted_service import Script, ScriptedService
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_the_routers_errors_are_the_openai_object(http: httpx2.Client, method: s
     assert error["message"]
     assert error["code"]
     if status == 405:
-        assert f"but {response.headers['allow']}." in error["message"]
+        assert f"It supports {response.headers['allow']}." in error["message"]
 
 
 def test_an_unexpected_error_tells_nothing_of_the_inside() -> None:
@@ -50,30 +50,3 @@ def test_an_unexpected_error_tells_nothing_of_the_inside() -> None:
             "code": "internal_error",
         }
     }
-
-
-def test_models_are_listed_and_described_by_ids_with_slashes(shared_server: RunningServer) -> None:
-    client = shared_server.openai()
-    assert [model.id for model in client.models.list()] == [MODEL]
-    assert httpx2.get(f"{shared_server.url}/v1/models/{MODEL}").json()["object"] == "model"
-    assert client.models.retrieve(MODEL).owned_by == "llm-api"
-    assert httpx2.get(f"{shared_server.url}/v1/models/none").json()["error"]["code"] == "model_not_found"
-
-
-@pytest.mark.parametrize("path", ["/v1/models", "/nowhere", "/healthz"])
-def test_a_request_id_comes_back(http: httpx2.Client, path: str) -> None:
-    assert http.get(path, headers={"x-request-id": "client-id.1"}).headers["x-request-id"] == "client-id.1"
-
-
-@pytest.mark.parametrize("sent", ["", "a b", "x" * 129, "é", "<script>", 'a"b'])
-def test_a_malformed_request_id_is_replaced(http: httpx2.Client, sent: str) -> None:
-    received = http.get("/v1/models", headers={b"x-request-id": sent.encode()}).headers["x-request-id"]
-    assert len(received) == 32
-    assert received.isalnum()
-
-
-def test_the_official_client_knows_its_request_id(shared_server: RunningServer) -> None:
-    answer = shared_server.openai().chat.completions.create(
-        model=MODEL, messages=[{"role": "user", "content": "hi"}], extra_headers={"x-request-id": "mine"}
-    )
-    assert answer._request_id == "mine"

@@ -2,10 +2,12 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import httpx2
 import pytest
 from api.running_server import CHAT, RunningServer, chat_body, running_server
+from api.scripted_service import ScriptedService
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +98,31 @@ def test_unread_bodies_of_any_size_still_get_their_answer(server: RunningServer)
     with httpx2.Client(base_url=server.url, timeout=10) as http:
         response = http.post(CHAT, content=b" " * 20_000_000, headers={"content-type": "application/json"})
     assert response.status_code == 413
+
+
+def unread(server: RunningServer, streams: ExitStack) -> socket.socket:
+    connection = streams.enter_context(socket.create_connection(server.address))
+    connection.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{{".encode())
+    connection.settimeout(5)
+    return connection
+
+
+def test_senders_that_dawdle_hold_up_nobody() -> None:
+    service = ScriptedService(max_num_seqs=1)
+    with running_server(service, max_queued_requests=1) as server, server.client() as http, ExitStack() as streams:
+        for _ in range(10):
+            unread(server, streams)
+        for _ in range(3):
+            assert http.post(CHAT, json=chat_body()).status_code == 200
+
+
+def test_the_oldest_of_too_many_unread_bodies_are_given_up() -> None:
+    service = ScriptedService(max_num_seqs=1)
+    with running_server(service, max_queued_requests=0, max_body_size=1000) as server, server.client() as http, ExitStack() as streams:
+        connections = [unread(server, streams) for _ in range(20)]
+        received = connections[0].recv(1000)
+        assert received.startswith(b"HTTP/1.1 429") and b"retry-after" in received
+        assert http.post(CHAT, json=chat_body()).status_code == 200
+        connections[-1].sendall(json.dumps(chat_body()).encode().ljust(900)[1:])
+        assert connections[-1].recv(1000).startswith(b"HTTP/1.1 200")
+        assert 'llm_admission_rejections_total{reason="unread_bodies"}' in http.get("/metrics").text

@@ -10,7 +10,7 @@ from api.scripted_service import MODEL
 from llm_api.api.keys import new_key
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.completions import CompletionRequest
-from llm_api.protocol.sampling import GenerationRequest
+from llm_api.protocol.request import GenerationRequest
 
 GENERATING: dict[str, type[GenerationRequest]] = {"/v1/chat/completions": ChatCompletionRequest, "/v1/completions": CompletionRequest}
 

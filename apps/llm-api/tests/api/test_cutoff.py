@@ -66,18 +66,6 @@ def test_a_stream_without_a_token_ends_at_its_timeout_with_a_real_status() -> No
         assert http.post(CHAT, json=chat_body("hold", stream=True)).status_code == 504
 
 
-def test_pipelined_and_kept_alive_requests_are_answered_in_order(server: RunningServer) -> None:
-    body = json.dumps(chat_body()).encode()
-    request = f"POST {CHAT} HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
-    with socket.create_connection(server.address) as connection:
-        connection.sendall(request * 3)
-        connection.settimeout(5)
-        data = b""
-        while data.count(b"HTTP/1.1 200") < 3:
-            data += connection.recv(65536)
-    assert [server.service.ended.get(timeout=5) for _ in range(3)] == ["finished"] * 3
-
-
 def test_a_client_that_does_not_read_loses_its_place_at_the_timeout() -> None:
     service = ScriptedService(max_num_seqs=1)
     service.scripts["flood"] = Script(words=("x" * 1_000_000,) * 50)
@@ -93,13 +81,3 @@ def test_a_client_that_does_not_read_loses_its_place_at_the_timeout() -> None:
                 assert time.monotonic() - ended < 5
                 time.sleep(0.1)
             assert response.status_code == 200
-
-
-def test_an_idle_connection_is_kept_for_the_keep_alive_timeout() -> None:
-    with running_server(keep_alive_timeout=1) as server, socket.create_connection(server.address) as connection:
-        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: t\r\n\r\n")
-        connection.settimeout(5)
-        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
-        answered = time.monotonic()
-        assert connection.recv(1) == b""
-        assert 0.8 < time.monotonic() - answered < 3

@@ -12,8 +12,8 @@ from subprocess import Popen
 import httpx2
 import pytest
 from api.running_server import CHAT, chat_body
+from api.scripted_process import scripted_process, start_process
 from api.scripted_service import MODEL, ScriptedService
-from api.server_process import server_process, start_process
 from openai import APIError, AsyncOpenAI
 
 from llm_api.api.cutoff import Cutoff
@@ -28,7 +28,7 @@ Server = tuple["Popen[str]", str]
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with server_process(LAME_DUCK_SECONDS="1", LOG_LEVEL="warning") as running:
+    with scripted_process(LAME_DUCK_SECONDS="1", LOG_LEVEL="warning") as running:
         yield running
 
 
@@ -146,7 +146,7 @@ async def test_the_drain_timeout_tells_the_clients_it_cuts() -> None:
 
 
 async def test_what_runs_past_its_time_does_not_hold_up_the_drain() -> None:
-    with server_process(LAME_DUCK_SECONDS="0", DRAIN_TIMEOUT="1", REQUEST_TIMEOUT="1") as (process, url):
+    with scripted_process(LAME_DUCK_SECONDS="0", DRAIN_TIMEOUT="1", REQUEST_TIMEOUT="1") as (process, url):
         stream = Stream(url, "forever")
         await stream.begun.wait()
         process.send_signal(signal.SIGTERM)
@@ -156,7 +156,7 @@ async def test_what_runs_past_its_time_does_not_hold_up_the_drain() -> None:
 
 
 def test_a_drain_does_not_wait_for_a_body_longer_than_its_timeout() -> None:
-    with server_process(LAME_DUCK_SECONDS="0", DRAIN_TIMEOUT="0.5", REQUEST_TIMEOUT="0.5") as (process, url):
+    with scripted_process(LAME_DUCK_SECONDS="0", DRAIN_TIMEOUT="0.5", REQUEST_TIMEOUT="0.5") as (process, url):
         address = httpx2.URL(url)
         with socket.create_connection((address.host, address.port or 0)) as connection:
             head = f"POST {CHAT} HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from serving.server_process import ServerProcess
+from serving.service_process import ServiceProcess
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 USER = {"role": "user", "content": "hi"}
@@ -63,11 +63,11 @@ def bad_requests() -> Iterator[tuple[str, str, str | bytes, int, str | None]]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(server: ServerProcess) -> str:
+def undisturbed(server: ServiceProcess) -> str:
     return server.post(CHAT, json=NEIGHBOUR).json()["choices"][0]["message"]["content"]  # type: ignore[no-any-return]
 
 
-async def test_each_bad_request_gets_its_own_error_and_the_neighbours_text_stays(server: ServerProcess, undisturbed: str) -> None:
+async def test_each_bad_request_gets_its_own_error_and_the_neighbours_text_stays(server: ServiceProcess, undisturbed: str) -> None:
     async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
         neighbours = [asyncio.create_task(client.post(CHAT, json=NEIGHBOUR)) for _ in range(3)]
         refused = await asyncio.gather(*(refuse(client, *bad) for bad in bad_requests()))

@@ -16,7 +16,7 @@ from openai import AsyncOpenAI, OpenAI
 START_SECONDS = 90
 
 
-class ServerProcess:
+class ServiceProcess:
     def __init__(self, model_path: Path, log: Path, **environment: str) -> None:
         """`environment`: settings by their variables' names, over defaults that suit a test."""
         self._log = log

@@ -185,3 +185,23 @@ def test_a_client_that_ended_its_side_gets_its_answer(server: RunningServer, str
         assert (response.status, response.headers["connection"]) == (200, "close")
         assert response.body.endswith(b"data: [DONE]\n\n" if stream else b"}")  # type: ignore[attr-defined]
         assert connection.recv(1) == b""
+
+
+def test_pipelined_requests_are_answered_in_order() -> None:
+    with running_server() as server, connected(server) as connection:
+        connection.sendall(b"".join(post(json.dumps(chat_body(text)).encode()) for text in "abc"))
+        received = b""
+        while received.count(b"HTTP/1.1 200") < 3:
+            received += connection.recv(65536)
+        assert [server.service.begun.get(timeout=5) for _ in range(3)] == ["a", "b", "c"]
+        assert [server.service.ended.get(timeout=5) for _ in range(3)] == ["finished"] * 3
+
+
+def test_an_idle_connection_is_kept_for_the_keep_alive_timeout() -> None:
+    with running_server(keep_alive_timeout=1) as server, socket.create_connection(server.address) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: t\r\n\r\n")
+        connection.settimeout(5)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        answered = time.monotonic()
+        assert connection.recv(1) == b""
+        assert 0.8 < time.monotonic() - answered < 3

@@ -9,12 +9,12 @@ from typing import Any
 import httpx2
 import pytest
 from api.running_server import running_server
+from api.scripted_process import start_process
 from api.scripted_service import MODEL, Script, ScriptedService
-from api.server_process import start_process
 from openai import APIError
 from structlog.testing import capture_logs
 
-from llm_api.server.server import serve
+from llm_api.app import serve_api
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics
 
@@ -45,7 +45,7 @@ def test_a_port_in_use_is_one_clear_line() -> None:
 )
 async def test_settings_that_cannot_be_served_are_refused_by_name(values: dict[str, Any], words: list[str]) -> None:
     with capture_logs() as logs:
-        assert await serve(Settings(port=0, **values), ScriptedService(), Metrics()) in (71, 78)
+        assert await serve_api(Settings(port=0, **values), ScriptedService(), Metrics()) in (71, 78)
     assert [line["event"] for line in logs] == ["not started"]
     assert all(word in logs[0]["reason"] for word in words)
 
@@ -82,7 +82,7 @@ def test_a_failed_service_gives_errors_and_a_non_zero_exit(caplog: pytest.LogCap
 
 async def test_a_cancelled_server_stops_its_service() -> None:
     service, listening = ScriptedService(), asyncio.Event()
-    server = asyncio.create_task(serve(Settings(port=0), service, Metrics(), lambda _: listening.set()))
+    server = asyncio.create_task(serve_api(Settings(port=0), service, Metrics(), lambda _: listening.set()))
     await listening.wait()
     await asyncio.sleep(0)
     server.cancel()
