@@ -1,5 +1,4 @@
-"""A ModelService that answers as scripted. It stands for the engine so that timing and failures can be chosen;
-the real model is tested elsewhere."""
+"""A ModelService that follows a script, so that tests can choose its timing and failures. tests/serving uses the real model."""
 
 import asyncio
 import queue
@@ -29,14 +28,14 @@ class Script:
 
 
 class ScriptedService:
-    """Requests choose their script by their last message or prompt: a key of `scripts`, else the default one."""
+    """The last message or the prompt of a request chooses its script from `scripts`. Other requests get the default one."""
 
     def __init__(self, phase: Phase = "ready", max_num_seqs: int = 4) -> None:
         self.scripts: dict[str, Script] = {}
         self.phase: Phase = phase
         self.progressing = True
-        self.begun: queue.Queue[str] = queue.Queue()  # the texts of requests, as they begin
-        self.ended: queue.Queue[str] = queue.Queue()  # finished, cancelled or failed, as they end
+        self.begun: queue.Queue[str] = queue.Queue()  # the text of each request, when it begins
+        self.ended: queue.Queue[str] = queue.Queue()  # finished, cancelled or failed, when a request ends
         self._max_num_seqs = max_num_seqs
         self._loop: asyncio.AbstractEventLoop | None = None
         self._released = asyncio.Event()
@@ -50,7 +49,7 @@ class ScriptedService:
         self.phase = "failed"
 
     def release(self) -> None:
-        """Ends the holds of this moment, from any thread."""
+        """Ends the current holds. May be called from any thread."""
         assert self._loop
         self._loop.call_soon_threadsafe(self._let_go)
 
@@ -59,7 +58,7 @@ class ScriptedService:
         self._released = asyncio.Event()
 
     def fail(self, reason: str) -> None:
-        """As when the engine process dies, from any thread."""
+        """Fails as if the engine process had died. May be called from any thread."""
         assert self._loop
         assert self._failed
         self.phase = "failed"

@@ -12,7 +12,7 @@ from openai import RateLimitError
 
 @pytest.fixture
 def full_server() -> Iterator[RunningServer]:
-    """Places for one running sequence and two waiting requests, all of them taken by streams."""
+    """Has places for one running sequence and two waiting requests. Streams hold all of them."""
     service = ScriptedService(max_num_seqs=1)
     service.scripts["hold"] = Script(hold_after=0)
     with running_server(service, max_queued_requests=2, first_token_timeout=0) as server, server.client() as http, ExitStack() as streams:
@@ -36,8 +36,8 @@ def test_the_official_client_sees_a_rate_limit(full_server: RunningServer) -> No
         full_server.openai().completions.create(model=MODEL, prompt="a")
 
 
-def test_it_is_refused_before_any_work(full_server: RunningServer) -> None:
-    with socket.create_connection(full_server.address) as connection:  # the body never comes
+def test_a_full_queue_refuses_before_reading_the_body(full_server: RunningServer) -> None:
+    with socket.create_connection(full_server.address) as connection:  # the body never arrives
         connection.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: t\r\nContent-Length: 1000\r\n\r\n".encode())
         connection.settimeout(5)
         assert connection.recv(100).startswith(b"HTTP/1.1 429")
@@ -63,7 +63,7 @@ def test_places_are_free_again_when_requests_end(full_server: RunningServer) -> 
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_every_sequence_takes_a_place(stream: bool) -> None:
+def test_every_sequence_takes_one_place(stream: bool) -> None:
     service = ScriptedService(max_num_seqs=2)
     service.scripts["hold"] = Script(hold_after=0)
     with running_server(service, max_queued_requests=2) as server, server.client() as http:
@@ -77,7 +77,7 @@ def test_every_sequence_takes_a_place(stream: bool) -> None:
         assert http.post(CHAT, json=chat_body(n=4, stream=stream)).status_code == 200
 
 
-def test_more_sequences_than_places_are_refused_for_good() -> None:
+def test_more_sequences_than_places_are_an_invalid_request() -> None:
     with running_server(ScriptedService(max_num_seqs=2), max_queued_requests=2) as server, server.client() as http:
         response = http.post("/v1/completions", json={"model": MODEL, "prompt": ["a", "b", "c"], "n": 2})
     assert response.status_code == 400
@@ -85,7 +85,7 @@ def test_more_sequences_than_places_are_refused_for_good() -> None:
     assert "at most 4" in response.json()["error"]["message"]
 
 
-def test_bad_requests_give_their_place_back() -> None:
+def test_invalid_requests_free_their_place() -> None:
     with running_server(ScriptedService(max_num_seqs=1), max_queued_requests=0) as server, server.client() as http:
         for body in ({}, chat_body(n=5), chat_body(model="no"), chat_body(temperature=9)):
             assert http.post(CHAT, json=body).status_code in (400, 404)

@@ -23,7 +23,7 @@ from api.scripted_service import Script, ScriptedService
         ("PROPFIND", "/v1/completions", 405),
     ],
 )
-def test_the_routers_errors_are_the_openai_object(http: httpx2.Client, method: str, path: str, status: int) -> None:
+def test_routing_errors_are_the_openai_error_object(http: httpx2.Client, method: str, path: str, status: int) -> None:
     response = http.request(method, path)
     assert response.status_code == status
     error = response.json()["error"]
@@ -35,7 +35,7 @@ def test_the_routers_errors_are_the_openai_object(http: httpx2.Client, method: s
         assert f"It supports {response.headers['allow']}." in error["message"]
 
 
-def test_an_unexpected_error_tells_nothing_of_the_inside() -> None:
+def test_an_unexpected_error_reveals_no_details() -> None:
     service = ScriptedService()
     service.scripts["crash"] = Script(fail_after=0, error=ZeroDivisionError("/secret/path"))
     with running_server(service) as server, server.client() as http:

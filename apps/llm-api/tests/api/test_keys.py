@@ -7,14 +7,14 @@ from structlog.testing import capture_logs
 from llm_api.api.keys import ApiKeys, ApiKeysError, new_key, parse_keys
 
 
-def test_a_new_key_fits_its_key_entry() -> None:
+def test_a_new_key_matches_its_entry() -> None:
     key, line = new_key("alice")
     assert ApiKeys(line, None).name_of(key) == "alice"
     assert ApiKeys(line, None).name_of(key + "x") is None
     assert key not in line
 
 
-def test_keys_from_both_sources_are_known(tmp_path: Path) -> None:
+def test_keys_of_both_sources_are_accepted(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text(f"# team\n{key_entry('alice', 'a-key')}\n\n{key_entry('bob', 'b-key')}\n")
     keys = ApiKeys(f"{key_entry('carol', 'c-key')},{key_entry('dave', 'd-key')}", file)
@@ -36,7 +36,7 @@ def test_a_source_without_a_key_is_refused(tmp_path: Path) -> None:
         ApiKeys(None, tmp_path / "absent")
 
 
-def test_a_file_that_stays_unreadable_is_complained_of_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_stays_unreadable_is_logged_repeatedly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llm_api.api.keys.RETRY", 0)
     file = tmp_path / "keys"
     file.write_text(key_entry("alice", "a-key"))

@@ -24,7 +24,7 @@ def server() -> Iterator[RunningServer]:
         ("failed", False, 503, 503, 503),
     ],
 )
-def test_probes_tell_the_service_state(
+def test_probes_report_the_service_state(
     server: RunningServer, phase: Phase, progressing: bool, livez: int, readyz: int, healthz: int
 ) -> None:
     server.service.phase, server.service.progressing = phase, progressing
@@ -36,12 +36,12 @@ def test_probes_tell_the_service_state(
 
 @pytest.mark.parametrize(("phase", "status"), [("ready", 200), ("failed", 503)])
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz"])
-def test_probes_take_head(server: RunningServer, path: str, phase: Phase, status: int) -> None:
+def test_probes_support_head(server: RunningServer, path: str, phase: Phase, status: int) -> None:
     server.service.phase, server.service.progressing = phase, True
     with server.client() as http:
         response = http.head(path)
         assert (response.status_code, response.content) == (status, b"")
-        assert http.get(path).status_code == status  # the connection is still in step
+        assert http.get(path).status_code == status  # the connection is still usable
 
 
 @pytest.mark.parametrize("phase", ["loading", "failed"])
@@ -56,7 +56,7 @@ def test_a_model_that_cannot_serve_answers_503_with_retry_after(server: RunningS
         assert http.get("/docs").status_code == 200
 
 
-def test_a_management_port_has_probes_and_metrics_for_itself() -> None:
+def test_a_management_port_serves_only_probes_and_metrics() -> None:
     entry = "alice:" + "0" * 64
     with running_server(management_port=0, api_keys=entry) as server, server.client(headers={"authorization": "Bearer x"}) as http:
         assert server.management_url

@@ -5,7 +5,7 @@ from api.scripted_service import MODEL
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/nowhere", "/healthz"])
-def test_a_request_id_comes_back(http: httpx2.Client, path: str) -> None:
+def test_a_request_id_is_returned(http: httpx2.Client, path: str) -> None:
     assert http.get(path, headers={"x-request-id": "client-id.1"}).headers["x-request-id"] == "client-id.1"
 
 
@@ -16,7 +16,7 @@ def test_a_malformed_request_id_is_replaced(http: httpx2.Client, sent: str) -> N
     assert received.isalnum()
 
 
-def test_the_official_client_knows_its_request_id(shared_server: RunningServer) -> None:
+def test_the_official_client_reads_the_request_id(shared_server: RunningServer) -> None:
     answer = shared_server.openai().chat.completions.create(
         model=MODEL, messages=[{"role": "user", "content": "hi"}], extra_headers={"x-request-id": "mine"}
     )

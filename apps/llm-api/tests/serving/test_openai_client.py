@@ -17,7 +17,7 @@ def test_the_model_answers_a_question(server: ServiceProcess) -> None:
     assert answer.usage.completion_tokens == 24
 
 
-def test_a_stream_has_the_text_of_the_plain_answer(server: ServiceProcess) -> None:
+def test_a_stream_has_the_same_text_as_a_plain_response(server: ServiceProcess) -> None:
     client = server.client()
     plain = client.chat.completions.create(model="smol", messages=[QUESTION], temperature=0, max_tokens=24)
     chunks = list(
@@ -39,7 +39,7 @@ def test_a_stream_has_the_text_of_the_plain_answer(server: ServiceProcess) -> No
     assert chunks[-1].usage.completion_tokens == plain.usage.completion_tokens
 
 
-def test_an_answer_ends_by_itself(server: ServiceProcess) -> None:
+def test_a_completion_stops_at_the_end_of_text(server: ServiceProcess) -> None:
     answer = server.client().chat.completions.create(
         model="smol", messages=[{"role": "user", "content": "Say just: Hello"}], temperature=0, max_tokens=200
     )
@@ -68,7 +68,7 @@ def test_stop_strings_end_the_text_and_are_not_in_it(server: ServiceProcess) -> 
     assert stopped.choices[0].finish_reason == "stop"
 
 
-def test_logprobs_are_of_the_tokens_that_make_the_text(server: ServiceProcess) -> None:
+def test_logprobs_belong_to_the_tokens_of_the_text(server: ServiceProcess) -> None:
     answer = server.client().chat.completions.create(
         model="smol", messages=[QUESTION], temperature=0, max_tokens=8, logprobs=True, top_logprobs=3
     )
@@ -77,7 +77,7 @@ def test_logprobs_are_of_the_tokens_that_make_the_text(server: ServiceProcess) -
     assert logprobs.content is not None
     assert b"".join(bytes(t.bytes or []) for t in logprobs.content).decode() == answer.choices[0].message.content
     for token in logprobs.content:
-        assert token.logprob == token.top_logprobs[0].logprob <= 0  # greedy takes the likeliest
+        assert token.logprob == token.top_logprobs[0].logprob <= 0  # greedy takes the most likely token
         assert len(token.top_logprobs) == 3
 
 
@@ -106,7 +106,7 @@ def test_a_repeated_prompt_is_found_in_the_prefix_cache(server: ServiceProcess) 
     assert (again.usage.prompt_tokens_details.cached_tokens or 0) > 64
 
 
-def test_models_are_listed_and_unknown_ones_refused(server: ServiceProcess) -> None:
+def test_models_are_listed_and_unknown_ones_are_not_found(server: ServiceProcess) -> None:
     client = server.client()
     assert [model.id for model in client.models.list()] == ["smol"]
     assert client.models.retrieve("smol").id == "smol"
@@ -115,7 +115,7 @@ def test_models_are_listed_and_unknown_ones_refused(server: ServiceProcess) -> N
     assert refused.value.code == "model_not_found"
 
 
-def test_a_prompt_beyond_the_context_is_refused_with_the_numbers(server: ServiceProcess) -> None:
+def test_a_prompt_beyond_the_context_length_is_refused(server: ServiceProcess) -> None:
     with pytest.raises(BadRequestError, match="maximum context length") as refused:
         server.client().chat.completions.create(model="smol", messages=[{"role": "user", "content": "word " * 12_000}])
     assert refused.value.code == "context_length_exceeded"
