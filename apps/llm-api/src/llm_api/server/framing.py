@@ -28,7 +28,7 @@ class FramedApp:
 
     async def _start(self, scope: Scope, message: Message, send: Send) -> None:
         cycle = self._cycle
-        if scope["http_version"] == "1.0" and "content-length" not in Headers(raw=message["headers"]):  # which has no chunked encoding
+        if scope["http_version"] == "1.0" and "content-length" not in Headers(raw=message["headers"]):  # HTTP/1.0 has no chunks
             self._ends_with_connection, cycle.chunked_encoding = True, False
         if cycle.more_body:
             cycle.keep_alive = False
