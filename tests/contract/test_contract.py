@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from contract.run import Report, run_schemathesis
-from serving.server_process import ServerProcess
+from serving.service_process import ServiceProcess
 
 from llm_api.api.keys import new_key
 
@@ -71,9 +71,9 @@ RUNS: dict[str, Callable[[Path, Path], Report]] = {"without-keys": _without_keys
 
 
 @contextmanager
-def _server(model_path: Path, folder: Path, **environment: str) -> Iterator[ServerProcess]:
+def _server(model_path: Path, folder: Path, **environment: str) -> Iterator[ServiceProcess]:
     folder.mkdir()
-    process = ServerProcess(model_path, folder / "log", NUM_THREADS="1", **environment)  # schemathesis takes a core itself
+    process = ServiceProcess(model_path, folder / "log", NUM_THREADS="1", **environment)  # schemathesis takes a core itself
     try:
         process.wait_ready()
         yield process

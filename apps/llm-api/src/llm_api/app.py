@@ -1,5 +1,10 @@
-"""The applications: wiring, nothing else."""
+"""Builds the applications and serves them: wiring, nothing else."""
 
+import asyncio
+import os
+from collections.abc import Callable
+
+import uvloop
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -11,7 +16,7 @@ from llm_api.api.endpoints.generation import GenerationEndpoints
 from llm_api.api.endpoints.metrics import metrics_router
 from llm_api.api.endpoints.models import Models
 from llm_api.api.endpoints.probes import Probes, is_ready
-from llm_api.api.keys import ApiKeys
+from llm_api.api.keys import ApiKeys, ApiKeysError
 from llm_api.api.middleware.access_log import AccessLogMiddleware
 from llm_api.api.middleware.admission import Admission, AdmissionMiddleware
 from llm_api.api.middleware.auth import AuthMiddleware
@@ -23,6 +28,8 @@ from llm_api.api.paths import DOCS_ASSETS, OPEN_PATHS
 from llm_api.protocol.chat import ChatCompletionChunk, ChatCompletionRequest
 from llm_api.protocol.completions import CompletionRequest
 from llm_api.server.lifecycle import Lifecycle
+from llm_api.server.listening import StartError
+from llm_api.server.server import Addresses, Applications, serve
 from llm_api.service.model_service import ModelService
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics
@@ -31,8 +38,22 @@ from llm_api.web.docs import mount_docs
 DESCRIPTION = "An OpenAI-compatible API on a continuous-batching torch engine."
 
 
+def run_api(settings: Settings, service: ModelService, metrics: Metrics, on_listening: Callable[[Addresses], None] | None = None) -> int:
+    """Runs `serve_api` in its own event loop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(serve_api(settings, service, metrics, on_listening))
+
+
+async def serve_api(
+    settings: Settings, service: ModelService, metrics: Metrics, on_listening: Callable[[Addresses], None] | None = None
+) -> int:
+    """Serves the API until a signal arrives or the service fails. Returns the exit code. `on_listening` gets the real ports."""
+    lifecycle = Lifecycle()
+    return await serve(settings, service, lifecycle, lambda: _applications(settings, service, metrics, lifecycle), on_listening)
+
+
 def create_app(settings: Settings, service: ModelService, metrics: Metrics, lifecycle: Lifecycle) -> FastAPI:
-    """The API; with the probes and metrics too, unless MANAGEMENT_PORT serves them. Raises ApiKeysError."""
+    """The API. It includes the probes and metrics unless MANAGEMENT_PORT is set. Raises ApiKeysError."""
     metrics.watch_ready(lambda: is_ready(service, lifecycle))
     keys = ApiKeys(settings.api_keys, settings.api_keys_file)
     if keys.required:
@@ -58,12 +79,22 @@ def create_app(settings: Settings, service: ModelService, metrics: Metrics, life
 
 
 def create_management_app(service: ModelService, metrics: Metrics, lifecycle: Lifecycle) -> FastAPI:
-    """The probes and metrics alone, without keys."""
+    """Only the probes and metrics, without API keys."""
     app = _fastapi(Middleware(RequestIdMiddleware), Middleware(ErrorMiddleware))
-    app.router.routes.clear()  # /openapi.json, which is for the API's port
+    app.router.routes.clear()  # removes /openapi.json, which belongs to the API's port
     for router in _management(service, metrics, lifecycle):
         app.include_router(router)
     return app
+
+
+def _applications(settings: Settings, service: ModelService, metrics: Metrics, lifecycle: Lifecycle) -> Applications:
+    """Raises StartError for API keys that cannot be read."""
+    try:
+        api = create_app(settings, service, metrics, lifecycle)
+    except ApiKeysError as error:
+        raise StartError(str(error), os.EX_CONFIG) from None
+    has_management = settings.management_port is not None
+    return Applications(api, create_management_app(service, metrics, lifecycle) if has_management else None)
 
 
 def _management(service: ModelService, metrics: Metrics, lifecycle: Lifecycle) -> list[APIRouter]:

@@ -7,7 +7,7 @@ from api.running_server import RunningServer, running_server
 
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[RunningServer]:
-    """For tests that need no settings of their own and leave nothing behind."""
+    """For tests that need no special settings and do not change the server's state."""
     with running_server() as server:
         yield server
 

@@ -1,6 +1,7 @@
 """The real server around a scripted service, in a thread with its own event loop."""
 
 import asyncio
+import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +12,8 @@ import uvloop
 from api.scripted_service import MODEL, ScriptedService
 from openai import AsyncOpenAI, OpenAI
 
-from llm_api.server.server import Addresses, serve
+from llm_api.app import serve_api
+from llm_api.server.server import Addresses
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics
 
@@ -20,6 +22,11 @@ CHAT = "/v1/chat/completions"
 
 def chat_body(text: str = "hi", **fields: Any) -> dict[str, Any]:
     return {"model": MODEL, "messages": [{"role": "user", "content": text}], **fields}
+
+
+def key_entry(name: str, key: str) -> str:
+    """An entry of API_KEYS."""
+    return f"{name}:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 class RunningServer:
@@ -68,7 +75,7 @@ class RunningServer:
         task = asyncio.current_task()
         assert task
         self._task = task
-        return await serve(self._settings, self.service, self.metrics, self._on_listening)
+        return await serve_api(self._settings, self.service, self.metrics, self._on_listening)
 
     def _on_listening(self, addresses: Addresses) -> None:
         self.url, self.management_url = addresses.url, addresses.management_url

@@ -1,7 +1,4 @@
-"""A ModelService with scripted answers: it replaces the engine so that a test chooses timing and failures.
-
-tests/serving and tests/service use the real model.
-"""
+"""A ModelService that follows a script, so that tests can choose its timing and failures. tests/serving uses the real model."""
 
 import asyncio
 import queue
@@ -13,7 +10,7 @@ from typing import Any
 from llm_api.protocol.chat import AnswerMessage, ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, Choice, ChunkChoice, Delta
 from llm_api.protocol.completions import Completion, CompletionChoice, CompletionRequest
 from llm_api.protocol.models import Model
-from llm_api.protocol.usage import Usage
+from llm_api.protocol.response import Usage
 from llm_api.service.model_service import ServiceHealth, ServicePhase
 from llm_api.telemetry.context import current_request
 
@@ -32,14 +29,14 @@ class Script:
 
 
 class ScriptedService:
-    """Requests choose their script by their last message or prompt: a key of `scripts`, else the default one."""
+    """The last message or the prompt of a request chooses its script from `scripts`. Other requests get the default one."""
 
     def __init__(self, phase: ServicePhase = "ready", max_num_seqs: int = 4) -> None:
         self.scripts: dict[str, Script] = {}
         self.phase: ServicePhase = phase
         self.progressing = True
-        self.begun: queue.Queue[str] = queue.Queue()  # the texts of requests, as they begin
-        self.ended: queue.Queue[str] = queue.Queue()  # finished, cancelled or failed, as they end
+        self.begun: queue.Queue[str] = queue.Queue()  # the text of each request, when it begins
+        self.ended: queue.Queue[str] = queue.Queue()  # finished, cancelled or failed, when a request ends
         self._max_num_seqs = max_num_seqs
         self._loop: asyncio.AbstractEventLoop | None = None
         self._released = asyncio.Event()
@@ -53,7 +50,7 @@ class ScriptedService:
         self.phase = "failed"
 
     def release(self) -> None:
-        """Ends the holds of this moment, from any thread."""
+        """Ends the current holds. May be called from any thread."""
         assert self._loop
         self._loop.call_soon_threadsafe(self._let_go)
 
@@ -62,7 +59,7 @@ class ScriptedService:
         self._released = asyncio.Event()
 
     def fail(self, reason: str) -> None:
-        """As when the engine process dies, from any thread."""
+        """Fails as if the engine process had died. May be called from any thread."""
         assert self._loop
         assert self._failed
         self.phase = "failed"

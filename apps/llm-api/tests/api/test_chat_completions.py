@@ -20,7 +20,7 @@ def stream(http: httpx2.Client, **fields: Any) -> list[str]:
     return events(http.post(CHAT, json=chat_body(stream=True, **fields)))
 
 
-def test_official_client_gets_an_answer(shared_server: RunningServer) -> None:
+def test_the_official_client_gets_a_completion(shared_server: RunningServer) -> None:
     answer = shared_server.openai().chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "What is Kubernetes?"}])
     assert answer.choices[0].message.content == TEXT
     assert answer.usage
@@ -28,7 +28,7 @@ def test_official_client_gets_an_answer(shared_server: RunningServer) -> None:
     assert answer.usage.prompt_tokens_details.cached_tokens == 2
 
 
-async def test_official_async_client_gets_a_stream(shared_server: RunningServer) -> None:
+async def test_the_official_async_client_gets_a_stream(shared_server: RunningServer) -> None:
     chunks = await shared_server.async_openai().chat.completions.create(
         model=MODEL, messages=[{"role": "user", "content": "hi"}], stream=True, stream_options={"include_usage": True}
     )
@@ -37,7 +37,7 @@ async def test_official_async_client_gets_a_stream(shared_server: RunningServer)
     assert received[-1].usage is not None
 
 
-def test_answer_has_openais_shape(http: httpx2.Client) -> None:
+def test_a_completion_has_the_openai_format(http: httpx2.Client) -> None:
     response = http.post(CHAT, json=chat_body(n=2))
     answer = ChatCompletion.model_validate_json(response.text, strict=True)
     assert [choice.index for choice in answer.choices] == [0, 1]
@@ -50,7 +50,7 @@ def test_answer_has_openais_shape(http: httpx2.Client) -> None:
     assert response.json()["usage"]["completion_tokens_details"] == {"reasoning_tokens": 0}
 
 
-def test_stream_has_openais_shape(http: httpx2.Client) -> None:
+def test_a_stream_has_the_openai_format(http: httpx2.Client) -> None:
     *data, done = stream(http)
     chunks = [json.loads(item) for item in data]
     for item in data:
@@ -63,11 +63,11 @@ def test_stream_has_openais_shape(http: httpx2.Client) -> None:
     assert len({(chunk["id"], chunk["created"]) for chunk in chunks}) == 1
 
 
-def test_usage_is_absent_from_a_stream_that_did_not_ask_for_it(http: httpx2.Client) -> None:
+def test_a_stream_has_no_usage_unless_requested(http: httpx2.Client) -> None:
     assert not any("usage" in json.loads(item) for item in stream(http)[:-1])
 
 
-def test_usage_comes_last_and_is_null_before(http: httpx2.Client) -> None:
+def test_usage_is_in_the_last_chunk_and_null_before(http: httpx2.Client) -> None:
     *earlier, last, _ = stream(http, stream_options={"include_usage": True})
     assert all(json.loads(item)["usage"] is None for item in earlier)
     assert json.loads(last)["choices"] == []
@@ -98,7 +98,7 @@ def test_stream_forbids_buffering(http: httpx2.Client) -> None:
         {"logprobs": True, "top_logprobs": 20, "max_tokens": 1, "max_completion_tokens": 2, "temperature": 0, "top_p": 1},
     ],
 )
-def test_fields_that_can_be_honoured_are_accepted(http: httpx2.Client, fields: dict[str, Any]) -> None:
+def test_supported_fields_are_accepted(http: httpx2.Client, fields: dict[str, Any]) -> None:
     assert http.post(CHAT, json=chat_body(**fields)).status_code == 200
 
 
@@ -122,7 +122,7 @@ def test_every_role_is_accepted(http: httpx2.Client, messages: list[dict[str, An
 
 
 @pytest.mark.parametrize("form", [lambda message: message, lambda message: message.model_dump(), lambda message: message.to_dict()])
-def test_an_answer_can_be_sent_back_as_history(shared_server: RunningServer, form: Callable[[ChatCompletionMessage], Any]) -> None:
+def test_a_completion_can_be_sent_back_as_history(shared_server: RunningServer, form: Callable[[ChatCompletionMessage], Any]) -> None:
     client = shared_server.openai()
     message = client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "hi"}]).choices[0].message
     client.chat.completions.create(model=MODEL, messages=[form(message), {"role": "user", "content": "go on"}])

@@ -12,11 +12,11 @@ from llm_api.protocol.completions import CompletionRequest
 PATH = "/v1/completions"
 
 
-def test_official_client_gets_a_completion(shared_server: RunningServer) -> None:
+def test_the_official_client_gets_a_completion(shared_server: RunningServer) -> None:
     assert shared_server.openai().completions.create(model=MODEL, prompt="Kubernetes").choices[0].text == "".join(WORDS)
 
 
-def test_official_client_gets_a_stream(shared_server: RunningServer) -> None:
+def test_the_official_client_gets_a_stream(shared_server: RunningServer) -> None:
     chunks = list(shared_server.openai().completions.create(model=MODEL, prompt="Kubernetes", stream=True))
     assert "".join(chunk.choices[0].text for chunk in chunks) == "".join(WORDS)
     assert chunks[-1].choices[0].finish_reason == "stop"
@@ -26,7 +26,7 @@ def test_official_client_gets_a_stream(shared_server: RunningServer) -> None:
     ("prompt", "prompts"),
     [("a", ["a"]), (["a", "b"], ["a", "b"]), ([1, 2], [[1, 2]]), ([[1], [2, 3]], [[1], [2, 3]]), ([""], [""])],
 )
-def test_prompts_come_in_four_forms(http: httpx2.Client, prompt: Any, prompts: list[Any]) -> None:
+def test_prompts_have_four_forms(http: httpx2.Client, prompt: Any, prompts: list[Any]) -> None:
     body = {"model": MODEL, "prompt": prompt, "n": 2}
     assert CompletionRequest.model_validate_json(json.dumps(body)).prompts == prompts
     answer = Completion.model_validate_json(http.post(PATH, json=body).text, strict=True)
@@ -36,7 +36,7 @@ def test_prompts_come_in_four_forms(http: httpx2.Client, prompt: Any, prompts: l
 @pytest.mark.parametrize(
     "fields", [{"echo": True, "logprobs": 5, "max_tokens": 0}, {"best_of": 3, "n": 3}, {"n": 2.0, "prompt": [1.0, 2]}, {"suffix": None}]
 )
-def test_fields_that_can_be_honoured_are_accepted(http: httpx2.Client, fields: dict[str, Any]) -> None:
+def test_supported_fields_are_accepted(http: httpx2.Client, fields: dict[str, Any]) -> None:
     assert http.post(PATH, json={"model": MODEL, "prompt": "a", **fields}).status_code == 200
 
 
@@ -59,7 +59,7 @@ def test_fields_that_can_be_honoured_are_accepted(http: httpx2.Client, fields: d
         ({"messages": []}, "messages", "unknown_parameter"),
     ],
 )
-def test_bad_fields_are_refused_by_name(http: httpx2.Client, fields: dict[str, Any], param: str, code: str) -> None:
+def test_invalid_fields_are_named(http: httpx2.Client, fields: dict[str, Any], param: str, code: str) -> None:
     response = http.post(PATH, json={"model": MODEL, "prompt": "a", **fields})
     assert response.status_code == 400
     assert (response.json()["error"]["param"], response.json()["error"]["code"]) == (param, code)

@@ -53,10 +53,10 @@ def test_it_asks_for_models_an_answer_and_a_stream(answering: Callable[[Service]
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
-        (service(events=EVENTS), "stream: it ended without [DONE]"),
-        (service(events=["[DONE]"]), "stream: no whole answer"),
-        (service(answer={"choices": []}), "chat: the answer has not the expected shape"),
-        (service(answer={"choices": [{"message": {"content": ""}, "finish_reason": "stop"}]}), "chat: no whole answer"),
+        (service(events=EVENTS), "stream: ended without [DONE]"),
+        (service(events=["[DONE]"]), "stream: incomplete response"),
+        (service(answer={"choices": []}), "chat: unexpected response format"),
+        (service(answer={"choices": [{"message": {"content": ""}, "finish_reason": "stop"}]}), "chat: incomplete response"),
     ],
 )
 def test_what_is_not_a_whole_answer_fails_by_name(answering: Callable[[Service], None], broken: Service, reason: str) -> None:

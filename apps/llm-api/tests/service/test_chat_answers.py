@@ -3,7 +3,7 @@ from service.calls import chat, chat_text
 from service.conftest import Say, Serve
 
 from llm_api.protocol.chat import ChatCompletionChunk
-from llm_api.protocol.usage import Usage
+from llm_api.protocol.response import Usage
 from llm_api.tokenization.tokenizer import Tokenizer
 
 TEXT = "Kubernetes runs containers 🎉, well."

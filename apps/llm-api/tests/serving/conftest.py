@@ -1,33 +1,12 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serving.server_process import ServerProcess
-
-StartServer = Callable[..., ServerProcess]
+from serving.service_process import ServiceProcess, service_process
 
 
 @pytest.fixture(scope="session")
-def server(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """One server for the tests that leave it as they find it."""
-    process = ServerProcess(model_path, tmp_path_factory.mktemp("server") / "log")
-    try:
-        process.wait_ready()
+def server(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """One server for all tests that do not change its state."""
+    with service_process(model_path, tmp_path_factory.mktemp("server") / "log") as process:
         yield process
-    finally:
-        process.stop()
-
-
-@pytest.fixture
-def start_server(model_path: Path, tmp_path: Path) -> Iterator[StartServer]:
-    """Starts a server with settings of its own; waits until it is ready."""
-    started: list[ServerProcess] = []
-
-    def start(**environment: str) -> ServerProcess:
-        started.append(ServerProcess(model_path, tmp_path / f"log-{len(started)}", **environment))
-        started[-1].wait_ready()
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.stop()

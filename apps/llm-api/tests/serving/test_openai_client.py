@@ -3,12 +3,12 @@
 import pytest
 from openai import BadRequestError, NotFoundError
 from openai.types.chat import ChatCompletionUserMessageParam
-from serving.server_process import ServerProcess
+from serving.service_process import ServiceProcess
 
 QUESTION: ChatCompletionUserMessageParam = {"role": "user", "content": "What is Kubernetes?"}
 
 
-def test_the_model_answers_a_question(server: ServerProcess) -> None:
+def test_the_model_answers_a_question(server: ServiceProcess) -> None:
     answer = server.client().chat.completions.create(model="smol", messages=[QUESTION], temperature=0, max_tokens=24)
     assert answer.choices[0].message.content is not None
     assert "Kubernetes is" in answer.choices[0].message.content
@@ -17,7 +17,7 @@ def test_the_model_answers_a_question(server: ServerProcess) -> None:
     assert answer.usage.completion_tokens == 24
 
 
-def test_a_stream_has_the_text_of_the_plain_answer(server: ServerProcess) -> None:
+def test_a_stream_has_the_same_text_as_a_plain_response(server: ServiceProcess) -> None:
     client = server.client()
     plain = client.chat.completions.create(model="smol", messages=[QUESTION], temperature=0, max_tokens=24)
     chunks = list(
@@ -39,7 +39,7 @@ def test_a_stream_has_the_text_of_the_plain_answer(server: ServerProcess) -> Non
     assert chunks[-1].usage.completion_tokens == plain.usage.completion_tokens
 
 
-def test_an_answer_ends_by_itself(server: ServerProcess) -> None:
+def test_a_completion_stops_at_the_end_of_text(server: ServiceProcess) -> None:
     answer = server.client().chat.completions.create(
         model="smol", messages=[{"role": "user", "content": "Say just: Hello"}], temperature=0, max_tokens=200
     )
@@ -47,7 +47,7 @@ def test_an_answer_ends_by_itself(server: ServerProcess) -> None:
     assert "<|im_end|>" not in (answer.choices[0].message.content or "")
 
 
-def test_a_seed_repeats_its_text_and_choices_differ(server: ServerProcess) -> None:
+def test_a_seed_repeats_its_text_and_choices_differ(server: ServiceProcess) -> None:
     def ask(seed: int) -> list[str | None]:
         answer = server.client().chat.completions.create(model="smol", messages=[QUESTION], temperature=1.2, seed=seed, n=3, max_tokens=16)
         return [choice.message.content for choice in answer.choices]
@@ -58,7 +58,7 @@ def test_a_seed_repeats_its_text_and_choices_differ(server: ServerProcess) -> No
     assert ask(8) != first
 
 
-def test_stop_strings_end_the_text_and_are_not_in_it(server: ServerProcess) -> None:
+def test_stop_strings_end_the_text_and_are_not_in_it(server: ServiceProcess) -> None:
     client = server.client()
     whole = client.chat.completions.create(model="smol", messages=[QUESTION], temperature=0, max_tokens=40)
     text = whole.choices[0].message.content or ""
@@ -68,7 +68,7 @@ def test_stop_strings_end_the_text_and_are_not_in_it(server: ServerProcess) -> N
     assert stopped.choices[0].finish_reason == "stop"
 
 
-def test_logprobs_are_of_the_tokens_that_make_the_text(server: ServerProcess) -> None:
+def test_logprobs_belong_to_the_tokens_of_the_text(server: ServiceProcess) -> None:
     answer = server.client().chat.completions.create(
         model="smol", messages=[QUESTION], temperature=0, max_tokens=8, logprobs=True, top_logprobs=3
     )
@@ -77,11 +77,11 @@ def test_logprobs_are_of_the_tokens_that_make_the_text(server: ServerProcess) ->
     assert logprobs.content is not None
     assert b"".join(bytes(t.bytes or []) for t in logprobs.content).decode() == answer.choices[0].message.content
     for token in logprobs.content:
-        assert token.logprob == token.top_logprobs[0].logprob <= 0  # greedy takes the likeliest
+        assert token.logprob == token.top_logprobs[0].logprob <= 0  # greedy takes the most likely token
         assert len(token.top_logprobs) == 3
 
 
-def test_completions_continue_prompts_and_echo_them(server: ServerProcess) -> None:
+def test_completions_continue_prompts_and_echo_them(server: ServiceProcess) -> None:
     client = server.client()
     prompts = ["The capital of France is", "One, two, three,"]
     plain = client.completions.create(model="smol", prompt=prompts, temperature=0, max_tokens=6)
@@ -96,7 +96,7 @@ def test_completions_continue_prompts_and_echo_them(server: ServerProcess) -> No
     assert all(value <= 0 for value in logprobs.token_logprobs[1:])
 
 
-def test_a_repeated_prompt_is_found_in_the_prefix_cache(server: ServerProcess) -> None:
+def test_a_repeated_prompt_is_found_in_the_prefix_cache(server: ServiceProcess) -> None:
     message: ChatCompletionUserMessageParam = {"role": "user", "content": "Tell me about rivers. " * 20}
     client = server.client()
     client.chat.completions.create(model="smol", messages=[message], max_tokens=1)
@@ -106,7 +106,7 @@ def test_a_repeated_prompt_is_found_in_the_prefix_cache(server: ServerProcess) -
     assert (again.usage.prompt_tokens_details.cached_tokens or 0) > 64
 
 
-def test_models_are_listed_and_unknown_ones_refused(server: ServerProcess) -> None:
+def test_models_are_listed_and_unknown_ones_are_not_found(server: ServiceProcess) -> None:
     client = server.client()
     assert [model.id for model in client.models.list()] == ["smol"]
     assert client.models.retrieve("smol").id == "smol"
@@ -115,7 +115,7 @@ def test_models_are_listed_and_unknown_ones_refused(server: ServerProcess) -> No
     assert refused.value.code == "model_not_found"
 
 
-def test_a_prompt_beyond_the_context_is_refused_with_the_numbers(server: ServerProcess) -> None:
+def test_a_prompt_beyond_the_context_length_is_refused(server: ServiceProcess) -> None:
     with pytest.raises(BadRequestError, match="maximum context length") as refused:
         server.client().chat.completions.create(model="smol", messages=[{"role": "user", "content": "word " * 12_000}])
     assert refused.value.code == "context_length_exceeded"

@@ -1,16 +1,16 @@
-"""SIGTERM: what runs finishes, what comes is served for a while, then refused, then all is gone."""
+"""SIGTERM, a second signal, and SIGKILL with the real engine: requests finish, and no process is left."""
 
 import asyncio
 import signal
 import time
+from pathlib import Path
 
 import httpx2
 import psutil
-from serving.conftest import StartServer
-from serving.server_process import ServerProcess
+from serving.service_process import ServiceProcess, service_process
 
 STREAMS = 10
-LONGER_THAN_THE_LAME_DUCK = 400  # tokens, of ten streams at once
+LONGER_THAN_THE_LAME_DUCK = 300  # tokens of each stream
 
 
 def body(max_tokens: int, *, stream: bool) -> dict[str, object]:
@@ -38,48 +38,49 @@ async def ask_until_refused(client: httpx2.AsyncClient) -> tuple[int, httpx2.Res
         served += 1
 
 
-async def test_streams_finish_and_new_requests_are_served_then_refused(start_server: StartServer) -> None:
-    server = start_server(LAME_DUCK_SECONDS="2")
-    family = [psutil.Process(server.process.pid), server.engine]
-    async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
-        started = asyncio.Semaphore(0)
-        streams = [asyncio.create_task(stream_once(client, started)) for _ in range(STREAMS)]
-        for _ in range(STREAMS):
-            await started.acquire()
+async def test_streams_finish_and_new_requests_are_served_then_refused(model_path: Path, tmp_path: Path) -> None:
+    with service_process(model_path, tmp_path / "log", LAME_DUCK_SECONDS="2") as server:
+        processes = [psutil.Process(server.process.pid), server.engine]
+        async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
+            started = asyncio.Semaphore(0)
+            streams = [asyncio.create_task(stream_once(client, started)) for _ in range(STREAMS)]
+            for _ in range(STREAMS):
+                await started.acquire()
+            server.process.send_signal(signal.SIGTERM)
+            while (await client.get("/readyz")).status_code == 200:
+                await asyncio.sleep(0.01)
+            served, refusal = await ask_until_refused(client)
+            finished = await asyncio.gather(*streams)
+        assert served > 0
+        assert refusal.status_code == 503
+        assert refusal.headers["connection"] == "close"
+        assert int(refusal.headers["retry-after"]) > 0
+        assert [events[-1] for events in finished] == ["[DONE]"] * STREAMS
+        assert await asyncio.to_thread(server.process.wait, 20) == 0
+    assert not any(process.is_running() for process in processes)
+
+
+def test_a_second_signal_exits_at_once(model_path: Path, tmp_path: Path) -> None:
+    with service_process(model_path, tmp_path / "log", LAME_DUCK_SECONDS="60") as server:
+        processes = [psutil.Process(server.process.pid), server.engine]
         server.process.send_signal(signal.SIGTERM)
-        while (await client.get("/readyz")).status_code == 200:
-            await asyncio.sleep(0.01)
-        served, refusal = await ask_until_refused(client)
-        finished = await asyncio.gather(*streams)
-    assert served > 0
-    assert refusal.status_code == 503
-    assert refusal.headers["connection"] == "close"
-    assert int(refusal.headers["retry-after"]) > 0
-    assert [events[-1] for events in finished] == ["[DONE]"] * STREAMS
-    assert await asyncio.to_thread(server.process.wait, 20) == 0
-    assert not any(process.is_running() for process in family)
+        wait_for_log(server, "leaving")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(30) != 0
+    assert not any(process.is_running() for process in processes)
 
 
-def test_a_second_signal_ends_it_now(start_server: StartServer) -> None:
-    server = start_server(LAME_DUCK_SECONDS="30")
-    family = [psutil.Process(server.process.pid), server.engine]
-    server.process.send_signal(signal.SIGTERM)
-    wait_for_log(server, "leaving")
-    server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(10) != 0
-    assert not any(process.is_running() for process in family)
-
-
-def test_a_killed_server_leaves_no_engine_behind(start_server: StartServer) -> None:
-    server = start_server()
+def test_a_server_killed_while_it_loads_leaves_no_engine(model_path: Path, tmp_path: Path) -> None:
+    """tests/engine kills the parent of an engine that is ready."""
+    server = ServiceProcess(model_path, tmp_path / "log")
     engine = server.engine
     server.process.kill()
     server.process.wait()
-    engine.wait(5)
+    engine.wait(30)
 
 
-def wait_for_log(server: ServerProcess, event: str) -> None:
-    deadline = time.monotonic() + 5
+def wait_for_log(server: ServiceProcess, event: str) -> None:
+    deadline = time.monotonic() + 20
     while not any(entry["event"] == event for entry in server.events()):
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -1,27 +1,26 @@
-"""What ends a part of a request early: its deadline, its client leaving, the server giving up on it."""
+"""Ends a part of a request early: at its deadline, when its client disconnects, or when the server gives up on it."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from starlette.types import Receive
 
-from llm_api.api.alongside import alongside
 from llm_api.protocol.errors import ApiError
 from llm_api.server.lifecycle import Lifecycle
 from llm_api.telemetry.context import current_request
 
 
 class ClientLeft(Exception):
-    """The client closed the connection: nobody reads an answer."""
+    """The client closed the connection: nobody reads the response."""
 
 
 class Cutoff:
-    """A block under `armed` is cancelled, and raises the reason, at the first of the three."""
+    """Cancels the block under `armed` at the first of these events, and raises the reason."""
 
     def __init__(self, lifecycle: Lifecycle, seconds: float, late: ApiError) -> None:
-        """`late`: what is raised `seconds` after the request's arrival."""
+        """Raises `late` when `seconds` have passed since the request arrived."""
         self._lifecycle = lifecycle
         self._remaining = seconds - (time.monotonic() - current_request().arrived)
         self._reason: Exception = late
@@ -40,7 +39,7 @@ class Cutoff:
             raise
 
     def watching(self, receive: Receive) -> AbstractAsyncContextManager[None]:
-        """Inside of `armed`: ends it too when the client leaves. `receive`: the request's, its body read."""
+        """For use inside `armed`: also ends the block when the client disconnects. The request's body must have been read."""
         return alongside(self._watch(receive))
 
     def cut(self, reason: Exception) -> None:
@@ -52,3 +51,14 @@ class Cutoff:
         while (await receive())["type"] != "http.disconnect":
             pass
         self.cut(ClientLeft())
+
+
+@asynccontextmanager
+async def alongside(coroutine: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    """Runs the coroutine beside the block, and cancels it when the block ends."""
+    task = asyncio.create_task(coroutine)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""API keys: names and SHA-256 digests, from a setting or from a file that is read again when it changes."""
+"""API keys: names and SHA-256 digests, from a setting or from a file that is reloaded when it changes."""
 
 import hashlib
 import re
@@ -9,38 +9,40 @@ from pathlib import Path
 import structlog
 
 ENTRY = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-fA-F]{64})")
-
-RETRY = 30.0  # seconds after which a file that could not be read is tried, and complained of, again
+RETRY = 30.0  # seconds after which a file that could not be loaded is tried, and logged, again
 
 
 class ApiKeysError(ValueError):
-    """One line that says which entry is malformed, without its content."""
+    """One line that names the malformed entry or the unreadable file, without its content."""
 
 
 def new_key(name: str) -> tuple[str, str]:
-    """A fresh key and its `name:sha256` entry. The key itself is kept nowhere."""
+    """Returns a new key and its `name:sha256` entry. The key itself is not stored."""
     key = "sk-" + secrets.token_urlsafe(32)
     return key, f"{name}:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def parse_keys(text: str, source: str) -> dict[bytes, str]:
-    """Names by digest. Entries stand on lines or between commas; `#` begins a comment line."""
+    """Returns names by digest. Entries are separated by newlines or commas; `#` starts a comment line. Raises ApiKeysError."""
     names: dict[bytes, str] = {}
     lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
     entries = (entry.strip() for line in lines for entry in line.split(","))
     for position, entry in enumerate(filter(None, entries), 1):
         if not (match := ENTRY.fullmatch(entry)):
-            raise ApiKeysError(f"{source}: entry {position} is not `name:sha256`; `llm-api keys new NAME` makes one")
+            raise ApiKeysError(f"{source}: entry {position} is not `name:sha256`; `llm-api keys new NAME` creates one")
         names[bytes.fromhex(match[2])] = match[1]
     return names
 
 
 class ApiKeys:
-    """A file that cannot be read, or holds what is no key, leaves the earlier keys in force: it may be on its way to being
-    replaced. It is an error in the log, again and again, and in `file_is_good`. A file without keys revokes them all."""
+    """Reloads the file when it changes.
+
+    If the file cannot be read, or has a malformed entry, the earlier keys stay valid, because the file may be about to be
+    replaced. This is logged as an error, repeatedly, and reported by `file_is_good`. A file without keys revokes all of them.
+    """
 
     def __init__(self, inline: str | None, file: Path | None) -> None:
-        """Raises ApiKeysError when there is a source but no key in it."""
+        """Raises ApiKeysError for a malformed or unreadable source, and for sources without any key."""
         self._file = file
         self._inline = parse_keys(inline or "", "API_KEYS")
         self._version = self._file_version()
@@ -49,11 +51,11 @@ class ApiKeys:
         self._retry_at = 0.0
         self._log = structlog.stdlib.get_logger("llm_api.keys")
         if (inline or file) and not self._names:
-            raise ApiKeysError("API_KEYS and API_KEYS_FILE hold no key; `llm-api keys new NAME` makes one")
+            raise ApiKeysError("API_KEYS and API_KEYS_FILE contain no key; `llm-api keys new NAME` creates one")
 
     @property
     def required(self) -> bool:
-        """False when no source of keys is configured: anyone may call."""
+        """False when no source of keys is configured: then requests need no key."""
         return bool(self._inline) or self._file is not None
 
     @property
@@ -63,12 +65,12 @@ class ApiKeys:
 
     @property
     def file_is_good(self) -> bool:
-        """Whether the keys are those that the file has now."""
+        """Whether the current content of the file is loaded."""
         self._refresh()
         return self._file_is_good
 
     def name_of(self, key: str) -> str | None:
-        """Whose key it is. Compares with every key, each in constant time, so that time tells nothing."""
+        """Returns the name of the key, or None. Compares with every key in constant time, so that the timing reveals nothing."""
         self._refresh()
         digest, found = hashlib.sha256(key.encode(errors="surrogateescape")).digest(), None
         for known, name in self._names.items():
@@ -86,10 +88,10 @@ class ApiKeys:
             self._file_is_good = True
         except ApiKeysError as error:
             self._file_is_good = False
-            self._log.error("API keys not read again; the earlier ones stay, revoked ones too", reason=str(error), keys=len(self._names))
+            self._log.error("API keys not reloaded: the earlier keys stay valid", reason=str(error), keys=len(self._names))
             return
         log = self._log.info if self._names else self._log.error
-        log("API keys read again" if self._names else "no API key any more: nobody is let in", keys=len(self._names))
+        log("API keys reloaded" if self._names else "no API keys left: every request is refused", keys=len(self._names))
 
     def _read(self) -> dict[bytes, str]:
         if self._file is None:
@@ -100,7 +102,7 @@ class ApiKeys:
             raise ApiKeysError(f"API_KEYS_FILE {self._file} cannot be read: {type(error).__name__}") from error
 
     def _file_version(self) -> tuple[int, int, int] | None:
-        """Changes with an edit, and with a replaced file or symbolic link (how Kubernetes updates a Secret)."""
+        """Changes when the file is edited or replaced, also through a symbolic link (how Kubernetes updates a Secret)."""
         try:
             stat = self._file.stat() if self._file else None
         except OSError:

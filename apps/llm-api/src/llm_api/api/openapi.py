@@ -1,4 +1,4 @@
-"""What the routes' own declarations leave out of /openapi.json: hand-read bodies, event streams, errors, keys."""
+"""Adds to /openapi.json what FastAPI cannot see in the routes: bodies read by hand, event streams, errors, API keys."""
 
 from copy import deepcopy
 from typing import Any
@@ -9,12 +9,12 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from llm_api.protocol.errors import ErrorResponse
-from llm_api.protocol.response import AnswerModel
+from llm_api.protocol.response import ResponseModel
 from llm_api.service.model_service import ModelService
 
 REF = "#/components/schemas/{model}"
 NEEDS_KEY: dict[str, Any] = {"security": [{"ApiKey": []}]}
-SCHEME = {"type": "http", "scheme": "bearer", "description": "An API key, when the server has any."}
+SCHEME = {"type": "http", "scheme": "bearer", "description": "An API key, if the server has any."}
 DESCRIPTIONS = {
     400: "The request is invalid; `param` names the field.",
     401: "No API key, or an unknown one.",
@@ -39,13 +39,13 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:
-    """For `openapi_extra`; `install_openapi` must know the model."""
+    """For `openapi_extra`. The model must also be passed to `install_openapi`."""
     content = {"application/json": {"schema": {"$ref": REF.format(model=model.__name__)}}}
     return {"requestBody": {"required": True, "content": content}} | NEEDS_KEY
 
 
 def event_stream(chunk: type[BaseModel]) -> dict[str, Any]:
-    """The 200 of an endpoint that may stream, beside its JSON."""
+    """The 200 of an endpoint that may stream, in addition to its JSON response."""
     contents = [{"$ref": REF.format(model=name)} for name in (chunk.__name__, ErrorResponse.__name__)]
     json_data = {"contentMediaType": "application/json", "contentSchema": {"anyOf": contents}}
     data = {"type": "string", "anyOf": [{"const": "[DONE]"}, json_data]}
@@ -63,8 +63,11 @@ def model_link(pointer: str) -> dict[str, Any]:
 
 
 def install_openapi(app: FastAPI, service: ModelService, *bodies: type[BaseModel], needs_key: bool) -> None:
-    """`bodies`: the models that routes refer to by name alone. Their examples name the served model, so that they run.
-    `needs_key`: else a key is optional where a server with keys asks for one."""
+    """Replaces the schema of the app.
+
+    `bodies`: models that routes refer to only by name. Their examples get the id of the served model, so that they work.
+    `needs_key`: whether the server has API keys. If not, the schema marks keys as optional.
+    """
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -82,7 +85,7 @@ def install_openapi(app: FastAPI, service: ModelService, *bodies: type[BaseModel
 
 
 def _drop_framework_errors(schema: dict[str, Any]) -> None:
-    """FastAPI adds a 422 wherever there is a parameter. Here what is invalid is a 400 or a 404."""
+    """FastAPI adds a 422 to every route with a parameter. This API answers 400 or 404 instead."""
     for path in schema["paths"].values():
         for operation in path.values():
             operation["responses"].pop("422", None)
@@ -97,7 +100,7 @@ def _make_keys_optional(paths: dict[str, Any]) -> None:
 
 def _schemas_of(bodies: tuple[type[BaseModel], ...], model_id: str) -> dict[str, Any]:
     modes: list[tuple[type[BaseModel], JsonSchemaMode]]
-    modes = [(body, "serialization" if issubclass(body, AnswerModel) else "validation") for body in bodies]
+    modes = [(body, "serialization" if issubclass(body, ResponseModel) else "validation") for body in bodies]
     _, definitions = models_json_schema(modes, ref_template=REF)
     schemas: dict[str, Any] = deepcopy(definitions["$defs"])
     for body in bodies:

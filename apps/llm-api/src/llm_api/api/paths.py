@@ -1,4 +1,4 @@
-"""Which paths need no key, and which serve the model."""
+"""Which paths need no API key, and which serve the model."""
 
 OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/docs", "/openapi.json"})
 DOCS_ASSETS = "/docs/assets"

@@ -8,9 +8,8 @@ from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from llm_api.api.alongside import alongside
-from llm_api.api.cutoff import ClientLeft, Cutoff
-from llm_api.api.middleware.errors import as_api_error
+from llm_api.api.cutoff import ClientLeft, Cutoff, alongside
+from llm_api.api.responses import as_api_error
 from llm_api.settings import Settings
 
 DONE = b"data: [DONE]\n\n"

@@ -1,4 +1,4 @@
-"""Pydantic's errors in OpenAI's words: the path in `param`, its codes, a bounded message."""
+"""Converts pydantic's errors to OpenAI's: the field's path in `param`, OpenAI's codes, a message of bounded length."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from pydantic_core import ErrorDetails
 
 from llm_api.protocol.errors import InvalidRequest
 
-MAX_ERRORS = 1000  # listing more would hold up everybody else's requests
+MAX_ERRORS = 1000  # listing more would delay all other requests
 MAX_PARAM = 200
 MAX_NUMBER = 40
 EXPECTED = {
@@ -25,7 +25,7 @@ Explain = Callable[[str, ErrorDetails, dict[str, Any]], tuple[str, str]]  # (par
 
 
 def invalid_request(error: ValidationError) -> InvalidRequest:
-    """The first of what is wrong, as one error."""
+    """Reports the first error only."""
     if error.error_count() > MAX_ERRORS:
         return InvalidRequest(f"The body has {error.error_count()} invalid or unknown fields.", code="invalid_value")
     detail = error.errors(include_url=False)[0]
@@ -35,7 +35,7 @@ def invalid_request(error: ValidationError) -> InvalidRequest:
 
 
 def _param(detail: ErrorDetails) -> str:
-    """`messages[0].content`: the location without the names of a union's branches."""
+    """The path of the field, such as `messages[0].content`, without the names of union branches."""
     location, path = detail["loc"], ""
     for position, item in enumerate(location):
         if isinstance(item, int):

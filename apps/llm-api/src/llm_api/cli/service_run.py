@@ -6,6 +6,7 @@ import sys
 
 from rich.console import Console
 
+from llm_api.app import run_api
 from llm_api.cli.announcement import Announcement
 from llm_api.cli.compose import engine_config, local_service
 from llm_api.cli.console import logged_progress, terminal_progress
@@ -14,7 +15,7 @@ from llm_api.cli.outcome import CommandError
 from llm_api.engine.client import EngineClient, EngineDied
 from llm_api.engine.launcher import EngineProcess
 from llm_api.server.listening import StartError, check_startable
-from llm_api.server.server import Addresses, run
+from llm_api.server.server import Addresses
 from llm_api.settings import Settings
 from llm_api.telemetry.logs import configure_logs
 from llm_api.telemetry.metrics import Metrics
@@ -38,7 +39,7 @@ class ServiceRun:
         engine, metrics = EngineClient(engine_config(self._settings, source), self._process), Metrics()
         service = local_service(self._settings, source, engine, metrics)
         model = self._settings.model_name or source.name
-        exit_code = run(self._settings, service, metrics, lambda addresses: self._announce_later(engine, model, addresses))
+        exit_code = run_api(self._settings, service, metrics, lambda addresses: self._announce_later(engine, model, addresses))
         return os.EX_CONFIG if exit_code == 1 and self._not_loaded and not self._not_loaded.startswith(UNEXPLAINED) else exit_code
 
     def _check_before_download(self) -> None:

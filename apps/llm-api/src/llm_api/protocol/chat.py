@@ -6,10 +6,9 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from llm_api.protocol.chat_messages import Message
-from llm_api.protocol.response import AnswerModel, without_usage
-from llm_api.protocol.sampling import STREAM_OPTIONS_NEED_STREAM, WHOLE, GenerationRequest, StrictModel, invalid, only_with
-from llm_api.protocol.unsupported import OnlyFalse, Unsupported
-from llm_api.protocol.usage import Usage
+from llm_api.protocol.fields import WHOLE, OnlyFalse, StrictModel, Unsupported, invalid, only_with
+from llm_api.protocol.request import STREAM_OPTIONS_NEED_STREAM, GenerationRequest
+from llm_api.protocol.response import ResponseModel, Usage, without_usage
 
 QUESTION: JsonDict = {"role": "user", "content": "What is Kubernetes?"}
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -32,7 +31,7 @@ class ChatCompletionRequest(GenerationRequest):
 
     messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
     max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE] | None = None
-    """Older name of max_completion_tokens, which wins."""
+    """Older name of max_completion_tokens, which takes precedence."""
     max_completion_tokens: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20), WHOLE] | None = None
@@ -65,41 +64,41 @@ class ChatCompletionRequest(GenerationRequest):
 
     @property
     def token_limit(self) -> int | None:
-        """At most this many completion tokens; None: as many as the context holds."""
+        """The maximum number of completion tokens. None means as many as fit into the context."""
         return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
 
 
-class TopLogprob(AnswerModel):
+class TopLogprob(ResponseModel):
     token: str
     logprob: float
     bytes: list[int] | None
 
 
 class TokenLogprob(TopLogprob):
-    """`logprob` is finite: -9999.0 stands for impossible."""
+    """`logprob` is always finite: -9999.0 stands for a probability of 0."""
 
     top_logprobs: list[TopLogprob]
 
 
-class ChoiceLogprobs(AnswerModel):
+class ChoiceLogprobs(ResponseModel):
     content: list[TokenLogprob] | None
     refusal: None = None
 
 
-class AnswerMessage(AnswerModel):
+class AnswerMessage(ResponseModel):
     role: Literal["assistant"] = "assistant"
     content: str | None
     refusal: None = None
 
 
-class Choice(AnswerModel):
+class Choice(ResponseModel):
     index: int
     message: AnswerMessage
     logprobs: ChoiceLogprobs | None = None
     finish_reason: FinishReason
 
 
-class ChatCompletion(AnswerModel):
+class ChatCompletion(ResponseModel):
     id: str
     object: Literal["chat.completion"] = "chat.completion"
     created: int
@@ -109,22 +108,22 @@ class ChatCompletion(AnswerModel):
     system_fingerprint: str | None = Field(None, exclude_if=lambda value: value is None)
 
 
-class Delta(AnswerModel):
-    """What one chunk adds. Fields that are None are left out."""
+class Delta(ResponseModel):
+    """The part of the message that one chunk adds. Fields that are None are not sent."""
 
     role: Literal["assistant"] | None = Field(None, exclude_if=lambda value: value is None)
     content: str | None = Field(None, exclude_if=lambda value: value is None)
 
 
-class ChunkChoice(AnswerModel):
+class ChunkChoice(ResponseModel):
     index: int
     delta: Delta
     logprobs: ChoiceLogprobs | None = None
     finish_reason: FinishReason | None = None
 
 
-class ChatCompletionChunk(AnswerModel):
-    """`usage` is sent, null until the last chunk, when the request has include_usage; else the API leaves it out."""
+class ChatCompletionChunk(ResponseModel):
+    """`usage` is sent only if the request has include_usage, and is null until the last chunk."""
 
     model_config = ConfigDict(json_schema_extra=without_usage)
 

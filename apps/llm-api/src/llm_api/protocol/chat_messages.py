@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Tag
 
-from llm_api.protocol.sampling import StrictModel, string_or_array
-from llm_api.protocol.unsupported import OnlyEmpty, Unsupported
+from llm_api.protocol.fields import OnlyEmpty, StrictModel, Unsupported, string_or_array
 
 
 class TextPart(StrictModel):
@@ -17,9 +16,7 @@ Content = Annotated[
     Annotated[str, Tag("<string>")] | Annotated[list[TextPart], Field(min_length=1, fail_fast=True), Tag("<array>")],
     string_or_array("text parts"),
 ]
-
-
-Name = Annotated[str | None, Field(description="Only with a model whose chat template uses names in messages of this role.")]
+Name = Annotated[str | None, Field(description="Needs a model whose chat template uses names in messages of this role.")]
 
 
 class SystemMessage(StrictModel):
@@ -35,7 +32,7 @@ class UserMessage(StrictModel):
 
 
 class AssistantMessage(StrictModel):
-    """An earlier answer. The fields that answers carry null or empty are accepted so, as clients send them back."""
+    """An earlier response. Fields that are null or empty in responses are accepted as such, because clients send them back."""
 
     role: Literal["assistant"]
     tool_calls: OnlyEmpty = None

@@ -1,14 +1,13 @@
-"""Text completions: request, and the response that is also the stream's chunk."""
+"""Text completions: request, and response, which is also the stream chunk."""
 
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
 from pydantic.config import JsonDict
 
-from llm_api.protocol.response import AnswerModel, without_usage
-from llm_api.protocol.sampling import STREAM_OPTIONS_NEED_STREAM, WHOLE, GenerationRequest, invalid, whole_number
-from llm_api.protocol.unsupported import Unsupported
-from llm_api.protocol.usage import Usage
+from llm_api.protocol.fields import WHOLE, Unsupported, invalid, whole_number
+from llm_api.protocol.request import STREAM_OPTIONS_NEED_STREAM, GenerationRequest
+from llm_api.protocol.response import ResponseModel, Usage, without_usage
 
 DEFAULT_MAX_TOKENS = 16
 BEST_OF_NEEDS_N: JsonDict = {
@@ -26,7 +25,7 @@ TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True), BeforeV
 
 
 def _prompt_kind(value: Any) -> str | None:
-    """The first element tells the three kinds of array apart."""
+    """Chooses between the three kinds of array by the first element."""
     if isinstance(value, str):
         return "<string>"
     if not isinstance(value, list):
@@ -36,7 +35,7 @@ def _prompt_kind(value: Any) -> str | None:
 
 
 Text = Annotated[str, WithJsonSchema({"type": "string", "minLength": 1})]
-"""Empty it is a prompt only with a model whose tokenizer begins texts with a token of its own."""
+"""May be empty only if the model's tokenizer adds a token at the start of every text."""
 Prompt = Annotated[
     Annotated[Text, Tag("<string>")]
     | Annotated[list[Text], Field(min_length=1, fail_fast=True), Tag("<strings>")]
@@ -63,18 +62,18 @@ class CompletionRequest(GenerationRequest):
 
     prompt: Prompt
     max_tokens: Annotated[int, Field(ge=0, le=2**31 - 1), WHOLE] | None = None
-    """Default 16. 0 makes no token: with echo and logprobs it scores the prompt."""
+    """Default 16. 0 generates no token; with echo and logprobs it scores the prompt."""
     echo: bool | None = None
-    """Begin the text with the prompt."""
+    """Start the text with the prompt."""
     logprobs: Annotated[int, Field(ge=0, le=5), WHOLE] | None = None
     best_of: Annotated[int, Field(ge=1), WHOLE, WithJsonSchema({"type": "integer", "const": 1})] | None = None
-    """Only the value of n, which changes nothing."""
+    """Must equal n, so it has no effect."""
     suffix: Unsupported = None
 
     @model_validator(mode="after")
     def _best_of_is_n(self) -> Self:
         if self.best_of is not None and self.best_of != (self.n or 1):
-            raise invalid("best_of", "is only supported with the value of 'n'; leave it out", "unsupported_value")
+            raise invalid("best_of", "must be equal to 'n'; leave it out", "unsupported_value")
         return self
 
     @property
@@ -83,7 +82,7 @@ class CompletionRequest(GenerationRequest):
 
     @property
     def prompts(self) -> list[str] | list[list[int]]:
-        """The prompts one by one: texts, or token ids."""
+        """The list of prompts, each a text or a list of token ids."""
         if isinstance(self.prompt, str):
             return [self.prompt]
         if isinstance(self.prompt[0], int):
@@ -95,8 +94,8 @@ class CompletionRequest(GenerationRequest):
         return len(self.prompts) * (self.n or 1)
 
 
-class Logprobs(AnswerModel):
-    """One item a token, of the prompt too with echo. The first prompt token has neither logprob nor alternatives."""
+class Logprobs(ResponseModel):
+    """One item per token, with echo also for each prompt token. The first prompt token has no logprob and no alternatives."""
 
     tokens: list[str]
     token_logprobs: list[float | None]
@@ -104,8 +103,8 @@ class Logprobs(AnswerModel):
     text_offset: list[int]
 
 
-class CompletionChoice(AnswerModel):
-    """`index` counts choices over all prompts: prompt i has the indices from i * n."""
+class CompletionChoice(ResponseModel):
+    """`index` counts the choices of all prompts: those of prompt i start at i * n."""
 
     index: int
     text: str
@@ -113,8 +112,8 @@ class CompletionChoice(AnswerModel):
     finish_reason: Literal["stop", "length", "content_filter"] | None
 
 
-class Completion(AnswerModel):
-    """As a chunk, `usage` is sent (null until the last one) when the request has include_usage; else the API leaves it out."""
+class Completion(ResponseModel):
+    """In a stream, `usage` is sent only if the request has include_usage, and is null until the last chunk."""
 
     model_config = ConfigDict(json_schema_extra=without_usage)
 

@@ -1,25 +1,30 @@
-"""Errors as OpenAI clients know them: one exception family, one JSON object."""
+"""API errors in the format of OpenAI: a family of exceptions, and the JSON object they become."""
 
 from collections.abc import Mapping
 
-from llm_api.protocol.response import AnswerModel
+from llm_api.protocol.response import ResponseModel
+
+# Whole seconds in the header Retry-After
+OVERLOADED_RETRY_AFTER = 1  # places become free as requests end
+UNAVAILABLE_RETRY_AFTER = 5  # the model is loading, or the server is restarting
+LEAVING_RETRY_AFTER = 1  # another replica may answer at once
 
 
-class ErrorObject(AnswerModel):
+class ErrorObject(ResponseModel):
     message: str
     type: str
     param: str | None
     code: str | None
 
 
-class ErrorResponse(AnswerModel):
+class ErrorResponse(ResponseModel):
     """The body of every error response, and the data of a stream's error event."""
 
     error: ErrorObject
 
 
 class ApiError(Exception):
-    """What a client is told. `message` goes out as it is: name the field, the limit and the fix, and nothing internal."""
+    """An error for the client, who gets `message` as it is: it names the field, the limit and the fix, and nothing internal."""
 
     status = 500
     type = "server_error"
@@ -73,7 +78,7 @@ class MethodNotAllowed(ApiError):
 
 
 class RequestTimeout(ApiError):
-    """The client took too long to send its body. The connection ends, so that the rest of it is not waited for."""
+    """The client took too long to send its request. The connection is closed, so that the server does not wait for the rest."""
 
     status = 408
     type = "invalid_request_error"
@@ -101,42 +106,42 @@ class HeadersTooLarge(ApiError):
     code = "headers_too_large"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"The request line and headers are larger than the {limit} bytes that this server takes; send less.")
+        super().__init__(f"The request line and headers are larger than this server's limit of {limit} bytes; send less.")
 
 
 class Overloaded(ApiError):
-    """The queue is full. `retry_after` in whole seconds."""
+    """The queue is full."""
 
     status = 429
     type = "requests"
     code = "rate_limit_exceeded"
 
-    def __init__(self, message: str, *, retry_after: int = 1) -> None:
-        super().__init__(message, headers={"retry-after": str(retry_after)})
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"retry-after": str(OVERLOADED_RETRY_AFTER)})
 
 
 class EngineFailed(ApiError):
-    """The generation failed on our side, so the same request may succeed elsewhere or later."""
+    """The engine failed to generate. The same request may succeed on another replica, or later."""
 
     status = 500
     code = "engine_error"
 
 
 class Unavailable(ApiError):
-    """Loading, or draining. `retry_after` in whole seconds."""
+    """The model is loading or has failed, or the server is draining. `retry_after` is in whole seconds."""
 
     status = 503
     code = "service_unavailable"
 
-    def __init__(self, message: str, *, retry_after: int = 5, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: int = UNAVAILABLE_RETRY_AFTER, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message, headers={"retry-after": str(retry_after), **(headers or {})})
 
 
 class Leaving(Unavailable):
-    """The server is on its way out: another one, or this one's successor, may answer."""
+    """The server is shutting down. Another replica, or its replacement, may answer."""
 
     def __init__(self) -> None:
-        super().__init__("The server is shutting down; try again.", retry_after=1, headers={"connection": "close"})
+        super().__init__("The server is shutting down; try again.", retry_after=LEAVING_RETRY_AFTER, headers={"connection": "close"})
 
 
 class GenerationTimeout(ApiError):

@@ -1,11 +1,11 @@
-"""Models as /v1/models lists them."""
+"""The responses of /v1/models."""
 
 from typing import Literal
 
-from llm_api.protocol.response import AnswerModel
+from llm_api.protocol.response import ResponseModel
 
 
-class Model(AnswerModel):
+class Model(ResponseModel):
     id: str
     object: Literal["model"] = "model"
     created: int
@@ -13,6 +13,6 @@ class Model(AnswerModel):
     max_model_len: int | None = None
 
 
-class ModelList(AnswerModel):
+class ModelList(ResponseModel):
     object: Literal["list"] = "list"
     data: list[Model]

@@ -1,16 +1,41 @@
-"""What every model of an answer has in common."""
+"""The base of every response model, and the token counts of a response."""
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
-class AnswerModel(BaseModel):
-    """In JSON schemas a field is required when it is always sent, default or not."""
+class ResponseModel(BaseModel):
+    """In JSON schemas a field is required when it is always sent, even if it has a default."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
 
+class PromptTokensDetails(ResponseModel):
+    cached_tokens: int = 0
+
+
+class CompletionTokensDetails(ResponseModel):
+    reasoning_tokens: int = 0
+
+
+class Usage(ResponseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails = Field(default_factory=PromptTokensDetails)
+    completion_tokens_details: CompletionTokensDetails = Field(default_factory=CompletionTokensDetails)
+
+    @classmethod
+    def of(cls, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> "Usage":
+        return cls(
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            total_tokens=prompt_tokens + completion_tokens,
+            prompt_tokens_details=PromptTokensDetails(cached_tokens=cached_tokens),
+        )
+
+
 def without_usage(schema: dict[str, Any]) -> None:
-    """For the JSON schema of a chunk, from which the API may leave out `usage`."""
+    """Changes the JSON schema of a chunk: `usage` is not required, because the API leaves it out by default."""
     schema["required"].remove("usage")

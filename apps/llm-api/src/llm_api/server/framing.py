@@ -1,4 +1,4 @@
-"""The application, with its response framed for a request whose body was not read, and for HTTP/1.0."""
+"""Frames responses to requests whose body was not fully read, and responses over HTTP/1.0."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 class FramedApp:
     def __init__(self, app: ASGIApp, cycle: RequestResponseCycle, on_unread: Callable[[], None]) -> None:
-        """`on_unread`: told that the response begins while the request's body still comes; it has to end the connection."""
+        """`on_unread` is called when the response starts before the request's body has fully arrived. It must end the connection."""
         self._app = app
         self._cycle = cycle
         self._on_unread = on_unread
@@ -28,7 +28,7 @@ class FramedApp:
 
     async def _start(self, scope: Scope, message: Message, send: Send) -> None:
         cycle = self._cycle
-        if scope["http_version"] == "1.0" and "content-length" not in Headers(raw=message["headers"]):  # it knows no chunks
+        if scope["http_version"] == "1.0" and "content-length" not in Headers(raw=message["headers"]):  # HTTP/1.0 has no chunks
             self._ends_with_connection, cycle.chunked_encoding = True, False
         if cycle.more_body:
             cycle.keep_alive = False

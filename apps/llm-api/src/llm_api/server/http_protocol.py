@@ -1,4 +1,5 @@
-"""uvicorn's HTTP protocol, with bounds on a request's head, an orderly end for half-read requests, and OpenAI's error object."""
+"""uvicorn's HTTP protocol with three additions: limits on a request's head, a clean end for partly read requests, and
+OpenAI's error object for requests that never reach the application."""
 
 import asyncio
 import uuid
@@ -12,9 +13,9 @@ from llm_api.protocol.errors import ApiError, HeadersTooLarge, InvalidRequest, R
 from llm_api.server.framing import FramedApp
 
 MAX_HEAD = 64 * 1024  # bytes of request line and headers
-HEAD_TIMEOUT = 10.0  # seconds from a head's first byte to its last
-LINGER = 5.0  # seconds for a client to stop sending and read why
-FIRST_PROBE, LAST_PROBE = 0.1, 5.0  # seconds between probes for a client that may have left; each is twice the one before
+HEAD_TIMEOUT = 10.0  # seconds from the first byte of a head to its last
+LINGER = 5.0  # seconds that a refused client has to stop sending and read the response
+FIRST_PROBE, LAST_PROBE = 0.1, 5.0  # seconds between probes of a client that may have left; each interval doubles the previous one
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -40,12 +41,15 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_size += len(data)
             if self._head_size > MAX_HEAD:
                 self._refuse(HeadersTooLarge(MAX_HEAD))
-        elif self.cycle is None or self.cycle.response_complete:  # empty lines, which are no request
+        elif self.cycle is None or self.cycle.response_complete:  # empty lines, which are not a request
             self._expect_data()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn never keeps the connection
-        """Who ends its side may have left, or may still read: known only by sending something. So what was asked for is still
-        answered, unless the answer has begun; then, and in HTTP/1.0, which knows no interim responses, it counts as leaving."""
+        """A client that closes its sending side may have left, or may still read. The server learns which only by sending something.
+
+        So the request is still answered, and interim responses probe the client until the response starts. If the response has
+        started, or over HTTP/1.0, which has no interim responses, the client counts as having left.
+        """
         cycle = self.cycle
         if cycle is None or cycle.more_body or cycle.response_started or self.pipeline or cycle.scope["http_version"] == "1.0":
             return False
@@ -85,13 +89,14 @@ class HttpProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _probe(self, delay: float) -> None:
-        """An interim response means nothing to who still reads it. Of the others one resets the connection, the next notices."""
+        """A client that still reads ignores interim responses. If it has left, the first one makes its host reset the connection,
+        and the next one fails."""
         if not (self.cycle.response_started or self.transport.is_closing()):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.loop.call_later(delay, self._probe, min(2 * delay, LAST_PROBE))
 
     def _head_is_late(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:  # a pipelined request can wait
+        if self.cycle is not None and not self.cycle.response_complete:  # a pipelined request may wait for the response before it
             self._head_timer = self.loop.call_later(HEAD_TIMEOUT, self._head_is_late)
         else:
             self._refuse(RequestTimeout(f"The request's head did not arrive within {HEAD_TIMEOUT:g} seconds."))
@@ -102,11 +107,11 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_timer = None
 
     def _refuse(self, error: ApiError) -> None:
-        """Answers what never becomes a request for the application."""
+        """Answers a request that does not reach the application."""
         self._end_head()
         if self._lingering or self.transport.is_closing():
             return
-        if self.cycle is not None and not self.cycle.response_complete:  # no answer fits into the middle of another
+        if self.cycle is not None and not self.cycle.response_complete:  # an error cannot be sent in the middle of a response
             self.transport.close()
             return
         request_id, body = uuid.uuid4().hex, error.response().model_dump_json().encode()

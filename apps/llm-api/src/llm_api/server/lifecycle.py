@@ -1,4 +1,4 @@
-"""Where the server is between its start and its exit, and what it has in flight."""
+"""The phases of the server between its start and its exit, and the requests in flight."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from enum import Enum, auto
 from typing import Protocol
 
 
-class Phase(Enum):
+class ServerPhase(Enum):
     SERVING = auto()
-    LAME_DUCK = auto()  # not ready, still serving
-    DRAINING = auto()  # only what is in flight
+    LAME_DUCK = auto()  # not ready, but still accepts requests
+    DRAINING = auto()  # only finishes the requests in flight
 
 
 class Cuttable(Protocol):
@@ -18,10 +18,10 @@ class Cuttable(Protocol):
 
 
 class Lifecycle:
-    """One event loop."""
+    """For use in one event loop."""
 
     def __init__(self) -> None:
-        self._phase = Phase.SERVING
+        self._phase = ServerPhase.SERVING
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -30,25 +30,25 @@ class Lifecycle:
 
     @property
     def leaving(self) -> bool:
-        return self._phase is not Phase.SERVING
+        return self._phase is not ServerPhase.SERVING
 
     @property
     def draining(self) -> bool:
-        return self._phase is Phase.DRAINING
+        return self._phase is ServerPhase.DRAINING
 
     @property
     def in_flight(self) -> int:
         return self._in_flight
 
     def begin_lame_duck(self) -> None:
-        self._phase = Phase.LAME_DUCK
+        self._phase = ServerPhase.LAME_DUCK
 
     def begin_drain(self) -> None:
-        self._phase = Phase.DRAINING
+        self._phase = ServerPhase.DRAINING
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Around a request that a drain waits for."""
+        """Counts a request as in flight: a drain waits for it."""
         self._in_flight += 1
         self._idle.clear()
         try:
@@ -60,7 +60,7 @@ class Lifecycle:
 
     @contextmanager
     def cuttable(self, part: Cuttable) -> Iterator[None]:
-        """Around a part of a request that `cut_all` can end: all that may last."""
+        """Lets `cut_all` end a part of a request. Every part that may take long needs this."""
         self._cuttables.add(part)
         if self._cut_reason:
             part.cut(self._cut_reason)
@@ -74,7 +74,7 @@ class Lifecycle:
         await self._idle.wait()
 
     def cut_all(self, reason: Exception) -> None:
-        """Each request in flight fails with `reason`, which its client is told."""
+        """Fails every request in flight with `reason`, which goes to its client."""
         self._cut_reason = reason
         for part in tuple(self._cuttables):
             part.cut(reason)

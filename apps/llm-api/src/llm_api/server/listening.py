@@ -1,4 +1,4 @@
-"""The sockets: bound before anything is loaded, and only where the settings allow."""
+"""Checks the settings and binds the sockets, before anything is loaded."""
 
 import errno
 import ipaddress
@@ -11,7 +11,7 @@ BACKLOG = 2048
 
 
 class StartError(Exception):
-    """Why the server does not start: one line that names the setting and the fix."""
+    """The server cannot start. The message is one line that names the setting and the fix."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -23,20 +23,20 @@ def check_startable(settings: Settings) -> None:
     has_keys = settings.api_keys or settings.api_keys_file or settings.allow_anonymous
     if not has_keys and not _is_loopback(settings.host):
         raise StartError(
-            f"HOST {settings.host} is open to others and there are no API keys: set API_KEYS_FILE"
-            " (`llm-api keys new NAME` makes an entry), or ALLOW_ANONYMOUS=true to serve anyone.",
+            f"HOST {settings.host} accepts connections from other machines, but there are no API keys: set API_KEYS_FILE"
+            " (`llm-api keys new NAME` creates an entry), or set ALLOW_ANONYMOUS=true to serve requests without keys.",
             os.EX_CONFIG,
         )
     if settings.drain_timeout < settings.request_timeout:
         raise StartError(
             f"DRAIN_TIMEOUT ({settings.drain_timeout:g}) is less than REQUEST_TIMEOUT ({settings.request_timeout:g}):"
-            " a shutdown would cut requests short. Raise the one or lower the other.",
+            " a shutdown would cut requests short. Raise DRAIN_TIMEOUT or lower REQUEST_TIMEOUT.",
             os.EX_CONFIG,
         )
 
 
 def bind(host: str, port: int, setting: str = "PORT") -> socket.socket:
-    """A listening socket. Raises StartError."""
+    """Returns a listening socket. `setting` names the setting of the port, for errors. Raises StartError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::")

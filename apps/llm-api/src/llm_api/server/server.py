@@ -1,7 +1,6 @@
-"""Runs the API under uvicorn from the first bound socket to the exit code."""
+"""Serves ASGI applications under uvicorn, from the first bound socket to the exit code."""
 
 import asyncio
-import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -9,22 +8,26 @@ from dataclasses import dataclass
 
 import structlog
 import uvicorn
-import uvloop
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
-from llm_api.api.keys import ApiKeysError
-from llm_api.app import create_app, create_management_app
 from llm_api.server.http_protocol import HttpProtocol
 from llm_api.server.lifecycle import Lifecycle
 from llm_api.server.listening import StartError, bind, check_startable, url_of
 from llm_api.server.shutdown import Shutdown
 from llm_api.service.model_service import ModelService
 from llm_api.settings import Settings
-from llm_api.telemetry.metrics import Metrics
 
-LAST_BYTES = 5.0  # seconds for connections to take what was written, once nothing is in flight
+LAST_BYTES = 5.0  # seconds for clients to read what was written, once no request is in flight
 HURRIED_LAST_BYTES = 0.5
 SERVICE_STOP = 8.0  # seconds; the service itself gives its engine 5
+
+
+@dataclass(frozen=True, slots=True)
+class Applications:
+    """What the server serves: `api` on PORT, and `management` on MANAGEMENT_PORT, which must be set if it is given."""
+
+    api: ASGIApp
+    management: ASGIApp | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +36,24 @@ class Addresses:
     management_url: str | None
 
 
-def run(settings: Settings, service: ModelService, metrics: Metrics, on_listening: Callable[[Addresses], None] | None = None) -> int:
-    """`serve` in an event loop of its own."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(settings, service, metrics, on_listening))
-
-
 async def serve(
-    settings: Settings, service: ModelService, metrics: Metrics, on_listening: Callable[[Addresses], None] | None = None
+    settings: Settings,
+    service: ModelService,
+    lifecycle: Lifecycle,
+    create_applications: Callable[[], Applications],
+    on_listening: Callable[[Addresses], None] | None = None,
 ) -> int:
-    """Serves until a signal or the service's failure; returns the exit code. `on_listening` is told the real ports."""
-    log, lifecycle = structlog.stdlib.get_logger("llm_api.server.server"), Lifecycle()
+    """Serves until a signal arrives or the service fails. Returns the exit code.
+
+    `create_applications` is called after the signal handlers are set and the settings are checked, and may raise StartError.
+    `on_listening` gets the addresses with their real ports, before the service starts to load.
+    """
+    log = structlog.stdlib.get_logger("llm_api.server.server")
     shutdown = Shutdown(settings, service, lifecycle)
     with shutdown.taking_signals():
         try:
             check_startable(settings)
-            servers, addresses = _listen(settings, service, metrics, lifecycle)
+            servers, addresses = _listen(settings, create_applications())
         except StartError as error:
             log.error("not started", reason=str(error))
             return error.exit_code
@@ -63,9 +68,9 @@ async def serve(
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to Shutdown: uvicorn would close its listener on the first."""
+    """Leaves the signals to Shutdown: uvicorn would close its listener on the first one."""
 
-    def __init__(self, app: FastAPI, listener: socket.socket, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, listener: socket.socket, settings: Settings) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -92,8 +97,8 @@ class _Server(uvicorn.Server):
             self._last_bytes = HURRIED_LAST_BYTES
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Who does not take the last bytes in time is disconnected, which ends requests as a client's leaving does:
-        tasks that uvicorn cancels would answer in plain text and log tracebacks."""
+        """Disconnects clients that do not read their last bytes in time. Their requests end as if the client had left.
+        uvicorn would cancel the tasks instead, which would answer in plain text and log tracebacks."""
         late = asyncio.get_running_loop().call_later(self._last_bytes, self._disconnect_all)
         try:
             await super().shutdown(sockets)
@@ -109,15 +114,13 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _listen(settings: Settings, service: ModelService, metrics: Metrics, lifecycle: Lifecycle) -> tuple[list[_Server], Addresses]:
-    try:
-        apps = [(create_app(settings, service, metrics, lifecycle), settings.port, "PORT")]
-    except ApiKeysError as error:
-        raise StartError(str(error), os.EX_CONFIG) from None
-    if settings.management_port is not None:
-        apps.append((create_management_app(service, metrics, lifecycle), settings.management_port, "MANAGEMENT_PORT"))
-    listeners = [bind(settings.host, port, setting) for _, port, setting in apps]
-    servers = [_Server(app, listener, settings) for (app, _, _), listener in zip(apps, listeners, strict=True)]
+def _listen(settings: Settings, applications: Applications) -> tuple[list[_Server], Addresses]:
+    """Raises StartError."""
+    ports: list[tuple[ASGIApp, int, str]] = [(applications.api, settings.port, "PORT")]
+    if applications.management and settings.management_port is not None:
+        ports.append((applications.management, settings.management_port, "MANAGEMENT_PORT"))
+    listeners = [bind(settings.host, port, setting) for _, port, setting in ports]
+    servers = [_Server(app, listener, settings) for (app, _, _), listener in zip(ports, listeners, strict=True)]
     urls = [url_of(listener) for listener in listeners]
     return servers, Addresses(urls[0], urls[1] if len(urls) > 1 else None)
 

@@ -1,4 +1,4 @@
-"""How the server leaves: on SIGTERM or SIGINT in good order, on a second signal at once, on a failed model with an error."""
+"""Shutdown: SIGTERM or SIGINT drains the requests, a second signal exits at once, and a failed model exits with an error."""
 
 import asyncio
 import signal
@@ -15,11 +15,12 @@ from llm_api.service.model_service import ModelService
 from llm_api.settings import Settings
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-ERROR_DELIVERY = 1.5  # seconds for requests in flight to send their last error; a stream's last write takes at most 1
+ERROR_DELIVERY = 1.5  # seconds for requests in flight to send their error; a stream's last write takes at most 1
 
 
 class Shutdown:
-    """`hurried`: connections get no time for last bytes, after a second signal, a failure or the whole DRAIN_TIMEOUT."""
+    """`hurried` is true after a second signal, a failure or the full DRAIN_TIMEOUT: clients then get little time to read their
+    last bytes."""
 
     def __init__(self, settings: Settings, service: ModelService, lifecycle: Lifecycle) -> None:
         self.hurried = False
@@ -33,7 +34,7 @@ class Shutdown:
 
     @contextmanager
     def taking_signals(self) -> Iterator[None]:
-        """Signals can be taken in the main thread alone; elsewhere the caller ends the server by cancelling it."""
+        """Handles signals in the main thread. In other threads it does nothing: there the caller cancels the server to end it."""
         loop = asyncio.get_running_loop()
         signals = SIGNALS if threading.current_thread() is threading.main_thread() else ()
         for number in signals:
@@ -49,7 +50,7 @@ class Shutdown:
         self._signal = number
 
     async def wait(self) -> int:
-        """Returns the process's exit code once nothing more is to be served."""
+        """Returns the exit code of the process when the server has nothing left to serve."""
         failed = asyncio.ensure_future(self._service.wait_failed())
         left, repeated = asyncio.ensure_future(self._leave()), asyncio.ensure_future(self._repeated.wait())
         try:
@@ -82,12 +83,12 @@ class Shutdown:
         self._log.error("the model cannot serve any more", reason=reason, in_flight=self._lifecycle.in_flight)
         self._lifecycle.begin_drain()
         if not await self._idle_within(ERROR_DELIVERY):
-            await self._cut_all(EngineFailed("The engine failed while the request ran; try again."))
+            await self._cut_all(EngineFailed("The engine failed while the request was running; try again."))
         self.hurried = True
         return 1
 
     async def _cut_all(self, reason: ApiError) -> None:
-        """Clients get the error object, in a stream an error event, instead of a closed connection."""
+        """Clients get the error object, or an error event in a stream, instead of a closed connection."""
         self.hurried = True
         self._lifecycle.begin_drain()
         self._lifecycle.cut_all(reason)
@@ -102,6 +103,6 @@ class Shutdown:
         return True
 
     def _lame_duck_seconds(self) -> float:
-        """0 for a person who pressed Ctrl-C, nor while not ready: then nobody sends requests here."""
+        """0 after Ctrl-C in a terminal, and 0 while the service is not ready: then no load balancer sends requests here."""
         interactive = self._signal is signal.SIGINT and sys.stderr.isatty()
         return 0 if interactive or self._service.health().phase != "ready" else self._settings.lame_duck_seconds

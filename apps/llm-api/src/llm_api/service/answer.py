@@ -9,7 +9,7 @@ from typing import Generic, Literal, Protocol, TypedDict, TypeVar
 
 from llm_api import __version__
 from llm_api.engine.messages import EngineInfo
-from llm_api.protocol.usage import Usage
+from llm_api.protocol.response import Usage
 from llm_api.service.choice import ChoiceDelta, ChoiceFinishReason, ScoredToken
 from llm_api.service.sequences import RequestSequences
 

@@ -20,7 +20,7 @@ from llm_api.protocol.chat import (
     TopLogprob,
 )
 from llm_api.protocol.errors import InvalidRequest
-from llm_api.protocol.usage import Usage
+from llm_api.protocol.response import Usage
 from llm_api.service.answer import Envelope, WholeChoice
 from llm_api.service.choice import IMPOSSIBLE, ChoiceDelta, ScoredToken, finite
 from llm_api.service.plan import Plan, Prompt, chat_sampling, check_text_length, fit_completion

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from llm_api.engine.messages import EngineInfo
 from llm_api.protocol.completions import Completion, CompletionChoice, CompletionRequest, Logprobs
 from llm_api.protocol.errors import InvalidRequest
-from llm_api.protocol.usage import Usage
+from llm_api.protocol.response import Usage
 from llm_api.service.answer import Envelope, WholeChoice
 from llm_api.service.choice import ChoiceDelta, ScoredToken, finite
 from llm_api.service.plan import Echo, Plan, Prompt, check_text_length, completion_sampling, fit_completion

@@ -7,7 +7,7 @@ from llm_api.engine.messages import SamplingParams
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.completions import CompletionRequest
 from llm_api.protocol.errors import InvalidRequest
-from llm_api.protocol.sampling import GenerationRequest
+from llm_api.protocol.request import GenerationRequest
 from llm_api.tokenization.stop_strings import StopPattern
 
 SAMPLING_FIELDS = (

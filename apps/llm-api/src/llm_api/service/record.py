@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from llm_api.engine.messages import SequenceOutput
-from llm_api.protocol.usage import Usage
+from llm_api.protocol.response import Usage
 from llm_api.telemetry.context import current_request
 from llm_api.telemetry.metrics import Metrics
 

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from llm_api.engine.client import EngineDied
 from llm_api.engine.messages import EngineState, EngineStats, SamplingParams, SequenceOutput
 from llm_api.protocol.errors import EngineFailed
-from llm_api.protocol.usage import Usage
+from llm_api.protocol.response import Usage
 from llm_api.service.choice import ChoiceDelta, GrowingChoice
 from llm_api.service.plan import Plan, Prompt
 from llm_api.service.record import RequestRecord

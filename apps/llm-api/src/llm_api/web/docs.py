@@ -1,4 +1,4 @@
-"""The API's documentation page, with assets from an installed package instead of a CDN."""
+"""The documentation page of the API. Its assets come from an installed package, not from a CDN."""
 
 from importlib.resources import files
 
@@ -14,7 +14,7 @@ POLICY = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self
 
 
 def mount_docs(app: FastAPI, page: str, assets: str) -> None:
-    """Serves the page at `page` and what it loads under `assets`; the browser is told to load from here alone."""
+    """Serves the page at `page` and its assets under `assets`. A content security policy forbids loading from anywhere else."""
     html = _page(app, assets)
 
     async def serve_page(_: Request) -> Response:

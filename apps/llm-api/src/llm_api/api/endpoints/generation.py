@@ -8,14 +8,14 @@ from pydantic import BaseModel
 
 from llm_api.api.body import BodyReader
 from llm_api.api.cutoff import Cutoff
-from llm_api.api.json_response import json_response
 from llm_api.api.middleware.admission import Admission
 from llm_api.api.openapi import error_responses, event_stream, json_body
+from llm_api.api.responses import json_response
 from llm_api.api.sse import EventStream
 from llm_api.protocol.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest
 from llm_api.protocol.completions import Completion, CompletionRequest
 from llm_api.protocol.errors import GenerationTimeout, ModelNotFound
-from llm_api.protocol.sampling import GenerationRequest
+from llm_api.protocol.request import GenerationRequest
 from llm_api.server.lifecycle import Lifecycle
 from llm_api.service.model_service import Answer, ModelService
 from llm_api.settings import Settings

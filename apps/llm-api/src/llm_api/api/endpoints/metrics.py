@@ -15,7 +15,7 @@ def metrics_router(metrics: Metrics) -> APIRouter:
         response_class=Response,
         responses={200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}}, **error_responses(401)},
         openapi_extra=NEEDS_KEY,
-        summary="Metrics in Prometheus' text format",
+        summary="Metrics in the Prometheus text format",
     )
     async def read_metrics() -> Response:
         return Response(metrics.render(), headers={"content-type": CONTENT_TYPE_LATEST})

@@ -1,18 +1,18 @@
-"""GET /v1/models and /v1/models/{id}; ids may hold slashes."""
+"""GET /v1/models and /v1/models/{id}."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 from pydantic import JsonValue
 
-from llm_api.api.json_response import json_response
 from llm_api.api.openapi import NEEDS_KEY, error_responses, model_link
+from llm_api.api.responses import json_response
 from llm_api.protocol.errors import ModelNotFound
 from llm_api.protocol.models import Model, ModelList
 from llm_api.service.model_service import ModelService
 
 ID_SCHEMA: dict[str, JsonValue] = {"minLength": 1, "pattern": "^[A-Za-z0-9][A-Za-z0-9._/-]*$"}
-ModelId = Annotated[str, Path(description="Model id; it may hold slashes.", json_schema_extra=ID_SCHEMA)]
+ModelId = Annotated[str, Path(description="Model id; it may contain slashes.", json_schema_extra=ID_SCHEMA)]
 
 
 class Models:

@@ -1,11 +1,11 @@
-"""The probes. None of them depends on load."""
+"""The probes: /livez, /readyz and /healthz. None of them depends on the load."""
 
 from typing import Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from llm_api.api.json_response import json_response
+from llm_api.api.responses import json_response
 from llm_api.server.lifecycle import Lifecycle
 from llm_api.service.model_service import ModelService
 
@@ -28,11 +28,11 @@ class Probes:
     def router(self) -> APIRouter:
         router = APIRouter(tags=["Health"])
         for path, endpoint, summary in (
-            ("/livez", self.livez, "Whether the process works; if not, restart it"),
-            ("/readyz", self.readyz, "Whether to send requests here"),
+            ("/livez", self.livez, "Whether the process works; if not, it must be restarted"),
+            ("/readyz", self.readyz, "Whether the server accepts requests"),
             ("/healthz", self.healthz, "Whether the model is loaded and works"),
         ):
-            unavailable = {"model": Health, "description": "Not now; `detail` says why."}
+            unavailable = {"model": Health, "description": "Not at the moment; `detail` gives the reason."}
             router.add_api_route(path, endpoint, response_model=Health, responses={503: unavailable}, summary=summary)
             router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
         return router

@@ -1,4 +1,4 @@
-"""One log line and the HTTP and per-key counters for every request, once it has ended."""
+"""Logs every request when it has ended, and counts it in the HTTP and per-key metrics."""
 
 import time
 from dataclasses import fields
@@ -17,7 +17,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 class AccessLogMiddleware:
     def __init__(self, app: ASGIApp, metrics: Metrics, handlers: frozenset[str]) -> None:
-        """`handlers`: the paths that may become a metric's label; any other becomes its route's pattern or `other`."""
+        """`handlers`: paths that become the label `handler` of the metrics. Other paths become the pattern of their route, or `other`."""
         self.app = app
         self._metrics = metrics
         self._handlers = handlers
@@ -55,6 +55,6 @@ class AccessLogMiddleware:
 
 
 def _known(context: RequestContext) -> dict[str, str | int]:
-    """What is set of the context: health checks have none of it."""
+    """The fields of the context that are set. Probes set none of them."""
     values = {name: getattr(context, name) for name in LOGGED}
     return {name: value for name, value in values.items() if value}

@@ -1,4 +1,4 @@
-"""Bounds what the service holds: sequences that run and requests that wait. More is refused before any work."""
+"""Admission: bounds the running sequences and the waiting requests, and refuses more before any work is done."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +15,10 @@ UNKNOWN_MAX_NUM_SEQS = 16
 
 
 class Admission:
-    """Places for MAX_NUM_SEQS running sequences and MAX_QUEUED_REQUESTS waiting ones. A request takes as many as it
-    makes sequences, once its body was read: until then a slow sender would keep others out."""
+    """Has MAX_NUM_SEQS places for running sequences and MAX_QUEUED_REQUESTS places for waiting ones.
+
+    A request takes one place per sequence, and only after its body was read: otherwise slow clients could block others.
+    """
 
     def __init__(self, settings: Settings, service: ModelService, metrics: Metrics) -> None:
         self._settings = settings
@@ -30,17 +32,17 @@ class Admission:
         return running + self._settings.max_queued_requests
 
     def check_free(self, count: int = 1) -> None:
-        """Raises Overloaded when fewer places are free."""
+        """Raises Overloaded if fewer than `count` places are free."""
         if self._taken + count > self.capacity:
             self._metrics.rejected("queue_full")
             raise Overloaded("Too many requests are running and waiting on this server; try again later.")
 
     @contextmanager
     def places(self, count: int) -> Iterator[None]:
-        """Raises Overloaded, at once, when they are not free, and InvalidRequest when they could never be."""
+        """Holds `count` places. Raises Overloaded if they are not free now, and InvalidRequest if there are never that many."""
         if count > self.capacity:
             raise InvalidRequest(
-                f"The request asks for {count} sequences ('n' times prompts); this server takes at most {self.capacity} at once.",
+                f"The request asks for {count} sequences ('n' times prompts); this server accepts at most {self.capacity} at once.",
                 param="n",
                 code="too_many_sequences",
             )
@@ -53,7 +55,7 @@ class Admission:
 
 
 class AdmissionMiddleware:
-    """Refuses before any work, the reading of the body included."""
+    """Refuses a request before its body is read."""
 
     def __init__(self, app: ASGIApp, admission: Admission) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""Lets a request in with a known API key. Whatever is not open needs one, known to the router or not."""
+"""Checks API keys. Every path needs a key unless it is open, even paths that do not exist."""
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send

@@ -1,4 +1,4 @@
-"""Turns requests to the model away while it loads, after it failed, and while the server drains."""
+"""Refuses requests for the model while it loads, after it failed, and while the server drains."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,7 +11,7 @@ from llm_api.telemetry.metrics import Metrics
 
 
 class GateMiddleware:
-    """Also counts the requests that a drain waits for, and ends kept-alive connections once the server is leaving."""
+    """Also counts the requests that a drain waits for, and closes kept-alive connections when the server is shutting down."""
 
     def __init__(self, app: ASGIApp, service: ModelService, lifecycle: Lifecycle, metrics: Metrics) -> None:
         self.app = app
@@ -43,4 +43,4 @@ class GateMiddleware:
             raise Unavailable("The model is still loading; try again.")
         if phase == "failed":
             self._metrics.rejected("failed")
-            raise Unavailable("The model cannot serve any more; the server is restarting.")
+            raise Unavailable("The model has failed; the server is restarting.")

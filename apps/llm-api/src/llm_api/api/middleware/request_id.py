@@ -1,4 +1,4 @@
-"""Gives every request an id: the client's own when it is well-formed, and back in the response."""
+"""Gives every request an id, and returns it in the response. A well-formed id from the client is kept."""
 
 import re
 import uuid
@@ -12,7 +12,7 @@ WELL_FORMED = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class RequestIdMiddleware:
-    """Outermost: opens the request's context for all that follows."""
+    """The outermost middleware: opens the request context for everything inside it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""`llm-api serve` as a user runs it: a process of its own, with the real model and the real engine."""
+"""`llm-api serve` as users run it: a process with the real model and the real engine."""
 
 import json
 import os
@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,9 @@ from openai import AsyncOpenAI, OpenAI
 START_SECONDS = 90
 
 
-class ServerProcess:
+class ServiceProcess:
     def __init__(self, model_path: Path, log: Path, **environment: str) -> None:
-        """`environment`: settings by their variables' names, over defaults that suit a test."""
+        """`environment`: settings by variable name. They override the defaults for tests."""
         self._log = log
         settings = {
             "PORT": "0",
@@ -68,17 +70,17 @@ class ServerProcess:
         return AsyncOpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=120)
 
     def metric(self, name: str) -> float:
-        """The sum of a metric's samples over its labels."""
+        """Returns the sum of a metric over all its labels."""
         lines = self.get("/metrics").text.splitlines()
         samples = [line for line in lines if line.split("{")[0].split(" ")[0] == name]
         assert samples, f"no metric {name}"
         return sum(float(sample.rsplit(" ", 1)[1]) for sample in samples)
 
     def wait_idle(self, seconds: float = 10) -> None:
-        """Until the engine says, after a step, that it holds nothing."""
+        """Waits until the engine reports, after a step, that it has no requests."""
         deadline = time.monotonic() + seconds
         while self.metric("llm_num_requests_running") or self.metric("llm_num_requests_waiting"):
-            assert time.monotonic() < deadline, "the engine still runs what nobody waits for"
+            assert time.monotonic() < deadline, "the engine still runs requests that have no client"
             time.sleep(0.05)
 
     def stop(self) -> None:
@@ -100,3 +102,14 @@ class ServerProcess:
             assert self.process.poll() is None, self.log()
             time.sleep(0.05)
         raise AssertionError(f"no {name!r} in {self.log()}")
+
+
+@contextmanager
+def service_process(model_path: Path, log: Path, **environment: str) -> Iterator[ServiceProcess]:
+    """Yields a service that is ready."""
+    process = ServiceProcess(model_path, log, **environment)
+    try:
+        process.wait_ready()
+        yield process
+    finally:
+        process.stop()

@@ -1,4 +1,4 @@
-"""Bad input gets its own clear error and never touches a neighbour."""
+"""Each invalid request gets its own error, and does not affect requests that run at the same time."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from serving.server_process import ServerProcess
+from serving.service_process import ServiceProcess
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 USER = {"role": "user", "content": "hi"}
@@ -29,7 +29,7 @@ def completion(**fields: Any) -> str:
 
 
 def bad_requests() -> Iterator[tuple[str, str, str | bytes, int, str | None]]:
-    """Name, path, body, status and `param` that the error must have."""
+    """Yields name, path and body of each request, with the status and `param` that its error must have."""
     yield "not JSON", CHAT, "{", 400, None
     yield "no object", CHAT, "[]", 400, None
     yield "invalid UTF-8", CHAT, b'{"model": "\xff"}', 400, None
@@ -63,11 +63,11 @@ def bad_requests() -> Iterator[tuple[str, str, str | bytes, int, str | None]]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(server: ServerProcess) -> str:
+def undisturbed(server: ServiceProcess) -> str:
     return server.post(CHAT, json=NEIGHBOUR).json()["choices"][0]["message"]["content"]  # type: ignore[no-any-return]
 
 
-async def test_each_bad_request_gets_its_own_error_and_the_neighbours_text_stays(server: ServerProcess, undisturbed: str) -> None:
+async def test_each_invalid_request_gets_its_own_error_and_other_texts_do_not_change(server: ServiceProcess, undisturbed: str) -> None:
     async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
         neighbours = [asyncio.create_task(client.post(CHAT, json=NEIGHBOUR)) for _ in range(3)]
         refused = await asyncio.gather(*(refuse(client, *bad) for bad in bad_requests()))
@@ -80,7 +80,7 @@ async def test_each_bad_request_gets_its_own_error_and_the_neighbours_text_stays
 
 
 async def refuse(client: httpx2.AsyncClient, name: str, path: str, content: str | bytes, status: int, param: str | None) -> str | None:
-    """What is wrong with the refusal, or None."""
+    """Returns what is wrong with the error, or None."""
     response = await client.post(path, content=content, headers={"content-type": "application/json"})
     if response.status_code != status:
         return f"{name}: {response.status_code} instead of {status}: {response.text[:200]}"

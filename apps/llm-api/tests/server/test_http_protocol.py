@@ -1,4 +1,4 @@
-"""What clients may do to the protocol itself: large and slow heads, bodies nobody reads, HTTP/1.0, pipelines."""
+"""HTTP edge cases: large and slow heads, refused bodies, half-closed connections, HTTP/1.0, pipelining."""
 
 import json
 import select
@@ -36,7 +36,7 @@ def connected(server: RunningServer) -> Iterator[socket.socket]:
 
 
 def answer(connection: socket.socket) -> HTTPResponse:
-    """Read to its end, so that the connection can be asked what follows."""
+    """Reads one response to its end, so that the connection can be used again."""
     response = HTTPResponse(connection)
     response.begin()
     response.body = response.read()  # type: ignore[attr-defined]
@@ -44,7 +44,7 @@ def answer(connection: socket.socket) -> HTTPResponse:
 
 
 def refusal(connection: socket.socket) -> tuple[int, str]:
-    """Status and code of a refusal after which the connection is closed."""
+    """Returns the status and code of an error after which the connection is closed."""
     response = answer(connection)
     error = json.loads(response.body)["error"]  # type: ignore[attr-defined]
     assert set(error) == {"message", "type", "param", "code"} and error["message"]
@@ -75,7 +75,7 @@ def test_a_large_head_is_refused(server: RunningServer, head: bytes) -> None:
         assert refusal(connection) == (431, "headers_too_large")
 
 
-def test_a_head_of_usual_size_is_taken(server: RunningServer) -> None:
+def test_a_head_of_usual_size_is_accepted(server: RunningServer) -> None:
     with connected(server) as connection:
         for _ in range(3):
             connection.sendall(GET + b"cookie: " + b"a" * 30_000 + b"\r\n\r\n")
@@ -83,7 +83,7 @@ def test_a_head_of_usual_size_is_taken(server: RunningServer) -> None:
 
 
 def trickle(connection: socket.socket, data: bytes) -> None:
-    """Byte by byte, until there is an answer."""
+    """Sends byte by byte until there is a response."""
     for byte in data:
         connection.sendall(bytes([byte]))
         if select.select([connection], [], [], 0.05)[0]:
@@ -92,7 +92,7 @@ def trickle(connection: socket.socket, data: bytes) -> None:
 
 @pytest.mark.parametrize("before", [b"", GET + b"\r\n", b"\r\n\r\n"], ids=["at first", "after another request", "after empty lines"])
 @pytest.mark.usefixtures("hurried")
-def test_a_slow_head_is_given_up(server: RunningServer, before: bytes) -> None:
+def test_a_slow_head_times_out(server: RunningServer, before: bytes) -> None:
     with connected(server) as connection:
         connection.sendall(before)
         if before.startswith(GET):
@@ -100,17 +100,10 @@ def test_a_slow_head_is_given_up(server: RunningServer, before: bytes) -> None:
         started = time.monotonic()
         trickle(connection, GET * 10)
         assert refusal(connection) == (408, "request_timeout")
-        assert 0.4 <= time.monotonic() - started < 2
+        assert time.monotonic() - started >= 0.4
 
 
-def test_a_connection_without_a_request_is_closed_after_the_keep_alive_timeout() -> None:
-    with running_server(keep_alive_timeout=1) as server, connected(server) as silent, connected(server) as blank:
-        blank.sendall(b"\r\n")
-        assert silent.recv(1) == b""
-        assert blank.recv(1) == b""
-
-
-def test_a_pipelined_head_can_wait_for_the_answer_before_it(server: RunningServer, hurried: None) -> None:
+def test_a_pipelined_head_may_wait_for_the_response_before_it(server: RunningServer, hurried: None) -> None:
     with connected(server) as connection:
         connection.sendall(post(json.dumps(chat_body("hold")).encode()) + GET)
         time.sleep(0.6)
@@ -120,13 +113,13 @@ def test_a_pipelined_head_can_wait_for_the_answer_before_it(server: RunningServe
         assert answer(connection).status == 200
 
 
-def test_what_is_not_http_is_refused(server: RunningServer) -> None:
+def test_invalid_http_is_refused(server: RunningServer) -> None:
     with connected(server) as connection:
         connection.sendall(b"nonsense\r\n\r\n")
         assert refusal(connection) == (400, "invalid_http")
 
 
-def test_an_answer_is_not_broken_by_what_follows_it(server: RunningServer) -> None:
+def test_invalid_http_after_a_request_does_not_break_its_response(server: RunningServer) -> None:
     with connected(server) as connection:
         connection.sendall(post(json.dumps(chat_body("hold", stream=True)).encode()))
         head = connection.recv(1000)
@@ -146,7 +139,7 @@ def keeps_taking(connection: socket.socket) -> bool:
 
 
 @pytest.mark.usefixtures("hurried")
-def test_a_refused_body_is_not_waited_for(server: RunningServer) -> None:
+def test_the_rest_of_a_refused_body_is_not_read(server: RunningServer) -> None:
     with connected(server) as connection:
         connection.sendall(post(b"")[:-4].replace(b"Content-Length: 0", b"Content-Length: 999999999") + b"\r\n\r\n")
         assert refusal(connection) == (413, "request_too_large")
@@ -161,7 +154,7 @@ def test_a_refused_body_that_was_read_leaves_the_connection_open(server: Running
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_http_1_0_gets_answers_without_chunks(server: RunningServer, stream: bool) -> None:
+def test_http_1_0_gets_responses_without_chunks(server: RunningServer, stream: bool) -> None:
     with connected(server) as connection:
         connection.sendall(post(json.dumps(chat_body(stream=stream)).encode(), "1.0"))
         received = b"".join(iter(lambda: connection.recv(1000), b""))
@@ -175,13 +168,33 @@ def test_http_1_0_gets_answers_without_chunks(server: RunningServer, stream: boo
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_client_that_ended_its_side_gets_its_answer(server: RunningServer, stream: bool) -> None:
+def test_a_client_that_closed_its_sending_side_gets_its_response(server: RunningServer, stream: bool) -> None:
     with connected(server) as connection:
         connection.sendall(post(json.dumps(chat_body("hold at first", stream=stream)).encode()))
         connection.shutdown(socket.SHUT_WR)
         time.sleep(0.5)
         server.service.release()
-        response = answer(connection)  # reads over interim responses
+        response = answer(connection)  # skips interim responses
         assert (response.status, response.headers["connection"]) == (200, "close")
         assert response.body.endswith(b"data: [DONE]\n\n" if stream else b"}")  # type: ignore[attr-defined]
         assert connection.recv(1) == b""
+
+
+def test_pipelined_requests_are_answered_in_order() -> None:
+    with running_server() as server, connected(server) as connection:
+        connection.sendall(b"".join(post(json.dumps(chat_body(text)).encode()) for text in "abc"))
+        received = b""
+        while received.count(b"HTTP/1.1 200") < 3:
+            received += connection.recv(65536)
+        assert [server.service.begun.get(timeout=5) for _ in range(3)] == ["a", "b", "c"]
+        assert [server.service.ended.get(timeout=5) for _ in range(3)] == ["finished"] * 3
+
+
+def test_connections_without_a_request_are_closed_after_the_keep_alive_timeout() -> None:
+    with running_server(keep_alive_timeout=1) as server, connected(server) as silent, connected(server) as blank, connected(server) as used:
+        blank.sendall(b"\r\n")
+        used.sendall(GET + b"\r\n")
+        assert answer(used).status == 200
+        answered = time.monotonic()
+        assert [connection.recv(1) for connection in (silent, blank, used)] == [b""] * 3
+        assert time.monotonic() - answered > 0.8

@@ -10,7 +10,7 @@ from api.scripted_service import MODEL
 from llm_api.api.keys import new_key
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.completions import CompletionRequest
-from llm_api.protocol.sampling import GenerationRequest
+from llm_api.protocol.request import GenerationRequest
 
 GENERATING: dict[str, type[GenerationRequest]] = {"/v1/chat/completions": ChatCompletionRequest, "/v1/completions": CompletionRequest}
 
@@ -30,7 +30,7 @@ def values(node: Any, key: str) -> Iterator[Any]:
             yield from values(item, key)
 
 
-def test_the_docs_page_loads_from_here_alone(http: httpx2.Client) -> None:
+def test_the_docs_page_loads_only_from_this_server(http: httpx2.Client) -> None:
     page = http.get("/docs")
     assert page.status_code == 200
     assert "default-src 'self'" in page.headers["content-security-policy"]
@@ -42,7 +42,7 @@ def test_the_docs_page_loads_from_here_alone(http: httpx2.Client) -> None:
     assert not re.search(r"https?://", page.text)
 
 
-def test_every_reference_of_the_schema_resolves(schema: dict[str, Any]) -> None:
+def test_every_reference_in_the_schema_resolves(schema: dict[str, Any]) -> None:
     references = set(values(schema, "$ref"))
     assert len(references) > 10
     for reference in references:
@@ -63,7 +63,7 @@ def test_bodies_are_described_with_examples_that_work(http: httpx2.Client, schem
             assert http.post(path, json=example).status_code == 200
 
 
-def test_every_error_and_both_forms_of_answer_are_described(schema: dict[str, Any]) -> None:
+def test_every_error_and_both_response_formats_are_described(schema: dict[str, Any]) -> None:
     for path in GENERATING:
         responses = schema["paths"][path]["post"]["responses"]
         assert set(responses) == {"200", "400", "401", "404", "408", "413", "415", "429", "500", "503", "504"}
@@ -81,20 +81,20 @@ def test_operations_have_short_ids_and_need_a_key(schema: dict[str, Any]) -> Non
     assert CHAT in schema["paths"]
 
 
-def test_a_server_with_keys_says_that_a_key_is_required() -> None:
+def test_the_schema_of_a_server_with_keys_requires_one() -> None:
     with running_server(api_keys=new_key("alice")[1]) as server:
         paths = httpx2.get(server.url + "/openapi.json").json()["paths"]
     asked = {path: operation.get("security") for path, methods in paths.items() for operation in methods.values()}
     assert {path for path, security in asked.items() if security == [{"ApiKey": []}]} == {*asked} - {"/livez", "/readyz", "/healthz"}
 
 
-def test_no_status_is_described_that_never_comes(schema: dict[str, Any]) -> None:
+def test_the_schema_has_no_status_that_the_api_never_returns(schema: dict[str, Any]) -> None:
     statuses = {status for path in schema["paths"].values() for operation in path.values() for status in operation["responses"]}
     assert "422" not in statuses
     assert "HTTPValidationError" not in schema["components"]["schemas"]
 
 
-def test_what_is_always_sent_is_required(shared_server: RunningServer, schema: dict[str, Any]) -> None:
+def test_fields_that_are_always_sent_are_required(shared_server: RunningServer, schema: dict[str, Any]) -> None:
     client, schemas = shared_server.openai(), schema["components"]["schemas"]
     with shared_server.client() as http:
         chat = http.post(CHAT, json=chat_body()).json()
@@ -111,10 +111,10 @@ def test_what_is_always_sent_is_required(shared_server: RunningServer, schema: d
         ("Model", models["data"][0]),
     ):
         assert set(schemas[name]["required"]) == set(sent), name
-    assert set(schemas["Completion"]["required"]) == set(text) - {"usage"}  # it is a stream's chunk, too
+    assert set(schemas["Completion"]["required"]) == set(text) - {"usage"}  # it is also the stream chunk
 
 
-def test_an_answer_links_to_its_model(http: httpx2.Client, schema: dict[str, Any]) -> None:
+def test_a_response_links_to_its_model(http: httpx2.Client, schema: dict[str, Any]) -> None:
     for path, method, answer in (
         (CHAT, "post", http.post(CHAT, json=chat_body()).json()),
         ("/v1/models", "get", http.get("/v1/models").json()["data"][0]),

@@ -1,0 +1,98 @@
+"""The fields that chat and text completions share: sampling, stop conditions, and how the response is sent.
+
+Every field may be null, which has the same meaning as absent. Ranges are OpenAI's for the fields that OpenAI has.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, Tag, model_validator
+
+from llm_api.protocol.fields import (
+    WHOLE,
+    Bias,
+    BiasedToken,
+    MetadataKey,
+    MetadataValue,
+    Penalty,
+    StopString,
+    StrictModel,
+    invalid,
+    only_with,
+    string_or_array,
+)
+
+STREAM_OPTIONS_NEED_STREAM = only_with("stream_options", "object", "stream")
+
+
+class StreamOptions(StrictModel):
+    include_usage: bool | None = None
+    """Send the token counts in a last chunk before [DONE]."""
+    include_obfuscation: bool | None = None
+    """Accepted, without effect."""
+
+
+class GenerationRequest(StrictModel):
+    model: Annotated[str, Field(min_length=1, max_length=512)]
+    """A model id from /v1/models."""
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: Annotated[int, Field(ge=1, le=128), WHOLE] | None = None
+    """How many choices to generate."""
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    """0 always takes the most likely token."""
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=2**31 - 1), WHOLE] | None = None
+    """Sample from the k most likely tokens; 0 means all. Not in OpenAI's API."""
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Drop tokens that are less likely than this fraction of the most likely token's probability. Not in OpenAI's API."""
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    repetition_penalty: Annotated[float, Field(ge=0.1, le=10)] | None = None
+    """Divides the logits of tokens that are already in the prompt or completion; 1 disables it. Not in OpenAI's API."""
+    logit_bias: (
+        Annotated[dict[BiasedToken, Bias], Field(json_schema_extra={"propertyNames": {"pattern": "^(0|[1-9][0-9]{0,8})$"}})] | None
+    ) = None
+    """Token ids, each with a number to add to its logit."""
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1), WHOLE] | None = None
+    stop: (
+        Annotated[
+            Annotated[StopString, Tag("<string>")]
+            | Annotated[list[StopString], Field(min_length=1, max_length=4, fail_fast=True), Tag("<array>")],
+            string_or_array("1 to 4 strings"),
+        ]
+        | None
+    ) = None
+    """Strings that end the completion. The completion does not include them."""
+    ignore_eos: bool | None = None
+    """Continue after the end-of-text token, up to max_tokens. Not in OpenAI's API."""
+    user: str | None = None
+    """Accepted, without effect."""
+    metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)] | None = None
+    """Accepted, without effect."""
+    service_tier: Literal["auto", "default"] | None = None
+    """Accepted, without effect."""
+    safety_identifier: str | None = None
+    """Accepted, without effect."""
+    prompt_cache_key: str | None = None
+    """Accepted, without effect: the prefix cache works for equal prefixes whatever the key."""
+
+    @model_validator(mode="after")
+    def _stream_options_need_stream(self) -> Self:
+        if self.stream_options is not None and not self.stream:
+            raise invalid("stream_options", "is only allowed when 'stream' is true")
+        return self
+
+    @property
+    def include_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def stop_strings(self) -> tuple[str, ...]:
+        if self.stop is None:
+            return ()
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+    @property
+    def sequences(self) -> int:
+        """How many sequences this request creates in the engine."""
+        return self.n or 1
