@@ -7,7 +7,7 @@ from engine.checkpoints import save
 from engine.reference import Reference
 from engine.texts import read_prompts
 
-from llm_api.engine.executor import Runner
+from llm_api.engine.executor import Executor
 from llm_api.engine.messages import EngineConfig
 
 MIB = 1024**2
@@ -24,14 +24,14 @@ def reference(model_path: Path) -> Reference:
 
 
 @pytest.fixture(scope="session")
-def float32(model_path: Path) -> Runner:
+def float32(model_path: Path) -> Executor:
     """The default model on the fast path."""
-    return Runner(EngineConfig(model_path=str(model_path), dtype="float32", max_num_seqs=50, kv_cache_memory=512 * MIB))
+    return Executor(EngineConfig(model_path=str(model_path), dtype="float32", max_num_seqs=50, kv_cache_memory=512 * MIB))
 
 
 @pytest.fixture(scope="session")
-def bfloat16(model_path: Path) -> Runner:
-    return Runner(EngineConfig(model_path=str(model_path), dtype="bfloat16", max_num_seqs=16, kv_cache_memory=256 * MIB))
+def bfloat16(model_path: Path) -> Executor:
+    return Executor(EngineConfig(model_path=str(model_path), dtype="bfloat16", max_num_seqs=16, kv_cache_memory=256 * MIB))
 
 
 @pytest.fixture(scope="session")
@@ -48,12 +48,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
 
 @pytest.fixture(scope="session")
-def tiny(checkpoint: Callable[[str], Path]) -> Runner:
+def tiny(checkpoint: Callable[[str], Path]) -> Executor:
     """A model of three small layers in float32: steps take a millisecond."""
-    return tiny_runner(checkpoint("llama"))
+    return tiny_executor(checkpoint("llama"))
 
 
-def tiny_runner(path: Path, **config: Any) -> Runner:
+def tiny_executor(path: Path, **config: Any) -> Executor:
     defaults: dict[str, Any] = {
         "dtype": "float32",
         "max_num_seqs": 8,
@@ -61,4 +61,4 @@ def tiny_runner(path: Path, **config: Any) -> Runner:
         "kv_cache_memory": MIB,
         "num_threads": 1,
     }
-    return Runner(EngineConfig(model_path=str(path), **(defaults | config)))
+    return Executor(EngineConfig(model_path=str(path), **(defaults | config)))

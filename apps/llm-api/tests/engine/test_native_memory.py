@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from engine.checkpoints import save
-from engine.conftest import tiny_runner
+from engine.conftest import tiny_executor
 
 from llm_api.engine.models.native.memory import Arena
 from llm_api.engine.pages import LARGE_PAGE
@@ -40,9 +40,9 @@ def test_weights_may_have_large_pages() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_checkpoints_file_is_not_kept_in_memory(tmp_path: Path, dtype: str) -> None:
     path = save("llama", tmp_path)  # its own: others' models may still be there
-    runner = tiny_runner(path, runner="native", dtype=dtype)
+    executor = tiny_executor(path, runner="native", dtype=dtype)
     assert str(path) not in Path("/proc/self/maps").read_text()
-    assert runner.model.name == "native"
+    assert executor.model.name == "native"
 
 
 def test_what_an_arena_gave_stays_apart() -> None:

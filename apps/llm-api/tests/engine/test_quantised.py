@@ -13,7 +13,7 @@ from random import Random
 import pytest
 import torch
 from engine.checkpoints import NATIVE
-from engine.conftest import tiny_runner
+from engine.conftest import tiny_executor
 from engine.driver import Engine, generate
 from engine.instruction_sets import INSTRUCTIONS
 from safetensors.torch import load_file, save_file
@@ -22,7 +22,7 @@ from torch.nn.functional import pad
 from transformers import AutoModelForCausalLM
 
 from llm_api.engine.errors import EngineError
-from llm_api.engine.executor import Runner
+from llm_api.engine.executor import Executor
 from llm_api.engine.models.native import library
 from llm_api.engine.models.native.interface import Kernels
 from llm_api.engine.models.native.layout import DTYPES, HEAD_FORMATS, NativeLayout
@@ -138,7 +138,7 @@ def test_a_weight_that_is_not_a_number_is_not_hidden() -> None:
 def test_a_model_is_transformers_with_the_restored_weights(checkpoint: Checkpoint, tmp_path: Path, name: str, quantization: str) -> None:
     path = checkpoint(name)
     expected = logits_of_transformers(restored(path, tmp_path / "restored", quantization))
-    got = prompt_logits(tiny_runner(path, runner="native", quantization=quantization))
+    got = prompt_logits(tiny_executor(path, runner="native", quantization=quantization))
     errors = (got - expected).abs().mean(-1) / expected.std()
     # A value that falls on the other side of the middle between two codes is off by a whole one, and so is all that follows.
     assert errors.min() < 1e-5
@@ -169,10 +169,10 @@ def logits_of_transformers(path: Path) -> Tensor:
     return logits.log_softmax(-1)
 
 
-def prompt_logits(runner: Runner) -> Tensor:
+def prompt_logits(executor: Executor) -> Tensor:
     """Log-probabilities of the whole vocabulary at each position but the last, through the engine and its chunks."""
-    size = runner.model_config.vocab_size
-    [completion] = generate(Engine(runner, prefix_caching=False), [PROMPT], max_tokens=1, prompt_logprobs=size, logprobs=size)
+    size = executor.model_config.vocab_size
+    [completion] = generate(Engine(executor, prefix_caching=False), [PROMPT], max_tokens=1, prompt_logprobs=size, logprobs=size)
     assert completion.prompt_logprobs is not None
     rows = [*completion.prompt_logprobs[1:], completion.logprobs[0]]
     logits = torch.empty(len(rows), size)
@@ -193,11 +193,11 @@ def prompt_logits(runner: Runner) -> Tensor:
 )
 def test_paths_without_it_refuse_the_setting(checkpoint: Checkpoint, name: str, settings: dict[str, object], reason: str) -> None:
     with pytest.raises(EngineError) as refused:
-        tiny_runner(checkpoint(name), quantization="int4", **settings)
+        tiny_executor(checkpoint(name), quantization="int4", **settings)
     assert str(refused.value) == f"QUANTIZATION=int4 is for the native runner alone, and {reason}: set QUANTIZATION=none"
 
 
 def test_without_the_library_the_setting_is_refused(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "_path", lambda: None)
     with pytest.raises(EngineError, match="QUANTIZATION=int8 is for the native runner alone, .* set QUANTIZATION=none"):
-        tiny_runner(checkpoint("llama"), quantization="int8")
+        tiny_executor(checkpoint("llama"), quantization="int8")

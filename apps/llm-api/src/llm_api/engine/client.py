@@ -21,8 +21,8 @@ from llm_api.engine.messages import (
     Pong,
     SamplingParams,
     SequenceOutput,
-    Shutdown,
     StepOutput,
+    StopEngine,
     ToEngine,
 )
 from llm_api.engine.wire import LENGTH, frame
@@ -146,7 +146,7 @@ class EngineClient:
         self._stopping = True
         if self._process is None or self._writer is None:
             return
-        self._send(Shutdown())
+        self._send(StopEngine())
         try:
             await self._process.wait(STOP_SECONDS)
         except TimeoutError:

@@ -5,6 +5,6 @@ class EngineError(Exception):
     """Loading failed for a reason that an operator can mend. One line."""
 
 
-def one_line(error: Exception) -> str:
+def shortened(error: Exception) -> str:
     """What a library said, cut where it goes on for long."""
     return " ".join(str(error).split())[:300]

@@ -15,7 +15,7 @@ from llm_api.engine.models.model_config import read_model_config
 from llm_api.engine.scheduler import Chunk
 
 
-class Runner:
+class Executor:
     """Loads on construction. Raises EngineError when the model cannot be served here."""
 
     def __init__(self, config: EngineConfig) -> None:

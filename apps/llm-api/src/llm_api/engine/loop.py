@@ -8,7 +8,7 @@ import structlog
 import torch
 
 from llm_api.engine.errors import EngineError
-from llm_api.engine.executor import Runner
+from llm_api.engine.executor import Executor
 from llm_api.engine.kv_cache.manager import KVCacheManager
 from llm_api.engine.messages import (
     AddRequest,
@@ -18,8 +18,8 @@ from llm_api.engine.messages import (
     Ping,
     Pong,
     SequenceOutput,
-    Shutdown,
     StepOutput,
+    StopEngine,
     ToEngine,
     TokenLogprobs,
 )
@@ -35,13 +35,13 @@ log = structlog.get_logger()
 class EngineLoop:
     """Single-threaded. Messages come from `inbox`; each step's outputs go to `send` in one message."""
 
-    def __init__(self, runner: Runner, inbox: SimpleQueue[ToEngine], send: Callable[[FromEngine], None], prefix_caching: bool) -> None:
-        self._runner = runner
+    def __init__(self, executor: Executor, inbox: SimpleQueue[ToEngine], send: Callable[[FromEngine], None], prefix_caching: bool) -> None:
+        self._executor = executor
         self._inbox = inbox
         self._send = send
-        self._cache = KVCacheManager(runner.cache.num_blocks, runner.cache.block_size, prefix_caching)
-        self._pace = StepPace(runner.step_time_target)
-        self.scheduler = Scheduler(self._cache, runner.max_num_seqs, runner.max_num_batched_tokens, self._pace)
+        self._cache = KVCacheManager(executor.cache.num_blocks, executor.cache.block_size, prefix_caching)
+        self._pace = StepPace(executor.step_time_target)
+        self.scheduler = Scheduler(self._cache, executor.max_num_seqs, executor.max_num_batched_tokens, self._pace)
         self._steps = 0
         self._stopping = False
 
@@ -69,7 +69,7 @@ class EngineLoop:
                 self._cancel(message)
             case Ping():
                 self._send(Pong())
-            case Shutdown():
+            case StopEngine():
                 self._stopping = True
 
     def _receive(self) -> None:
@@ -80,7 +80,7 @@ class EngineLoop:
             self.handle(self._inbox.get())
 
     def _add(self, request: AddRequest) -> None:
-        problem = problem_with(request, self._runner)
+        problem = problem_with(request, self._executor)
         if problem is None:
             self.scheduler.add(request)
             return
@@ -107,7 +107,7 @@ class EngineLoop:
 
     def _compute(self, chunks: list[Chunk]) -> list[SequenceOutput]:
         with torch.inference_mode():
-            logits, spans = self._runner.run(chunks)
+            logits, spans = self._executor.run(chunks)
             collect_prompt_logprobs(logits, spans)
             due = [span for span in spans if span.chunk.completes]
             greedy = likeliest(logits)
@@ -120,8 +120,8 @@ class EngineLoop:
         return outputs + [self._fail(span.chunk, "The model's output is not a number.") for span in broken]
 
     def _advance(self, chunk: Chunk, token_id: int, logprobs: TokenLogprobs | None) -> SequenceOutput:
-        eos = self._runner.model_config.eos_token_ids
-        output = advance(chunk.sequence, token_id, logprobs, eos, self._runner.max_model_len)
+        eos = self._executor.model_config.eos_token_ids
+        output = advance(chunk.sequence, token_id, logprobs, eos, self._executor.max_model_len)
         if output.finish_reason is not None:
             self.scheduler.remove(chunk.sequence)
         return output

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-FinishReason = Literal["stop", "length", "error"]
+EngineFinishReason = Literal["stop", "length", "error"]
 EnginePhase = Literal["loading", "warming", "ready", "failed"]
 
 
@@ -45,7 +45,7 @@ class CancelRequest(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
     index: int | None = None
 
 
-class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
+class StopEngine(msgspec.Struct, frozen=True, tag="stop"):
     """The engine process ends."""
 
 
@@ -53,7 +53,7 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
     """Asks for a Pong between two steps: an engine that answers is not stuck, busy or idle."""
 
 
-ToEngine = AddRequest | CancelRequest | Ping | Shutdown
+ToEngine = AddRequest | CancelRequest | Ping | StopEngine
 
 
 class TokenLogprobs(msgspec.Struct, frozen=True, array_like=True):
@@ -75,7 +75,7 @@ class SequenceOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     logprobs: list[TokenLogprobs] | None = None  # as long as token_ids
     prompt_logprobs: list[TokenLogprobs | None] | None = None  # once, with the first token; as long as the prompt
     cached_tokens: int = 0  # prompt tokens that the prefix cache held
-    finish_reason: FinishReason | None = None
+    finish_reason: EngineFinishReason | None = None
     error: str | None = None  # with finish_reason "error": what to tell the client
 
 

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from llm_api.engine.batch import LogitsSpan
-from llm_api.engine.messages import FinishReason, SequenceOutput, TokenLogprobs
+from llm_api.engine.messages import EngineFinishReason, SequenceOutput, TokenLogprobs
 from llm_api.engine.sampler.logprobs import token_logprobs
 from llm_api.engine.sampler.sampler import sample
 from llm_api.engine.sequence import Sequence
@@ -59,7 +59,7 @@ def advance(
     )
 
 
-def _finish_reason(sequence: Sequence, eos_token_ids: frozenset[int], max_model_len: int) -> FinishReason | None:
+def _finish_reason(sequence: Sequence, eos_token_ids: frozenset[int], max_model_len: int) -> EngineFinishReason | None:
     ended = sequence.num_completion > 0 and sequence.token_ids[-1] in eos_token_ids
     if ended and not sequence.sampling.ignore_eos:
         return "stop"

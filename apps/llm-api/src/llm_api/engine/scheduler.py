@@ -32,7 +32,7 @@ class Chunk:
         return self.end == len(self.sequence.token_ids)
 
 
-class Plan:
+class StepPlan:
     """One step in the making: a chunk per sequence, within the budget."""
 
     def __init__(self, budget: int) -> None:
@@ -97,7 +97,7 @@ class Scheduler:
 
     def schedule(self) -> list[Chunk]:
         """The next step's work, decoding sequences first. Empty only when there is none."""
-        plan = Plan(self._budget())
+        plan = StepPlan(self._budget())
         # What was just preempted would only be preempted again.
         if not self._schedule_running(plan):
             self._schedule_waiting(plan)
@@ -118,7 +118,7 @@ class Scheduler:
             return self._max_num_batched_tokens
         return int(min(max(self._pace.budget, decoding + SMALLEST_CHUNK), self._max_num_batched_tokens))
 
-    def _schedule_running(self, plan: Plan) -> bool:
+    def _schedule_running(self, plan: StepPlan) -> bool:
         """Returns whether it had to preempt."""
         preemptions = self.preemptions
         for sequence in sorted(self.running, key=lambda s: not s.is_decoding):
@@ -127,7 +127,7 @@ class Scheduler:
                 plan.add(sequence, length)
         return self.preemptions > preemptions
 
-    def _make_room(self, sequence: Sequence, length: int, plan: Plan) -> bool:
+    def _make_room(self, sequence: Sequence, length: int, plan: StepPlan) -> bool:
         while not self.cache.extend(sequence, sequence.num_computed + length):
             victim = self.running[-1]
             self._preempt(victim)
@@ -136,7 +136,7 @@ class Scheduler:
                 return False
         return True
 
-    def _schedule_waiting(self, plan: Plan) -> None:
+    def _schedule_waiting(self, plan: StepPlan) -> None:
         while self.waiting and len(self.running) < self._max_num_seqs and plan.left:
             sequence = self.waiting[0]
             if not self.cache.admit(sequence):

@@ -3,16 +3,16 @@
 from queue import SimpleQueue
 
 from llm_api.engine.errors import EngineError
-from llm_api.engine.executor import Runner
+from llm_api.engine.executor import Executor
 from llm_api.engine.loop import EngineLoop
 from llm_api.engine.messages import AddRequest, FromEngine, SamplingParams, StepOutput
 
 
-def warm_up(runner: Runner) -> None:
+def warm_up(executor: Executor) -> None:
     """A full prefill step, then decode steps at the smallest and the largest batch. Raises EngineError if they fail."""
-    for num_seqs in (1, runner.max_num_seqs):
-        loop = EngineLoop(runner, SimpleQueue(), _ignore, prefix_caching=False)
-        prompt = [0] * min(runner.max_num_batched_tokens // num_seqs, runner.max_model_len - 4)
+    for num_seqs in (1, executor.max_num_seqs):
+        loop = EngineLoop(executor, SimpleQueue(), _ignore, prefix_caching=False)
+        prompt = [0] * min(executor.max_num_batched_tokens // num_seqs, executor.max_model_len - 4)
         for number in range(num_seqs):
             sampling = SamplingParams(max_tokens=3, temperature=0, ignore_eos=True)
             loop.scheduler.add(AddRequest(request_id=str(number), prompt_token_ids=prompt, sampling=sampling))

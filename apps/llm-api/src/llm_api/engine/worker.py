@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from llm_api.engine.errors import EngineError
-from llm_api.engine.executor import Runner
+from llm_api.engine.executor import Executor
 from llm_api.engine.kv_cache.storage import KVCache
 from llm_api.engine.loop import EngineLoop
 from llm_api.engine.machine import available_memory, return_free_memory
@@ -58,13 +58,13 @@ def run(fd: int) -> int:
 def _load(config: EngineConfig, inbox: SimpleQueue[ToEngine], send: Callable[[FromEngine], None]) -> EngineLoop:
     started = time.perf_counter()
     send(EngineState(phase="loading"))
-    runner = Runner(config)
+    executor = Executor(config)
     send(EngineState(phase="warming"))
-    warm_up(runner)
+    warm_up(executor)
     return_free_memory()
-    threading.Thread(target=_populate, args=(runner.cache,), daemon=True).start()
-    send(EngineState(phase="ready", info=_info(runner, time.perf_counter() - started)))
-    return EngineLoop(runner, inbox, send, config.enable_prefix_caching)
+    threading.Thread(target=_populate, args=(executor.cache,), daemon=True).start()
+    send(EngineState(phase="ready", info=_info(executor, time.perf_counter() - started)))
+    return EngineLoop(executor, inbox, send, config.enable_prefix_caching)
 
 
 def _populate(cache: KVCache) -> None:
@@ -74,15 +74,15 @@ def _populate(cache: KVCache) -> None:
         cache.populate(available_memory)
 
 
-def _info(runner: Runner, seconds: float) -> EngineInfo:
+def _info(executor: Executor, seconds: float) -> EngineInfo:
     return EngineInfo(
-        max_model_len=runner.max_model_len,
-        max_num_seqs=runner.max_num_seqs,
-        vocab_size=runner.model_config.vocab_size,
-        device=str(runner.device),
-        dtype=str(runner.dtype).removeprefix("torch."),
-        runner=runner.model.name,
-        kv_cache_tokens=runner.cache.num_blocks * runner.cache.block_size,
+        max_model_len=executor.max_model_len,
+        max_num_seqs=executor.max_num_seqs,
+        vocab_size=executor.model_config.vocab_size,
+        device=str(executor.device),
+        dtype=str(executor.dtype).removeprefix("torch."),
+        runner=executor.model.name,
+        kv_cache_tokens=executor.cache.num_blocks * executor.cache.block_size,
         load_seconds=round(seconds, 2),
     )
 

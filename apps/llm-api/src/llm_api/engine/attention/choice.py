@@ -9,7 +9,7 @@ from llm_api.engine.attention.flash import BLOCK_MULTIPLE, can_page
 from llm_api.engine.attention.paged import PagedAttention
 from llm_api.engine.attention.sdpa import SdpaAttention
 from llm_api.engine.batch import Batch, SequenceRows, slots_of
-from llm_api.engine.errors import one_line
+from llm_api.engine.errors import shortened
 from llm_api.engine.kv_cache.storage import KVCache
 
 log = structlog.get_logger()
@@ -44,7 +44,7 @@ def agrees(paged: AttentionBackend, plain: AttentionBackend, cache: KVCache, num
                 if not torch.allclose(given, expected, rtol=TOLERANCE, atol=TOLERANCE):
                     return _refused(f"the kernel's result is off by {float((given - expected).abs().max()):.3g}")
     except Exception as error:
-        return _refused(f"the kernel does not run here: {one_line(error)}")
+        return _refused(f"the kernel does not run here: {shortened(error)}")
     return True
 
 

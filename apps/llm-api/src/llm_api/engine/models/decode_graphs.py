@@ -18,7 +18,7 @@ from llm_api.engine.attention.backend import StepAttention
 from llm_api.engine.attention.paged import PagedAttention, PagedRows
 from llm_api.engine.attention.parts import clear_begun_blocks, put_block_tables
 from llm_api.engine.batch import Batch, padded
-from llm_api.engine.errors import one_line
+from llm_api.engine.errors import shortened
 from llm_api.engine.kv_cache.storage import KVCache
 
 log = structlog.get_logger()
@@ -153,6 +153,6 @@ def captured_decode(
             return graphs
         reason = "their logits differ from the model's"
     except Exception as error:
-        reason = one_line(error)
+        reason = shortened(error)
     log.warning("decode steps run without CUDA graphs, which is slower", reason=reason)
     return None

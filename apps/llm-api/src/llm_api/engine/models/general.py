@@ -9,7 +9,7 @@ from transformers.utils import logging
 
 from llm_api.engine.attention.sdpa import SdpaAttention
 from llm_api.engine.batch import Batch
-from llm_api.engine.errors import EngineError, one_line
+from llm_api.engine.errors import EngineError, shortened
 from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
 from llm_api.engine.models.attention_bridge import AttentionBridge
 from llm_api.engine.models.model_config import ModelConfig
@@ -57,7 +57,7 @@ def load_general(
             trust_remote_code=allow_remote_code,
         )
     except (ValueError, OSError, KeyError, ImportError) as error:
-        reason = "its attention cannot be replaced" if bridge.name in str(error) else one_line(error)
+        reason = "its attention cannot be replaced" if bridge.name in str(error) else shortened(error)
         raise EngineError(f"transformers cannot load {model_path}: {reason}") from error
     _check_supported(model, max_model_len)
     shape = KVCacheShape(config.num_layers, config.num_kv_heads, config.head_dim, dtype)

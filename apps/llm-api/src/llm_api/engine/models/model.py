@@ -1,4 +1,4 @@
-"""What the runner asks of a model, whichever path computes it."""
+"""What the executor asks of a model, whichever path computes it."""
 
 from typing import Protocol
 
