@@ -19,7 +19,7 @@ from llm_api.engine.executor import Executor
 from llm_api.engine.loop import EngineLoop
 from llm_api.engine.machine import available_memory
 from llm_api.engine.messages import AddRequest, SamplingParams, StepOutput
-from llm_api.engine.warm_up import warm_up
+from llm_api.engine.worker import warm_up
 from llm_api.markdown import table
 from llm_api.settings import Settings
 

@@ -16,8 +16,8 @@ from engine.reference import Reference
 from safetensors.torch import save_file
 
 from llm_api.engine.errors import EngineError
-from llm_api.engine.models.checkpoint import Contents, contents_of
-from llm_api.engine.warm_up import warm_up
+from llm_api.engine.models.checkpoint import CheckpointSize, checkpoint_size
+from llm_api.engine.worker import warm_up
 
 Checkpoint = Callable[[str], Path]
 PROMPTS = [[(7 * i * (j + 3)) % 297 + 3 for i in range(length)] for j, length in enumerate((1, 5, 16, 17, 40, 61))]
@@ -123,7 +123,7 @@ def test_too_little_memory_is_told_before_anything_is_loaded(checkpoint: Checkpo
 
 def test_weights_may_fit_in_fewer_bits_than_they_are_stored_in(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     path = checkpoint("llama")  # in float32
-    weights = contents_of(path).weights
+    weights = checkpoint_size(path).weights
     monkeypatch.setattr("llm_api.engine.limits.available_memory", lambda: 2 * weights)
     with pytest.raises(EngineError, match="the weights need"):
         tiny_executor(path, dtype="float32")
@@ -137,7 +137,7 @@ def test_weights_may_fit_in_fewer_bits_than_they_are_stored_in(checkpoint: Check
 def test_packed_weights_count_as_the_bytes_that_they_are(tmp_path: Path) -> None:
     tensors = {"scales": torch.ones(3, 5), "packed": torch.ones(7, 2, dtype=torch.int32), "eights": torch.ones(4).to(torch.float8_e4m3fn)}
     save_file(tensors, tmp_path / "model.safetensors")
-    assert contents_of(tmp_path) == Contents(weights=15, packed=14 * 4 + 4)
+    assert checkpoint_size(tmp_path) == CheckpointSize(weights=15, packed=14 * 4 + 4)
 
 
 def test_an_unknown_architecture_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -17,10 +17,9 @@ from engine.reference import Reference
 from llm_api.engine.errors import EngineError
 from llm_api.engine.executor import Executor
 from llm_api.engine.messages import AddRequest, SamplingParams
-from llm_api.engine.models.native import library
-from llm_api.engine.models.native.library import load_kernels
-from llm_api.engine.scheduler import Chunk
-from llm_api.engine.sequence import Sequence
+from llm_api.engine.models.native import bindings
+from llm_api.engine.models.native.bindings import load_kernels
+from llm_api.engine.sequence import Chunk, Sequence
 
 Checkpoint = Callable[[str], Path]
 
@@ -116,12 +115,12 @@ def test_the_number_of_threads_does_not_change_a_bit(checkpoint: Checkpoint) -> 
 def test_prompt_logprobs_of_more_rows_than_the_kept_buffer_holds(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     executor = tiny_executor(checkpoint("llama"), runner="native")
     whole = logits(executor, PROMPTS[-1])
-    monkeypatch.setattr("llm_api.engine.models.native.decoder.LOGITS_KEPT", 4 * 300 * 10)
+    monkeypatch.setattr("llm_api.engine.models.native.decoder.LOGITS_BUFFER_LIMIT", 4 * 300 * 10)
     assert torch.equal(logits(executor, PROMPTS[-1]), whole)
 
 
 def test_without_the_library_torchs_operators_serve_and_one_line_says_why(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "_path", lambda: None)
+    monkeypatch.setattr(bindings, "_path", lambda: None)
     with structlog.testing.capture_logs() as lines:
         executor = tiny_executor(checkpoint("llama"))
     assert executor.model.name == "torch"

@@ -7,8 +7,8 @@ import pytest
 from engine.driver import Engine
 
 from llm_api.engine.executor import Executor
-from llm_api.engine.pace import StepPace
-from llm_api.engine.scheduler import Chunk
+from llm_api.engine.scheduler import StepPace
+from llm_api.engine.sequence import Chunk
 
 TARGET = 0.1
 

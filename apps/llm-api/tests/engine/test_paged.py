@@ -16,11 +16,11 @@ from engine.slow_varlen import slow_varlen
 from engine.test_families import PROMPTS
 from torch import Tensor
 
-from llm_api.engine.attention.choice import agrees
 from llm_api.engine.attention.paged import PagedAttention
 from llm_api.engine.attention.sdpa import SdpaAttention
+from llm_api.engine.attention.selector import agrees
 from llm_api.engine.executor import Executor
-from llm_api.engine.models.decode_graphs import Capture, Captured, DecodeGraphs, captured_decode
+from llm_api.engine.models.cuda_graphs import Capture, Captured, DecodeGraphs, capture_decode
 from llm_api.engine.models.torch_decoder import TorchDecoder
 
 Checkpoint = Callable[[str], Path]
@@ -160,6 +160,6 @@ def test_graphs_are_taken_only_if_they_compute_what_the_model_computes(checkpoin
     executor = tiny_executor(checkpoint("llama"), runner="torch")
     model = executor.model
     assert isinstance(model, TorchDecoder)
-    graphs = captured_decode(model.forward, PagedAttention(executor.cache, slow_varlen), 6, 64, lambda: capture)
+    graphs = capture_decode(model.forward, PagedAttention(executor.cache, slow_varlen), 6, 64, lambda: capture)
     assert (graphs is not None) == is_taken
     assert not executor.cache.layer(0)[: executor.cache.num_blocks].any()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from llm_api.engine.batch import LogitsSpan
 from llm_api.engine.executor import Executor
-from llm_api.engine.scheduler import Chunk
+from llm_api.engine.sequence import Chunk
 
 POISON = 13
 GOOD = [[20 + number, 30, 40] * 7 for number in range(5)]

@@ -12,8 +12,8 @@ import torch
 
 from llm_api.engine.client import EngineClient
 from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
+from llm_api.engine.memory import HUGE_PAGE, populate, zeroed_pages
 from llm_api.engine.messages import EngineConfig
-from llm_api.engine.pages import LARGE_PAGE, populate, zeroed_pages
 
 pytestmark = pytest.mark.skipif(not populate(zeroed_pages(1)), reason="the system does not know how: pages come at first use")
 
@@ -58,11 +58,11 @@ def test_more_than_the_system_has_is_told() -> None:
 
 def test_a_kernel_without_large_pages_gives_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mmap, "MADV_HUGEPAGE", 9999)
-    assert not zeroed_pages(LARGE_PAGE).any()
+    assert not zeroed_pages(HUGE_PAGE).any()
 
 
 def test_what_is_written_meanwhile_stays() -> None:
-    pages = zeroed_pages(64 * LARGE_PAGE)
+    pages = zeroed_pages(64 * HUGE_PAGE)
     thread = threading.Thread(target=populate, args=(pages,))
     thread.start()
     pages[::4096] = 7

@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llm_api.engine.client import EngineClient, EngineDied
+from llm_api.engine.client import EngineClient
+from llm_api.engine.errors import EngineDied
 from llm_api.engine.launcher import engine_process
 from llm_api.engine.messages import EngineConfig, SamplingParams
 

@@ -23,10 +23,9 @@ from transformers import AutoModelForCausalLM
 
 from llm_api.engine.errors import EngineError
 from llm_api.engine.executor import Executor
-from llm_api.engine.models.native import library
-from llm_api.engine.models.native.interface import Kernels
+from llm_api.engine.models.native import bindings
+from llm_api.engine.models.native.bindings import Kernels, load_kernels
 from llm_api.engine.models.native.layout import DTYPES, HEAD_FORMATS, NativeLayout
-from llm_api.engine.models.native.library import load_kernels
 from llm_api.engine.models.native.quantise import BITS, GROUP, quantise
 
 Checkpoint = Callable[[str], Path]
@@ -62,7 +61,7 @@ def inputs_off_the_ties(rows: int, width: int) -> Tensor:
 def multiply(kernels: Kernels, layout: NativeLayout, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
     packed = layout.linear(weight, bias)
     y = torch.full((len(x), len(weight)), torch.nan)
-    kernels.multiply(DTYPES[x.dtype], byref(packed.struct), x.data_ptr(), len(x), y.data_ptr())
+    kernels.matmul(DTYPES[x.dtype], byref(packed.struct), x.data_ptr(), len(x), y.data_ptr())
     return y
 
 
@@ -79,7 +78,7 @@ def test_products_of_any_shape_are_those_of_the_restored_weights(kernels: Kernel
     for rows, outputs, inputs in random_shapes():
         weight, x = torch.randn(outputs, inputs).to(dtype), inputs_off_the_ties(rows, inputs).to(dtype)
         bias = torch.randn(outputs).to(dtype) if outputs % 2 else None
-        restored = quantise(weight, BITS[quantization]).restored()
+        restored = quantise(weight, BITS[quantization]).dequantised()
         expected = rounded_to_8_bits(x) @ restored.T + (0 if bias is None else bias.float())
         torch.testing.assert_close(multiply(kernels, layout, weight, bias, x), expected, rtol=1e-4, atol=1e-2)
 
@@ -101,7 +100,7 @@ def test_extreme_inputs_keep_to_their_group_and_row(kernels: Kernels) -> None:
     y = multiply(kernels, NativeLayout(kernels, "int8"), weight, None, x)
     assert not y[:2].isfinite().any(), "a value that is not finite has become a plausible one"
     assert y[2:4].isfinite().all()
-    expected = rounded_to_8_bits(x[2:4]) @ quantise(weight, 8).restored().T
+    expected = rounded_to_8_bits(x[2:4]) @ quantise(weight, 8).dequantised().T
     torch.testing.assert_close(y[2:4], expected, rtol=1e-4, atol=1e-3)
 
 
@@ -112,7 +111,7 @@ def test_a_weight_is_off_by_half_a_step_at_most(bits: int) -> None:
     quantised = quantise(weight, bits)
     groups = pad(weight[None], (0, 28), mode="replicate")[0].unflatten(1, (-1, GROUP))
     plain = (groups.amax(-1) - groups.amin(-1)) / (2**bits - 1)
-    error = (quantised.restored() - weight).square()
+    error = (quantised.dequantised() - weight).square()
     mean = pad(error, (0, 28)).unflatten(1, (-1, GROUP)).sum(-1) / torch.tensor([32, 32, 32, 4])
     assert (mean.sqrt() < 0.55 * plain).all()
     assert mean.sqrt().mean() < 0.3 * plain.mean()
@@ -120,15 +119,15 @@ def test_a_weight_is_off_by_half_a_step_at_most(bits: int) -> None:
 
 def test_weights_that_were_of_4_bits_come_back() -> None:
     torch.manual_seed(10)
-    source = quantise(torch.randn(64, 128), 4).restored()
-    assert torch.allclose(quantise(source, 4).restored(), source, atol=2e-3)
-    assert torch.equal(quantise(torch.full((3, 40), 0.5), 4).restored(), torch.full((3, 40), 0.5))
+    source = quantise(torch.randn(64, 128), 4).dequantised()
+    assert torch.allclose(quantise(source, 4).dequantised(), source, atol=2e-3)
+    assert torch.equal(quantise(torch.full((3, 40), 0.5), 4).dequantised(), torch.full((3, 40), 0.5))
 
 
 def test_a_weight_that_is_not_a_number_is_not_hidden() -> None:
     weight = torch.randn(3, 64)
     weight[1, 40] = torch.nan
-    restored = quantise(weight, 4).restored()
+    restored = quantise(weight, 4).dequantised()
     assert not restored[1, 32:].isfinite().any()
     assert restored[[0, 2]].isfinite().all()
 
@@ -151,8 +150,8 @@ def restored(path: Path, folder: Path, quantization: str) -> Path:
     tensors = load_file(path / "model.safetensors")
     head = tensors.get("lm_head.weight", tensors["model.embed_tokens.weight"])
     for tensor in [tensor for tensor in tensors if tensor.endswith("_proj.weight")]:
-        tensors[tensor] = quantise(tensors[tensor], BITS[quantization]).restored()
-    tensors["lm_head.weight"] = quantise(head, BITS[HEAD_FORMATS[quantization]]).restored()
+        tensors[tensor] = quantise(tensors[tensor], BITS[quantization]).dequantised()
+    tensors["lm_head.weight"] = quantise(head, BITS[HEAD_FORMATS[quantization]]).dequantised()
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": False}))
@@ -198,6 +197,6 @@ def test_paths_without_it_refuse_the_setting(checkpoint: Checkpoint, name: str, 
 
 
 def test_without_the_library_the_setting_is_refused(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "_path", lambda: None)
+    monkeypatch.setattr(bindings, "_path", lambda: None)
     with pytest.raises(EngineError, match="QUANTIZATION=int8 is for the native runner alone, .* set QUANTIZATION=none"):
         tiny_executor(checkpoint("llama"), quantization="int8")

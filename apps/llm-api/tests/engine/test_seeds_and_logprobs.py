@@ -11,8 +11,7 @@ from engine.reference import Reference
 
 from llm_api.engine.executor import Executor
 from llm_api.engine.messages import AddRequest, EngineConfig, SamplingParams
-from llm_api.engine.scheduler import Chunk
-from llm_api.engine.sequence import Sequence
+from llm_api.engine.sequence import Chunk, Sequence
 
 SAMPLINGS: list[dict[str, Any]] = [
     {"temperature": 1.0},

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from llm_api.engine.client import EngineDied
+from llm_api.engine.errors import EngineDied
 from llm_api.engine.messages import EngineFinishReason, EngineInfo, EngineState, EngineStats, SamplingParams, SequenceOutput, TokenLogprobs
 
 INFO = EngineInfo(

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from llm_api.engine.client import EngineDied
+from llm_api.engine.errors import EngineDied
 from llm_api.engine.messages import SequenceOutput
 from llm_api.protocol.errors import EngineFailed
 from llm_api.service.choice import ChoiceDelta, GrowingChoice
