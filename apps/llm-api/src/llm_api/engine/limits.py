@@ -46,9 +46,7 @@ def choose_limits(config: EngineConfig, model: ModelConfig, device: torch.device
     on_gpu = device.type == "cuda"
     if config.max_model_len and config.max_model_len > model.max_position_embeddings:
         limit = model.max_position_embeddings
-        raise EngineError(
-            f"MAX_MODEL_LEN is {config.max_model_len}, but the model supports {limit} tokens: set MAX_MODEL_LEN={limit} or less"
-        )
+        raise EngineError(f"MAX_MODEL_LEN is {config.max_model_len}, but the model supports {limit} tokens: set at most {limit}")
     return Limits(
         max_num_seqs=config.max_num_seqs or (256 if on_gpu else 16),
         max_num_batched_tokens=config.max_num_batched_tokens or (8192 if on_gpu else 512),
@@ -73,7 +71,8 @@ def check_weights_fit(config: EngineConfig, model: ModelConfig, dtype: torch.dty
     available = available_memory()
     if needed > available:
         raise EngineError(
-            f"the weights need {_readable(needed)} of memory, but {_readable(available)} are available: raise the memory limit or use a smaller model"
+            f"the weights need {_readable(needed)} of memory, but {_readable(available)} are available:"
+            " raise the memory limit or use a smaller model"
         )
 
 

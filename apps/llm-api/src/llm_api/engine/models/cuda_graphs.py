@@ -87,14 +87,13 @@ class DecodeInputs:
 
 class DecodeGraphs:
     def __init__(self, forward: Forward, attention: PagedAttention, capture: Capture, max_rows: int, max_context: int) -> None:
-        """Captures graphs for up to `max_rows` sequences of up to `max_context` tokens, which takes seconds. Raises what `capture` raises."""
+        """Captures graphs, in seconds, for up to `max_rows` sequences of up to `max_context` tokens. Raises what `capture` raises."""
         self._forward = forward
         self._attention = attention
         self._logits: Tensor | None = None  # shared by all graphs, to save megabytes per graph
         cache = attention.cache
-        counts = sorted(
-            {padded(rows) for rows in range(1, max_rows + 1)}, reverse=True
-        )  # the largest first: it determines the size of the shared memory
+        # The largest comes first: it determines the size of the shared memory.
+        counts = sorted({padded(rows) for rows in range(1, max_rows + 1)}, reverse=True)
         self._inputs = DecodeInputs(counts[0], -(-max_context // cache.block_size), cache.padding_block, cache.device)
         with torch.inference_mode():
             self._graphs = {rows: capture(partial(self._compute, rows)) for rows in counts}

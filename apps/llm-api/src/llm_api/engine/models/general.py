@@ -38,9 +38,8 @@ class GeneralModel:
             )
         if len(self._bridge.layers_seen) != self.cache_shape.num_layers:
             # A layer with its own state (Mamba, for example) would mix the sequences of a batch.
-            raise EngineError(
-                f"only {len(self._bridge.layers_seen)} of the model's {self.cache_shape.num_layers} layers are attention: not supported"
-            )
+            attention_layers, layers = len(self._bridge.layers_seen), self.cache_shape.num_layers
+            raise EngineError(f"only {attention_layers} of the model's {layers} layers are attention: not supported")
         logits: Tensor = output.logits.squeeze(0).float()
         return logits
 

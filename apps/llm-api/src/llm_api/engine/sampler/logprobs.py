@@ -8,7 +8,7 @@ ROWS_AT_ONCE = 64  # limits the memory for a long prompt's logprobs
 
 
 def token_logprobs(logits: Tensor, token_ids: list[int], num_top: int) -> list[TokenLogprobs]:
-    """For raw float32 `logits` [rows, vocabulary] and one token per row: the token's logprob, and the `num_top` most likely tokens with theirs."""
+    """For unmodified float32 `logits` [rows, vocabulary] and one token per row: its logprob, and the `num_top` most likely tokens."""
     result: list[TokenLogprobs] = []
     for start in range(0, len(token_ids), ROWS_AT_ONCE):
         tokens = token_ids[start : start + ROWS_AT_ONCE]

@@ -94,7 +94,7 @@ def _draw(logits: Tensor, params: BatchedParams) -> Tensor:
 
 
 def _rank(probabilities: Tensor, params: BatchedParams) -> tuple[Tensor, Tensor]:
-    """Probabilities and token ids of the most likely tokens, at least as many as top-k and top-p keep, sorted by probability, then by id."""
+    """Probabilities and ids of the most likely tokens, sorted by probability, then id: at least as many as top-k and top-p keep."""
     vocabulary = probabilities.shape[-1]
     if vocabulary > TOP_CANDIDATES:
         tokens = probabilities.topk(TOP_CANDIDATES).indices.sort(-1).values

@@ -69,7 +69,7 @@ class NativeLayout:
 
 
 def _interleaved(halves: Tensor) -> Tensor:
-    """Gates, then ups, to alternating panels: a panel of gates, then the panel of ups that they multiply. Zeros pad both to whole panels."""
+    """Gates, then ups, to alternating panels: a panel of gates, then the panel of ups that they multiply. Padded with zeros."""
     pairs = halves.unflatten(0, (2, -1))
     missing = -pairs.shape[1] % PANEL
     if missing:
