@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,13 @@ def prompts(model_path: Path) -> list[list[int]]:
 
 @pytest.fixture(scope="session")
 def reference(model_path: Path) -> Reference:
+    """The default model in transformers."""
     return Reference(model_path)
 
 
 @pytest.fixture(scope="session")
 def float32(model_path: Path) -> Executor:
-    """The default model on the fast path."""
+    """The default model in float32, on the runner that a CPU uses by default."""
     return Executor(EngineConfig(model_path=str(model_path), dtype="float32", max_num_seqs=50, kv_cache_memory=512 * MIB))
 
 
@@ -36,7 +38,7 @@ def bfloat16(model_path: Path) -> Executor:
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a tiny random model by its name in `checkpoints.FAMILIES`; each is made once."""
+    """Returns the folder of a tiny random model by its name in `checkpoints.configurations()`. Each is written once."""
     folder, made = tmp_path_factory.mktemp("checkpoints"), dict[str, Path]()
 
     def get(name: str) -> Path:
@@ -48,8 +50,14 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
 
 @pytest.fixture(scope="session")
+def tiny_reference(checkpoint: Callable[[str], Path]) -> Callable[[str], Reference]:
+    """Returns the tiny random model of this name in transformers. Each is loaded once."""
+    return cache(lambda name: Reference(checkpoint(name)))
+
+
+@pytest.fixture(scope="session")
 def tiny(checkpoint: Callable[[str], Path]) -> Executor:
-    """A model of three small layers in float32: steps take a millisecond."""
+    """A model of three small layers in float32. A step takes a millisecond."""
     return tiny_executor(checkpoint("llama"))
 
 

@@ -1,6 +1,6 @@
-"""Every family computes what transformers computes, on torch's operators and on the general path, or is refused in one line.
+"""Every family computes what transformers computes, on the torch and the general runner, or is rejected in one line.
 
-The native path has test_native.py.
+The native runner is tested in test_native.py.
 """
 
 import json
@@ -20,23 +20,26 @@ from llm_api.engine.models.checkpoint import CheckpointSize, checkpoint_size
 from llm_api.engine.worker import warm_up
 
 Checkpoint = Callable[[str], Path]
+References = Callable[[str], Reference]
 PROMPTS = [[(7 * i * (j + 3)) % 297 + 3 for i in range(length)] for j, length in enumerate((1, 5, 16, 17, 40, 61))]
 
 
 @pytest.mark.parametrize("name", FAST)
-def test_the_fast_path_on_torchs_operators_continues_as_transformers_does(checkpoint: Checkpoint, name: str) -> None:
+def test_the_torch_runner_continues_as_transformers_does(
+    checkpoint: Checkpoint, tiny_reference: References, name: str
+) -> None:
     path = checkpoint(name)
     executor = tiny_executor(path, runner="torch")
     assert executor.model.name == "torch"
-    assert greedy(Engine(executor), PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24)
+    assert greedy(Engine(executor), PROMPTS, 24) == tiny_reference(name).greedy(PROMPTS, 24)
 
 
 @pytest.mark.parametrize("name", ["llama", "mistral-sliding", "qwen3", *GENERAL])
-def test_the_general_path_continues_as_transformers_does(checkpoint: Checkpoint, name: str) -> None:
+def test_the_general_runner_continues_as_transformers_does(checkpoint: Checkpoint, tiny_reference: References, name: str) -> None:
     path = checkpoint(name)
     executor = tiny_executor(path, runner="general")
     assert executor.model.name == "general"
-    assert greedy(Engine(executor), PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24)
+    assert greedy(Engine(executor), PROMPTS, 24) == tiny_reference(name).greedy(PROMPTS, 24)
 
 
 def test_families_without_a_fast_path_take_the_general_one(checkpoint: Checkpoint) -> None:
@@ -50,7 +53,7 @@ def test_families_without_a_fast_path_take_the_general_one(checkpoint: Checkpoin
         ("diffllama", "more than one attention in a layer"),
         ("doge", "a mask of its own"),
         ("lfm2-hybrid", "1 of the model's 3 layers"),
-        ("falcon-h1-hybrid", "keeps a state beside attention"),
+        ("falcon-h1-hybrid", "keeps state outside attention"),
         ("llama4-chunked", "set MAX_MODEL_LEN=32"),
         ("phi3-longrope", "set MAX_MODEL_LEN=64"),
     ],
@@ -62,10 +65,10 @@ def test_what_our_attention_cannot_compute_is_refused_before_the_first_request(c
     assert "\n" not in str(refused.value)
 
 
-def test_within_their_plain_range_such_models_are_served(checkpoint: Checkpoint) -> None:
+def test_within_their_plain_range_such_models_are_served(checkpoint: Checkpoint, tiny_reference: References) -> None:
     path = checkpoint("phi3-longrope")
     prompts = PROMPTS[:5]
-    assert greedy(Engine(tiny_executor(path, max_model_len=64)), prompts, 16) == Reference(path).greedy(prompts, 16)
+    assert greedy(Engine(tiny_executor(path, max_model_len=64)), prompts, 16) == tiny_reference("phi3-longrope").greedy(prompts, 16)
 
 
 def test_a_checkpoint_in_many_files_is_read_whole(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -102,10 +105,10 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"max_model_len": 257}, "MAX_MODEL_LEN is 257, but the model was made for 256"),
+        ({"max_model_len": 257}, "MAX_MODEL_LEN is 257, but the model supports 256"),
         ({"max_model_len": 256, "kv_cache_memory": 1000}, "raise KV_CACHE_MEMORY or lower MAX_MODEL_LEN"),
         ({"kv_cache_memory": 10}, "raise KV_CACHE_MEMORY"),
-        pytest.param({"device": "cuda"}, "torch sees no GPU", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")),
+        pytest.param({"device": "cuda"}, "torch finds no GPU", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")),
     ],
 )
 def test_settings_that_cannot_be_met_are_refused_in_one_line(checkpoint: Checkpoint, settings: dict[str, object], reason: str) -> None:
@@ -114,9 +117,8 @@ def test_settings_that_cannot_be_met_are_refused_in_one_line(checkpoint: Checkpo
     assert "\n" not in str(refused.value)
 
 
-def test_too_little_memory_is_told_before_anything_is_loaded(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine's memory cannot be taken away here; what is asked of it can."""
-    monkeypatch.setattr("llm_api.engine.limits.available_memory", lambda: 1000)
+def test_too_little_memory_is_reported_before_anything_is_loaded(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("llm_api.engine.limits.available_memory", lambda: 1000)
     with pytest.raises(EngineError, match=r"the weights need .* are available"):
         tiny_executor(checkpoint("llama"))
 

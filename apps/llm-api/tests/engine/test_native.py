@@ -1,4 +1,4 @@
-"""The native path computes what transformers computes, with every instruction set; its rows do not depend on their neighbours."""
+"""The native runner computes what transformers computes, with every instruction set, and rows do not depend on other rows."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,13 +22,14 @@ from llm_api.engine.models.native.bindings import load_kernels
 from llm_api.engine.sequence import Chunk, Sequence
 
 Checkpoint = Callable[[str], Path]
+References = Callable[[str], Reference]
 
 PROMPTS = [[(7 * i * (j + 3)) % 297 + 3 for i in range(length)] for j, length in enumerate((1, 5, 16, 17, 40, 61, 150))]
 
 
 @pytest.fixture(params=INSTRUCTIONS)
 def instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Every set that this machine can run takes the place of the best one."""
+    """Replaces the best instruction set with each one that this machine supports."""
     name: str = request.param
     if load_kernels(name) is None:
         pytest.skip(f"this CPU has no {name}")
@@ -38,24 +39,26 @@ def instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("name", NATIVE)
 @pytest.mark.usefixtures("instructions")
-def test_it_continues_as_transformers_does(checkpoint: Checkpoint, name: str) -> None:
+def test_it_continues_as_transformers_does(checkpoint: Checkpoint, tiny_reference: References, name: str) -> None:
     path = checkpoint(name)
     executor = tiny_executor(path, runner="native", num_threads=2)
     assert executor.model.name == "native"
-    assert greedy(Engine(executor), PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24)
+    assert greedy(Engine(executor), PROMPTS, 24) == tiny_reference(name).greedy(PROMPTS, 24)
 
 
 @pytest.mark.parametrize("name", NATIVE)
 @pytest.mark.usefixtures("instructions")
-def test_its_logits_are_transformers_in_float32_and_near_them_in_bfloat16(checkpoint: Checkpoint, name: str) -> None:
+def test_logits_equal_transformers_in_float32_and_are_close_in_bfloat16(
+    checkpoint: Checkpoint, tiny_reference: References, name: str
+) -> None:
     path = checkpoint(name)
-    expected = Reference(path).logits(PROMPTS[-1])
+    expected = tiny_reference(name).logits(PROMPTS[-1])
     assert difference(tiny_executor(path, runner="native"), expected) < 2e-4
     assert difference(tiny_executor(path, runner="native", dtype="bfloat16"), expected) < 0.03
 
 
 def difference(executor: Executor, expected: torch.Tensor) -> float:
-    """The largest distance of a logit, as a part of all logits' spread."""
+    """The mean difference of the logits, relative to their standard deviation."""
     return float((logits(executor, PROMPTS[-1]) - expected).abs().mean() / expected.std())
 
 
@@ -83,10 +86,10 @@ def bfloat16_executor(checkpoint: Checkpoint, request: pytest.FixtureRequest) ->
     return tiny_executor(checkpoint(name), runner="native", quantization=quantization, dtype="bfloat16", num_threads=2, max_num_seqs=16)
 
 
-def test_in_bfloat16_every_logprob_is_the_same_to_the_bit_however_the_work_was_cut(bfloat16_executor: Executor) -> None:
-    """Ragged batches of random prompts: alone, together, in chunks of any size, preempted, and from the prefix cache."""
+def test_bfloat16_logprobs_are_bitwise_equal_however_the_work_is_scheduled(bfloat16_executor: Executor) -> None:
+    """Random prompts of many lengths: alone, together, in chunks of any size, preempted, and from the prefix cache."""
     random = Random(5)
-    prompts = [[random.randrange(3, 300) for _ in range(random.randrange(1, 150))] for _ in range(24)]
+    prompts = [[random.randrange(3, 300) for _ in range(random.randrange(1, 150))] for _ in range(12)]
     sampling: dict[str, Any] = {"max_tokens": 12, "temperature": 0, "logprobs": 2, "ignore_eos": True}
     alone = [outcome for prompt in prompts for outcome in run(Engine(bfloat16_executor, prefix_caching=False), [prompt], sampling)]
     assert run(Engine(bfloat16_executor, prefix_caching=False), prompts, sampling) == alone
@@ -119,26 +122,28 @@ def test_prompt_logprobs_of_more_rows_than_the_kept_buffer_holds(checkpoint: Che
     assert torch.equal(logits(executor, PROMPTS[-1]), whole)
 
 
-def test_without_the_library_torchs_operators_serve_and_one_line_says_why(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_the_torch_runner_serves_and_logs_the_reason(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bindings, "_path", lambda: None)
     with structlog.testing.capture_logs() as lines:
         executor = tiny_executor(checkpoint("llama"))
     assert executor.model.name == "torch"
     [line] = lines
     assert "built without a C++ compiler" in line["reason"]
-    with pytest.raises(EngineError, match=r"RUNNER=native does not work here: .* install g\+\+"):
+    with pytest.raises(EngineError, match=r"RUNNER=native does not work on this machine: .* install g\+\+"):
         tiny_executor(checkpoint("llama"), runner="native")
 
 
 @pytest.mark.parametrize(
     ("name", "settings", "reason"),
     [
-        ("llama-narrow", {}, "heads of 12 are not a multiple of 16"),
+        ("llama-narrow", {}, "the head dimension 12 is not a multiple of 16"),
         ("llama", {"block_size": 24}, "BLOCK_SIZE=24 is not a multiple of 16"),
-        ("llama", {"dtype": "float16"}, "it knows bfloat16 and float32, not float16"),
+        ("llama", {"dtype": "float16"}, "it supports bfloat16 and float32, not float16"),
     ],
 )
-def test_what_it_cannot_compute_torchs_operators_do(checkpoint: Checkpoint, name: str, settings: dict[str, object], reason: str) -> None:
+def test_the_torch_runner_serves_what_the_native_one_does_not_support(
+    checkpoint: Checkpoint, name: str, settings: dict[str, object], reason: str
+) -> None:
     with structlog.testing.capture_logs() as lines:
         assert tiny_executor(checkpoint(name), **settings).model.name == "torch"
     assert [line["reason"] for line in lines] == [reason]

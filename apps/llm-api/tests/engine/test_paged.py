@@ -24,6 +24,7 @@ from llm_api.engine.models.cuda_graphs import Capture, Captured, DecodeGraphs, c
 from llm_api.engine.models.torch_decoder import TorchDecoder
 
 Checkpoint = Callable[[str], Path]
+References = Callable[[str], Reference]
 Compute = Callable[[], Tensor]
 
 
@@ -56,17 +57,17 @@ def paged_executor(path: Path, recorder: Recorder | None = None, **config: Any) 
 
 
 @pytest.mark.parametrize("name", ["llama", "mistral-sliding", "qwen2", "qwen3"])
-def test_paged_attention_continues_as_transformers_does(checkpoint: Checkpoint, name: str) -> None:
+def test_paged_attention_continues_as_transformers_does(checkpoint: Checkpoint, tiny_reference: References, name: str) -> None:
     path = checkpoint(name)
-    assert greedy(Engine(paged_executor(path)), PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24)
+    assert greedy(Engine(paged_executor(path)), PROMPTS, 24) == tiny_reference(name).greedy(PROMPTS, 24)
 
 
 @pytest.mark.parametrize("limits", [{}, {"budget": 16}, {"blocks": 12}, {"sequences": 3}])
-def test_decode_graphs_change_no_token(checkpoint: Checkpoint, limits: dict[str, Any]) -> None:
+def test_decode_graphs_change_no_token(checkpoint: Checkpoint, tiny_reference: References, limits: dict[str, Any]) -> None:
     path, recorder = checkpoint("llama"), Recorder()
     engine = Engine(paged_executor(path, recorder), **limits)
-    assert greedy(engine, PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24)
-    assert greedy(engine, PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24), "again, from the prefix cache"
+    assert greedy(engine, PROMPTS, 24) == tiny_reference("llama").greedy(PROMPTS, 24)
+    assert greedy(engine, PROMPTS, 24) == tiny_reference("llama").greedy(PROMPTS, 24), "again, from the prefix cache"
     assert sum(recorder.calls.values()) > 20
 
 
@@ -96,12 +97,12 @@ def test_rows_of_padding_leave_the_cache_alone(checkpoint: Checkpoint) -> None:
     assert sorted(changed) == sorted(blocks[last // size] * size + last % size for blocks, last in running)
 
 
-def test_a_poisoned_block_does_not_reach_its_next_owner(checkpoint: Checkpoint) -> None:
+def test_a_poisoned_block_does_not_reach_its_next_owner(checkpoint: Checkpoint, tiny_reference: References) -> None:
     path = checkpoint("llama")
     executor = paged_executor(path, Recorder())
     for layer in range(executor.cache.shape.num_layers):
         executor.cache.layer(layer).fill_(float("nan"))
-    assert greedy(Engine(executor), PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24)
+    assert greedy(Engine(executor), PROMPTS, 24) == tiny_reference("llama").greedy(PROMPTS, 24)
 
 
 def only_the_first_block(*args: Any, **options: Any) -> Tensor:

@@ -1,6 +1,6 @@
-"""Quantised weights: each product, and the whole model, against torch in float32 with the weights that the codes stand for.
+"""Quantised weights: each matmul and the whole model, against torch in float32 with the dequantised weights.
 
-The oracle rounds a product's input to 8 bits as the library does; what is left is the order of float32 sums.
+The expected results round the input of a matmul to 8 bits as the library does. Only the order of float32 sums differs.
 """
 
 import json
@@ -52,7 +52,7 @@ def rounded_to_8_bits(x: Tensor) -> Tensor:
 
 
 def inputs_off_the_ties(rows: int, width: int) -> Tensor:
-    """Values that no instruction set rounds to another code than the oracle: well away from the middle between two."""
+    """Values that every instruction set rounds to the expected code: not close to the middle between two codes."""
     codes = torch.randint(-60, 60, (rows, -(-width // GROUP), GROUP)) + 0.1 * torch.rand(1) - 0.05
     codes[..., 0] = 127
     return (codes * torch.rand(codes.shape[:2])[..., None]).flatten(1)[:, :width].contiguous()
@@ -139,13 +139,13 @@ def test_a_model_is_transformers_with_the_restored_weights(checkpoint: Checkpoin
     expected = logits_of_transformers(restored(path, tmp_path / "restored", quantization))
     got = prompt_logits(tiny_executor(path, runner="native", quantization=quantization))
     errors = (got - expected).abs().mean(-1) / expected.std()
-    # A value that falls on the other side of the middle between two codes is off by a whole one, and so is all that follows.
+    # A value close to the middle between two codes may be rounded to the other one, which changes all later results.
     assert errors.min() < 1e-5
     assert errors.mean() < 0.02
 
 
 def restored(path: Path, folder: Path, quantization: str) -> Path:
-    """The checkpoint with its products' weights as the codes have them; the embedding stays, so that a head parts from it."""
+    """The checkpoint with dequantised linear layers. The embedding is unchanged, so a tied head becomes a separate tensor."""
     shutil.copytree(path, folder)
     tensors = load_file(path / "model.safetensors")
     head = tensors.get("lm_head.weight", tensors["model.embed_tokens.weight"])
@@ -169,7 +169,7 @@ def logits_of_transformers(path: Path) -> Tensor:
 
 
 def prompt_logits(executor: Executor) -> Tensor:
-    """Log-probabilities of the whole vocabulary at each position but the last, through the engine and its chunks."""
+    """Logprobs of the whole vocabulary at each position, computed by the engine in chunks."""
     size = executor.model_config.vocab_size
     [completion] = generate(Engine(executor, prefix_caching=False), [PROMPT], max_tokens=1, prompt_logprobs=size, logprobs=size)
     assert completion.prompt_logprobs is not None
@@ -184,19 +184,19 @@ def prompt_logits(executor: Executor) -> Tensor:
 @pytest.mark.parametrize(
     ("name", "settings", "reason"),
     [
-        ("llama", {"runner": "torch"}, "this is RUNNER=torch"),
-        ("llama", {"runner": "general"}, "llama runs on the general one with RUNNER=general"),
-        ("olmo", {}, "olmo runs on the general one with RUNNER=auto"),
-        ("llama", {"block_size": 24}, "that does not work here: BLOCK_SIZE=24 is not a multiple of 16"),
+        ("llama", {"runner": "torch"}, "RUNNER is torch"),
+        ("llama", {"runner": "general"}, "RUNNER=general runs llama on the general runner"),
+        ("olmo", {}, "RUNNER=auto runs olmo on the general runner"),
+        ("llama", {"block_size": 24}, "it does not work on this machine: BLOCK_SIZE=24 is not a multiple of 16"),
     ],
 )
-def test_paths_without_it_refuse_the_setting(checkpoint: Checkpoint, name: str, settings: dict[str, object], reason: str) -> None:
+def test_other_runners_reject_the_setting(checkpoint: Checkpoint, name: str, settings: dict[str, object], reason: str) -> None:
     with pytest.raises(EngineError) as refused:
         tiny_executor(checkpoint(name), quantization="int4", **settings)
-    assert str(refused.value) == f"QUANTIZATION=int4 is for the native runner alone, and {reason}: set QUANTIZATION=none"
+    assert str(refused.value) == f"QUANTIZATION=int4 requires the native runner, but {reason}: set QUANTIZATION=none"
 
 
 def test_without_the_library_the_setting_is_refused(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bindings, "_path", lambda: None)
-    with pytest.raises(EngineError, match="QUANTIZATION=int8 is for the native runner alone, .* set QUANTIZATION=none"):
+    with pytest.raises(EngineError, match="QUANTIZATION=int8 requires the native runner, .* set QUANTIZATION=none"):
         tiny_executor(checkpoint("llama"), quantization="int8")

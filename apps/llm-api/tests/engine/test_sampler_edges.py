@@ -40,7 +40,7 @@ def test_a_full_bias_forces_or_bans_a_token(bias: float) -> None:
     assert (drawn == {token}) if bias > 0 else (token not in drawn)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     levels=st.sampled_from([1, 2, 3, 40]),
     spread=st.sampled_from([0.0, 1.0, 8.0]),

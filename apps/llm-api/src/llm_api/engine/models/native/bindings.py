@@ -82,7 +82,7 @@ class Kernels(Structure):
         ("packed_groups_bytes", CFUNCTYPE(c_int64, c_int64, c_int64, c_int64)),
         ("pack_groups", CFUNCTYPE(None, c_int64, c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_void_p)),
         ("matmul", CFUNCTYPE(None, c_int64, POINTER(Linear), c_void_p, c_int64, c_void_p)),
-        ("workspace_bytes", CFUNCTYPE(c_int64, POINTER(Model), c_int64, c_int64, c_int64)),
+        ("workspace_bytes", CFUNCTYPE(c_int64, POINTER(Model), c_int64, c_int64)),
         ("step", CFUNCTYPE(None, POINTER(Model), POINTER(Batch), c_void_p, c_int64)),
     ]
 

@@ -68,7 +68,7 @@ class NativeDecoder:
             logits_rows=batch.logits_rows.data_ptr(),
             logits=logits.data_ptr(),
         )
-        workspace = self._workspace_for(self._kernels.workspace_bytes(byref(self._model), rows.rows, rows.outputs, threads))
+        workspace = self._workspace_for(self._kernels.workspace_bytes(byref(self._model), rows.rows, threads))
         self._kernels.step(byref(self._model), byref(rows), workspace.data_ptr(), threads)
         return logits
 
