@@ -25,9 +25,7 @@ PROMPTS = [[(7 * i * (j + 3)) % 297 + 3 for i in range(length)] for j, length in
 
 
 @pytest.mark.parametrize("name", FAST)
-def test_the_torch_runner_continues_as_transformers_does(
-    checkpoint: Checkpoint, tiny_reference: References, name: str
-) -> None:
+def test_the_torch_runner_continues_as_transformers_does(checkpoint: Checkpoint, tiny_reference: References, name: str) -> None:
     path = checkpoint(name)
     executor = tiny_executor(path, runner="torch")
     assert executor.model.name == "torch"
@@ -108,7 +106,7 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
         ({"max_model_len": 257}, "MAX_MODEL_LEN is 257, but the model supports 256"),
         ({"max_model_len": 256, "kv_cache_memory": 1000}, "raise KV_CACHE_MEMORY or lower MAX_MODEL_LEN"),
         ({"kv_cache_memory": 10}, "raise KV_CACHE_MEMORY"),
-        pytest.param({"device": "cuda"}, "torch finds no GPU", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")),
+        pytest.param({"device": "cuda"}, "torch finds no GPU", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")),
     ],
 )
 def test_settings_that_cannot_be_met_are_refused_in_one_line(checkpoint: Checkpoint, settings: dict[str, object], reason: str) -> None:
@@ -118,7 +116,7 @@ def test_settings_that_cannot_be_met_are_refused_in_one_line(checkpoint: Checkpo
 
 
 def test_too_little_memory_is_reported_before_anything_is_loaded(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("llm_api.engine.limits.available_memory", lambda: 1000)
+    monkeypatch.setattr("llm_api.engine.limits.available_memory", lambda: 1000)
     with pytest.raises(EngineError, match=r"the weights need .* are available"):
         tiny_executor(checkpoint("llama"))
 
