@@ -41,7 +41,7 @@ def instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.usefixtures("instructions")
 def test_it_continues_as_transformers_does(checkpoint: Checkpoint, tiny_reference: References, name: str) -> None:
     path = checkpoint(name)
-    executor = tiny_executor(path, runner="native", num_threads=2)
+    executor = tiny_executor(path, runner="native")
     assert executor.model.name == "native"
     assert greedy(Engine(executor), PROMPTS, 24) == tiny_reference(name).greedy(PROMPTS, 24)
 
@@ -71,19 +71,21 @@ def logits(executor: Executor, token_ids: list[int]) -> torch.Tensor:
 
 @pytest.fixture(
     params=[
-        ("llama", "none"),
-        ("llama-uneven", "none"),
-        ("mistral-sliding", "none"),
-        ("qwen3", "none"),
-        ("llama-uneven", "int8"),
-        ("llama-biased", "int4"),
-        ("qwen3", "int4"),
+        ("llama", "none", 1),
+        ("llama-uneven", "none", 2),
+        ("mistral-sliding", "none", 1),
+        ("qwen3", "none", 1),
+        ("llama-uneven", "int8", 2),
+        ("llama-biased", "int4", 1),
+        ("qwen3", "int4", 1),
     ],
-    ids=" ".join,
+    ids=lambda param: " ".join(param[:2]),
 )
 def bfloat16_executor(checkpoint: Checkpoint, request: pytest.FixtureRequest) -> Executor:
-    name, quantization = request.param
-    return tiny_executor(checkpoint(name), runner="native", quantization=quantization, dtype="bfloat16", num_threads=2, max_num_seqs=16)
+    name, quantization, threads = request.param
+    return tiny_executor(
+        checkpoint(name), runner="native", quantization=quantization, dtype="bfloat16", num_threads=threads, max_num_seqs=16
+    )
 
 
 def test_bfloat16_logprobs_are_bitwise_equal_however_the_work_is_scheduled(bfloat16_executor: Executor) -> None:
