@@ -12,7 +12,8 @@ namespace {
 constexpr int CHUNK = 128;
 constexpr int KEY_VECTORS = KEYS / LANES;
 constexpr int QUERIES_AT_ONCE = LANES == 16 ? 4 : 2;
-// Groups of 16 keys that are computed together. Each dot product over `dim` is a chain of dependent instructions, so several run in parallel.
+// Groups of 16 keys that are computed together. Each dot product over `dim` is a chain of dependent instructions, so several run in
+// parallel.
 constexpr int GROUPS_AT_ONCE = LANES == 16 ? 4 : LANES == 8 ? 2 : 1;
 constexpr int64_t TILE_ROWS = 16;  // of a prompt, which share the loads from the cache
 
@@ -38,7 +39,9 @@ struct AttentionTask {
   const typename T::Scalar *values(int64_t position) const { return keys(position) + block_size * dim; }
   // The next task's keys, to prefetch while those at `position` are read. The blocks of a sequence are not contiguous, so the
   // hardware prefetcher cannot predict them.
-  const typename T::Scalar *keys_to_prefetch(int64_t position) const { return (next && position < next->end() ? next : this)->keys(position); }
+  const typename T::Scalar *keys_to_prefetch(int64_t position) const {
+    return (next && position < next->end() ? next : this)->keys(position);
+  }
   const typename T::Scalar *values_to_prefetch(int64_t position) const { return keys_to_prefetch(position) + block_size * dim; }
   int64_t end() const { return first_position + rows; }
 };
@@ -153,11 +156,14 @@ template <class T, int G>
 void compute_all_scores(const AttentionTask<T> &task, int64_t chunk, int64_t at, float (*scores)[CHUNK]) {
   const int64_t queries = task.queries();
   compute_scores_of<T, G, true>(queries, task, 0, chunk, at, scores);
-  for (int64_t q = QUERIES_AT_ONCE; q < queries; q += QUERIES_AT_ONCE) compute_scores_of<T, G, false>(queries - q, task, q, chunk, at, scores);
+  for (int64_t q = QUERIES_AT_ONCE; q < queries; q += QUERIES_AT_ONCE)
+    compute_scores_of<T, G, false>(queries - q, task, q, chunk, at, scores);
 }
 
 template <class T, bool PREFETCH, int R = QUERIES_AT_ONCE>
-void accumulate_values_of(int64_t count, const AttentionTask<T> &task, int64_t query, int64_t chunk, int64_t keys, const Scratch<T> &scratch) {
+void accumulate_values_of(
+    int64_t count, const AttentionTask<T> &task, int64_t query, int64_t chunk, int64_t keys, const Scratch<T> &scratch
+) {
   if (count >= R) {
     int64_t d = 0;
     for (; d + 4 * LANES <= task.dim; d += 4 * LANES) accumulate_values<T, R, 4, PREFETCH>(task, query, chunk, keys, d, scratch);
@@ -177,11 +183,13 @@ void attend(const AttentionTask<T> &task, void *memory) {
   for (int64_t chunk = task.first_key(0) / CHUNK * CHUNK; chunk < end; chunk += CHUNK) {
     const int64_t keys = min(CHUNK, round_up(end - chunk, KEYS));
     int64_t at = 0;
-    for (; at + GROUPS_AT_ONCE * KEYS <= keys; at += GROUPS_AT_ONCE * KEYS) compute_all_scores<T, GROUPS_AT_ONCE>(task, chunk, at, scratch.scores);
+    for (; at + GROUPS_AT_ONCE * KEYS <= keys; at += GROUPS_AT_ONCE * KEYS)
+      compute_all_scores<T, GROUPS_AT_ONCE>(task, chunk, at, scratch.scores);
     for (; at < keys; at += KEYS) compute_all_scores<T, 1>(task, chunk, at, scratch.scores);
     for (int64_t q = 0; q < queries; q++) update_softmax(task, q, chunk, keys, scratch);
     accumulate_values_of<T, true>(queries, task, 0, chunk, keys, scratch);
-    for (int64_t q = QUERIES_AT_ONCE; q < queries; q += QUERIES_AT_ONCE) accumulate_values_of<T, false>(queries - q, task, q, chunk, keys, scratch);
+    for (int64_t q = QUERIES_AT_ONCE; q < queries; q += QUERIES_AT_ONCE)
+      accumulate_values_of<T, false>(queries - q, task, q, chunk, keys, scratch);
   }
   for (int64_t q = 0; q < queries; q++)
     for (int64_t d = 0; d < task.dim; d += LANES)

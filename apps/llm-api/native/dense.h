@@ -27,7 +27,9 @@ void pack(const typename T::Scalar *weight, int64_t out, int64_t in, typename T:
 
 // R rows of x times P adjacent panels, to `result` [R][WIDTH].
 template <class T, int R, int P>
-void dense_tile(const typename T::Scalar *x, int64_t stride, const typename T::Scalar *weight, int64_t in, float *result, Prefetcher &prefetcher) {
+void dense_tile(
+    const typename T::Scalar *x, int64_t stride, const typename T::Scalar *weight, int64_t in, float *result, Prefetcher &prefetcher
+) {
   F acc[R][P * VECTORS] = {};
   const int64_t panel = PANEL * in;
   for (int64_t k = 0; k < in; k += T::PER_WORD) {
@@ -47,7 +49,8 @@ void dense_tile(const typename T::Scalar *x, int64_t stride, const typename T::S
 
 template <class T, int P, int R = ROWS_AT_ONCE>
 void dense_tile_for(
-    int64_t rows, const typename T::Scalar *x, int64_t stride, const typename T::Scalar *weight, int64_t in, float *result, Prefetcher &prefetcher
+    int64_t rows, const typename T::Scalar *x, int64_t stride, const typename T::Scalar *weight, int64_t in, float *result,
+    Prefetcher &prefetcher
 ) {
   if (rows == R) return dense_tile<T, R, P>(x, stride, weight, in, result, prefetcher);
   if constexpr (R > 1) dense_tile_for<T, P, R - 1>(rows, x, stride, weight, in, result, prefetcher);
@@ -61,7 +64,9 @@ struct DenseKernel {
   static int64_t panel_bytes(int64_t in) { return PANEL * in * (int64_t)sizeof(Input); }
   static int64_t steps(int64_t in) { return in / T::PER_WORD * (PANELS_AT_ONCE / PANELS_PER_TILE); }
 
-  static void panels(int64_t count, const Input *x, int64_t stride, int64_t rows, const void *weight, int64_t in, float *result, Prefetcher &prefetcher) {
+  static void panels(
+      int64_t count, const Input *x, int64_t stride, int64_t rows, const void *weight, int64_t in, float *result, Prefetcher &prefetcher
+  ) {
     const auto *at = (const Input *)weight;
     if (count == PANELS_PER_TILE) return dense_tile_for<T, PANELS_PER_TILE>(rows, x, stride, at, in, result, prefetcher);
     for (int64_t p = 0; p < count; p++) dense_tile_for<T, 1>(rows, x, stride, at + p * PANEL * in, in, result + p * PANEL, prefetcher);

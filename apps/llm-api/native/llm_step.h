@@ -59,7 +59,8 @@ struct llm_kernels {
   // Quantised weights in groups of 32 along `in`; the last group may be shorter. `codes` is [out, in], one byte per code;
   // `scales` and `minima` are [out, groups], float16; weight = scale * code + minimum.
   int64_t (*packed_groups_bytes)(int64_t format, int64_t out, int64_t in);
-  void (*pack_groups)(int64_t format, const uint8_t *codes, const uint16_t *scales, const uint16_t *minima, int64_t out, int64_t in, void *packed);
+  void (*pack_groups)(int64_t format, const uint8_t *codes, const uint16_t *scales, const uint16_t *minima, int64_t out, int64_t in,
+                      void *packed);
   // A single matmul, for tests: x is [rows, in] in dtype, y is [rows, out].
   void (*matmul)(int64_t dtype, const struct llm_linear *, const void *x, int64_t rows, float *y);
   int64_t (*workspace_bytes)(const struct llm_model *, int64_t rows, int64_t threads);

@@ -24,9 +24,11 @@ int64_t panel_bytes(const llm_linear &linear) {
 
 template <class Kernel, class Sink>
 void matmul_with(
-    const llm_linear &linear, const typename Kernel::Input *x, int64_t stride, int64_t rows, int64_t first, int64_t last, WeightRange next, Sink sink
+    const llm_linear &linear, const typename Kernel::Input *x, int64_t stride, int64_t rows, int64_t first, int64_t last,
+    WeightRange next, Sink sink
 ) {
-  const int64_t size = Kernel::panel_bytes(linear.in), tiles = (rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE, steps = tiles * Kernel::steps(linear.in);
+  const int64_t size = Kernel::panel_bytes(linear.in);
+  const int64_t tiles = (rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE, steps = tiles * Kernel::steps(linear.in);
   const WeightRange weights = weight_range(linear, size, first, last);
   float result[ROWS_AT_ONCE][WIDTH];
   for (int64_t panel = first; panel < last; panel += PANELS_AT_ONCE) {

@@ -87,7 +87,9 @@ void pack_groups(const uint8_t *codes, const uint16_t *scales, const uint16_t *m
 
 // R rows of x times V vectors of each of P adjacent panels, to `result` [R][WIDTH].
 template <int BITS, int R, int P, int V>
-[[gnu::noinline]] void quantised_tile(const Group *x, int64_t stride, const Block<BITS> *blocks, int64_t groups, int lane, float *result, Prefetcher &prefetcher) {
+[[gnu::noinline]] void quantised_tile(
+    const Group *x, int64_t stride, const Block<BITS> *blocks, int64_t groups, int lane, float *result, Prefetcher &prefetcher
+) {
   F acc[R][P * V] = {};
   for (int64_t g = 0; g < groups; g++) {
     prefetcher.step();
@@ -130,13 +132,16 @@ void quantised_tile_for(
 template <int BITS>
 struct QuantisedKernel {
   typedef Group Input;
-  static constexpr int V = LANES == 4 ? 1 : 2;                     // each needs an integer and a float accumulator: half as many vectors as DenseKernel
-  static constexpr int FEW = LANES == 16 ? ROWS_AT_ONCE / 2 : 0;  // most rows for which two panels fit in the registers
+  // Vectors per panel. Each needs an integer and a float accumulator, so half as many fit as in DenseKernel.
+  static constexpr int V = LANES == 4 ? 1 : 2;
+  static constexpr int FEW = LANES == 16 ? ROWS_AT_ONCE / 2 : 0;  // the most rows for which two panels fit in the registers
 
   static int64_t panel_bytes(int64_t in) { return groups_for(in) * (int64_t)sizeof(Block<BITS>); }
   static int64_t steps(int64_t in) { return groups_for(in) * PANELS_AT_ONCE * (VECTORS / V); }
 
-  static void panels(int64_t count, const Group *x, int64_t stride, int64_t rows, const void *weight, int64_t in, float *result, Prefetcher &prefetcher) {
+  static void panels(
+      int64_t count, const Group *x, int64_t stride, int64_t rows, const void *weight, int64_t in, float *result, Prefetcher &prefetcher
+  ) {
     const auto *blocks = (const Block<BITS> *)weight;
     const int64_t groups = groups_for(in);
     if constexpr (FEW > 0)

@@ -98,7 +98,8 @@ inline I dot_bytes(I total, U codes, U x) {
 #if defined(__AVX512VNNI__)
   return (I)_mm512_dpbusd_epi32((__m512i)total, (__m512i)codes, (__m512i)x);
 #else
-  const Pairs even = (Pairs)(codes & 0x00ff00ffu), odd = (Pairs)(codes >> 8 & 0x00ff00ffu), x_even = (Pairs)x << 8 >> 8, x_odd = (Pairs)x >> 8;
+  const Pairs even = (Pairs)(codes & 0x00ff00ffu), odd = (Pairs)(codes >> 8 & 0x00ff00ffu);
+  const Pairs x_even = (Pairs)x << 8 >> 8, x_odd = (Pairs)x >> 8;
 #if defined(__AVX512BW__)
   return total + (I)_mm512_madd_epi16((__m512i)even, (__m512i)x_even) + (I)_mm512_madd_epi16((__m512i)odd, (__m512i)x_odd);
 #elif defined(__AVX2__)

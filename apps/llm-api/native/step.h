@@ -91,15 +91,17 @@ class Step {
   void keep_output_rows(int64_t thread) {
     if (thread == 0)
       for (int64_t i = 0; i < b.outputs; i++) {
-        memmove(w.stream + i * w.stream_width, w.stream + b.logits_rows[i] * w.stream_width, sizeof(float) * (size_t)w.stream_width);
-        memmove(w.attended.values + i * w.attended.stride, w.attended.values + b.logits_rows[i] * w.attended.stride, sizeof(Scalar) * (size_t)w.attended.stride);
+        const int64_t row = b.logits_rows[i], width = w.stream_width, stride = w.attended.stride;
+        memmove(w.stream + i * width, w.stream + row * width, sizeof(float) * (size_t)width);
+        memmove(w.attended.values + i * stride, w.attended.values + row * stride, sizeof(Scalar) * (size_t)stride);
       }
 #pragma omp barrier
   }
 
   WeightRange weights_of(const llm_linear &linear, int64_t thread, int64_t team, int64_t multiple = 1) const {
     const int64_t panels = num_panels(linear);
-    return weight_range(linear, panel_bytes<T>(linear), partition(panels, thread, team, multiple), partition(panels, thread + 1, team, multiple));
+    const int64_t first = partition(panels, thread, team, multiple), last = partition(panels, thread + 1, team, multiple);
+    return weight_range(linear, panel_bytes<T>(linear), first, last);
   }
 
   void norm_rows(const float *weight, const llm_linear &next, int64_t rows, int64_t thread, int64_t team) {
@@ -126,9 +128,9 @@ class Step {
   void project_heads(const llm_layer &layer, int64_t thread, int64_t team) {
     const int64_t panels = num_panels(layer.qkv);
     matmul<T>(layer.qkv, w.normed, b.rows, partition(panels, thread, team), partition(panels, thread + 1, team),
-               weights_of(layer.output, thread, team), [&](int64_t row, int64_t panel, const float *out) {
-                 memcpy(w.heads + row * w.heads_width + panel * PANEL, out, sizeof(float) * PANEL);
-               });
+              weights_of(layer.output, thread, team), [&](int64_t row, int64_t panel, const float *out) {
+                memcpy(w.heads + row * w.heads_width + panel * PANEL, out, sizeof(float) * PANEL);
+              });
 #pragma omp barrier
   }
 
@@ -188,10 +190,10 @@ class Step {
   void add_matmul(const llm_linear &linear, const Rows<T> &x, int64_t rows, WeightRange next_weights, int64_t thread, int64_t team) {
     const int64_t panels = num_panels(linear);
     matmul<T>(linear, x, rows, partition(panels, thread, team), partition(panels, thread + 1, team), next_weights,
-               [&](int64_t row, int64_t panel, const float *out) {
-                 float *to = w.stream + row * w.stream_width + panel * PANEL;
-                 for (int i = 0; i < PANEL; i++) to[i] += out[i];
-               });
+              [&](int64_t row, int64_t panel, const float *out) {
+                float *to = w.stream + row * w.stream_width + panel * PANEL;
+                for (int i = 0; i < PANEL; i++) to[i] += out[i];
+              });
 #pragma omp barrier
   }
 
@@ -200,17 +202,17 @@ class Step {
     const int64_t panels = num_panels(layer.gate_up);
     float gate_panels[ROWS_AT_ONCE][PANEL];
     matmul<T>(layer.gate_up, w.normed, rows, partition(panels, thread, team, 2), partition(panels, thread + 1, team, 2),
-               weights_of(layer.down, thread, team), [&](int64_t row, int64_t panel, const float *out) {
-                 float *gates = gate_panels[row % ROWS_AT_ONCE];
-                 if (panel % 2 == 0) {
-                   memcpy(gates, out, sizeof(float) * PANEL);
-                   return;
-                 }
-                 for (int i = 0; i < PANEL; i += LANES) store(gates + i, silu(load<F>(gates + i)) * load<F>(out + i));
-                 if (layer.down.format != LLM_DENSE) return quantise(gates, w.gated.groups[row * w.gated.num_groups() + panel / 2]);
-                 Scalar *to = w.gated.values + row * w.gated.stride + panel / 2 * PANEL;
-                 for (int i = 0; i < PANEL; i += LANES) T::store_vector(to + i, load<F>(gates + i));
-               });
+              weights_of(layer.down, thread, team), [&](int64_t row, int64_t panel, const float *out) {
+                float *gates = gate_panels[row % ROWS_AT_ONCE];
+                if (panel % 2 == 0) {
+                  memcpy(gates, out, sizeof(float) * PANEL);
+                  return;
+                }
+                for (int i = 0; i < PANEL; i += LANES) store(gates + i, silu(load<F>(gates + i)) * load<F>(out + i));
+                if (layer.down.format != LLM_DENSE) return quantise(gates, w.gated.groups[row * w.gated.num_groups() + panel / 2]);
+                Scalar *to = w.gated.values + row * w.gated.stride + panel / 2 * PANEL;
+                for (int i = 0; i < PANEL; i += LANES) T::store_vector(to + i, load<F>(gates + i));
+              });
 #pragma omp barrier
   }
 
@@ -219,10 +221,10 @@ class Step {
     norm_rows(m.norm, m.head, b.outputs, thread, team);
     const int64_t panels = num_panels(m.head);
     matmul<T>(m.head, w.normed, b.outputs, partition(panels, thread, team), partition(panels, thread + 1, team), NO_WEIGHTS,
-               [&](int64_t row, int64_t panel, const float *out) {
-                 const int64_t width = min(PANEL, m.vocabulary - panel * PANEL);
-                 memcpy(b.logits + row * m.vocabulary + panel * PANEL, out, sizeof(float) * (size_t)width);
-               });
+              [&](int64_t row, int64_t panel, const float *out) {
+                const int64_t width = min(PANEL, m.vocabulary - panel * PANEL);
+                memcpy(b.logits + row * m.vocabulary + panel * PANEL, out, sizeof(float) * (size_t)width);
+              });
   }
 };
 
