@@ -140,7 +140,7 @@ bench: $(SERVE_READY) ## Measure the service, beside PEERS="name=URL ..." (BENCH
 bench-proxy: $(PROXY_READY) ## Measure one replica directly, again, and through nginx, in turns (BENCH_ARGS for more)
 	@$(BIN)/python -m proxy bench $(BENCH_ARGS)
 
-# As the service starts its engine (PATIENT_THREADS in engine/child.py).
+# As the service starts its engine (OPENMP_ENVIRONMENT in engine/launcher.py).
 bench-step: export GOMP_SPINCOUNT ?= 10000
 bench-step: $(SERVE_READY) ## Measure the engine's steps alone, in one process and without HTTP
 	@$(BIN)/python -m tools.step_times

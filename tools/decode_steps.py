@@ -12,7 +12,7 @@ import typer
 from torch import Tensor
 
 from llm_api.engine.attention.backend import AttentionOptions
-from llm_api.engine.attention.flash import can_page, default_block_size
+from llm_api.engine.attention.paged import can_page, default_block_size
 from llm_api.engine.batch import Batch, build_batch
 from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
 from llm_api.engine.messages import AddRequest, SamplingParams
@@ -20,8 +20,7 @@ from llm_api.engine.models.decoder_weights import DecoderLayer, DecoderWeights
 from llm_api.engine.models.linear import Linear, OutputHead
 from llm_api.engine.models.rope import RotaryEmbedding
 from llm_api.engine.models.torch_decoder import TorchDecoder, TorchLayout
-from llm_api.engine.scheduler import Chunk
-from llm_api.engine.sequence import Sequence
+from llm_api.engine.sequence import Chunk, Sequence
 from llm_api.markdown import table
 
 HIDDEN, INTERMEDIATE, VOCABULARY, HEADS, KV_HEADS, HEAD_DIM = 4096, 14336, 128256, 32, 8, 128  # Llama 3's 8B

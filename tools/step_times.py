@@ -15,11 +15,11 @@ from llm_api.cli.compose import engine_config
 from llm_api.cli.console import logged_progress
 from llm_api.cli.model import find_model
 from llm_api.engine.batch import Batch
-from llm_api.engine.executor import Runner
+from llm_api.engine.executor import Executor
 from llm_api.engine.loop import EngineLoop
 from llm_api.engine.machine import available_memory
 from llm_api.engine.messages import AddRequest, SamplingParams, StepOutput
-from llm_api.engine.warm_up import warm_up
+from llm_api.engine.worker import warm_up
 from llm_api.markdown import table
 from llm_api.settings import Settings
 
@@ -30,13 +30,13 @@ ROUNDS = 3
 
 @dataclass
 class Clock:
-    """Stands in for the runner's model, and notes what each call took."""
+    """Stands in for the executor's model, and notes what each call took."""
 
-    runner: Runner
+    executor: Executor
     seconds: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._model = self.runner.model
+        self._model = self.executor.model
         self.cache_shape, self.name, self.bind = self._model.cache_shape, self._model.name, self._model.bind
 
     def logits(self, batch: Batch) -> Tensor:
@@ -49,7 +49,7 @@ class Clock:
 def measure(loop: EngineLoop, clock: Clock, concurrency: int, random: Random) -> tuple[list[float], list[float], float]:
     """Seconds of each step that decodes all sequences, of the model in it, and tokens per second of the steps before."""
     for index in range(concurrency):
-        prompt = [random.randrange(1000, clock.runner.model_config.vocab_size) for _ in range(PROMPT_TOKENS)]
+        prompt = [random.randrange(1000, clock.executor.model_config.vocab_size) for _ in range(PROMPT_TOKENS)]
         sampling = SamplingParams(max_tokens=OUTPUT_TOKENS, temperature=0, ignore_eos=True)
         loop.handle(AddRequest(request_id=f"{concurrency}-{index}", prompt_token_ids=prompt, sampling=sampling, n=1))
     steps: list[float] = []
@@ -67,11 +67,11 @@ def measure(loop: EngineLoop, clock: Clock, concurrency: int, random: Random) ->
 
 def main() -> None:
     settings, random = Settings(), Random(0)  # noqa: S311
-    runner = Runner(engine_config(settings, find_model(settings, logged_progress())))
-    warm_up(runner)
-    runner.cache.populate(available_memory)  # as the engine's process does
-    runner.model = clock = Clock(runner)
-    loop = EngineLoop(runner, SimpleQueue(), lambda _message: None, prefix_caching=False)
+    executor = Executor(engine_config(settings, find_model(settings, logged_progress())))
+    warm_up(executor)
+    executor.cache.populate(available_memory)  # as the engine's process does
+    executor.model = clock = Clock(executor)
+    loop = EngineLoop(executor, SimpleQueue(), lambda _message: None, prefix_caching=False)
     rows = []
     for concurrency in CONCURRENCY:
         rounds = [measure(loop, clock, concurrency, random) for _ in range(ROUNDS)]

@@ -1,219 +1,199 @@
-// Attention over the cache in place, with an online softmax (https://arxiv.org/abs/1805.02867) over chunks of keys.
+// Paged attention with an online softmax (https://arxiv.org/abs/1805.02867) over chunks of keys.
 //
-// A block of the cache holds, per kv head, its keys [block size / 16][dim / PER_WORD][16][PER_WORD] and then its values
-// [block size / PER_WORD][dim][PER_WORD]: sixteen keys are compared, and two values summed, by one instruction.
-//
-// Chunks begin at multiples of CHUNK and a query's sums have one order: a row's result is the same whether it came as a
-// prompt's, in part of one, or as a decode, and whatever else is in the batch.
+// Chunks begin at multiples of CHUNK and a query accumulates in a fixed order. The result of a row is therefore bitwise equal
+// whether the row was computed in a whole prompt, in a part of one or as a decode, and it does not depend on the rest of the batch.
 #pragma once
 #include <math.h>
 
-#include "simd.h"
+#include "kv_cache.h"
 
 namespace {
 
-constexpr int KEYS = 16;
 constexpr int CHUNK = 128;
 constexpr int KEY_VECTORS = KEYS / LANES;
 constexpr int QUERIES_AT_ONCE = LANES == 16 ? 4 : 2;
-// Groups of sixteen keys that are compared side by side: a sum over `dim` is one chain of instructions, which wait for each other.
+// Groups of 16 keys that are computed together. Each dot product over `dim` is a chain of dependent instructions, so several run in
+// parallel.
 constexpr int GROUPS_AT_ONCE = LANES == 16 ? 4 : LANES == 8 ? 2 : 1;
-constexpr int64_t TILE_ROWS = 16;  // of a prompt, which share what they read of the cache
+constexpr int64_t TILE_ROWS = 16;  // of a prompt, which share the loads from the cache
 
-// One kv head of one sequence, and the queries that look at it: `rows` of `group` heads each.
+// Attention of one kv head of one sequence: `rows` rows of `group` query heads each.
 template <class T>
-struct Look {
-  const typename T::Scalar *query;  // [rows][row_stride], the group's heads side by side
-  typename T::Scalar *output;       // likewise
+struct AttentionTask {
+  const typename T::Scalar *query;  // [rows][row_stride], the heads of a group are adjacent
+  typename T::Scalar *output;       // in the same layout
   int64_t row_stride, rows, group, dim, first_position;
   const int64_t *blocks;
   const typename T::Scalar *cache;  // at the kv head
   int64_t block_stride, block_size, window;
   float scale;
-  const Look *next;  // what this thread probably does next, or NULL
+  const AttentionTask *next;  // the task that this thread will probably run next, or NULL
 
   int64_t queries() const { return rows * group; }
   int64_t offset(int64_t query) const { return query / group * row_stride + query % group * dim; }
   int64_t position(int64_t query) const { return first_position + query / group; }
-  int64_t first_key(int64_t query) const { return window ? most(0, position(query) - window + 1) : 0; }
+  int64_t first_key(int64_t query) const { return window ? max(0, position(query) - window + 1) : 0; }
   const typename T::Scalar *keys(int64_t position) const {
     return cache + blocks[position / block_size] * block_stride + position % block_size * dim;
   }
   const typename T::Scalar *values(int64_t position) const { return keys(position) + block_size * dim; }
-  // Keys to prefetch while those at `position` are read: the next Look's. The blocks of a sequence lie anywhere, so that the
-  // processor does not foresee them by itself.
-  const typename T::Scalar *keys_ahead(int64_t position) const { return (next && position < next->end() ? next : this)->keys(position); }
-  const typename T::Scalar *values_ahead(int64_t position) const { return keys_ahead(position) + block_size * dim; }
+  // The next task's keys, to prefetch while those at `position` are read. The blocks of a sequence are not contiguous, so the
+  // hardware prefetcher cannot predict them.
+  const typename T::Scalar *keys_to_prefetch(int64_t position) const {
+    return (next && position < next->end() ? next : this)->keys(position);
+  }
+  const typename T::Scalar *values_to_prefetch(int64_t position) const { return keys_to_prefetch(position) + block_size * dim; }
   int64_t end() const { return first_position + rows; }
 };
 
 template <class T>
 struct Scratch {
   float (*scores)[CHUNK];
-  typename T::Scalar (*shares)[CHUNK];
-  float *totals;  // [queries][dim]
-  float *highest, *sums;
+  typename T::Scalar (*probs)[CHUNK];
+  float *output;  // [queries][dim], not yet divided by the denominators
+  float *max_scores, *denominators;
 
   static int64_t bytes(int64_t queries, int64_t dim) {
-    return rounded_up(queries * (CHUNK * (int64_t)(sizeof(float) + sizeof(typename T::Scalar)) + (dim + 2) * (int64_t)sizeof(float)), 64);
+    return round_up(queries * (CHUNK * (int64_t)(sizeof(float) + sizeof(typename T::Scalar)) + (dim + 2) * (int64_t)sizeof(float)), 64);
   }
 
   Scratch(void *memory, int64_t queries, int64_t dim) {
     scores = (float(*)[CHUNK])memory;
-    shares = (typename T::Scalar(*)[CHUNK])(scores + queries);
-    totals = (float *)(shares + queries);
-    highest = totals + queries * dim;
-    sums = highest + queries;
+    probs = (typename T::Scalar(*)[CHUNK])(scores + queries);
+    output = (float *)(probs + queries);
+    max_scores = output + queries * dim;
+    denominators = max_scores + queries;
   }
 };
 
-// R queries against G groups of sixteen keys, `at` into the chunk. AHEAD: prefetches the same of what comes next.
-template <class T, int R, int G, bool AHEAD>
-void score(const Look<T> &look, int64_t query, int64_t chunk, int64_t at, float (*scores)[CHUNK]) {
-  F totals[R][G * KEY_VECTORS] = {};
-  const typename T::Scalar *from[R], *keys[G], *ahead[G];
-  for (int r = 0; r < R; r++) from[r] = look.query + look.offset(query + r);
-  for (int g = 0; g < G; g++) keys[g] = look.keys(chunk + at + g * KEYS), ahead[g] = look.keys_ahead(chunk + at + g * KEYS);
-  for (int64_t d = 0; d < look.dim; d += T::PER_WORD) {
+// scores = scale * Q K^T for R queries and G groups of 16 keys, from offset `at` of the chunk. PREFETCH: prefetches the next task's keys.
+template <class T, int R, int G, bool PREFETCH>
+void compute_scores(const AttentionTask<T> &task, int64_t query, int64_t chunk, int64_t at, float (*scores)[CHUNK]) {
+  F acc[R][G * KEY_VECTORS] = {};
+  const typename T::Scalar *from[R], *keys[G], *next_ptr[G];
+  for (int r = 0; r < R; r++) from[r] = task.query + task.offset(query + r);
+  for (int g = 0; g < G; g++) keys[g] = task.keys(chunk + at + g * KEYS), next_ptr[g] = task.keys_to_prefetch(chunk + at + g * KEYS);
+  for (int64_t d = 0; d < task.dim; d += T::PER_WORD) {
     typename T::Vector words[G * KEY_VECTORS];
     for (int g = 0; g < G; g++)
       for (int v = 0; v < KEY_VECTORS; v++) {
         words[g * KEY_VECTORS + v] = load<typename T::Vector>(keys[g] + d * KEYS + v * LANES * T::PER_WORD);
-        if constexpr (AHEAD) __builtin_prefetch(ahead[g] + d * KEYS + v * LANES * T::PER_WORD, 0, 2);
+        if constexpr (PREFETCH) __builtin_prefetch(next_ptr[g] + d * KEYS + v * LANES * T::PER_WORD, 0, 2);
       }
     for (int r = 0; r < R; r++) {
       const auto query_word = typename T::Vector{} + load<typename T::Word>(from[r] + d);
-      for (int v = 0; v < G * KEY_VECTORS; v++) totals[r][v] = T::dot(totals[r][v], words[v], query_word);
+      for (int v = 0; v < G * KEY_VECTORS; v++) acc[r][v] = T::dot(acc[r][v], words[v], query_word);
     }
   }
   for (int r = 0; r < R; r++)
-    for (int v = 0; v < G * KEY_VECTORS; v++) store(scores[query + r] + at + v * LANES, totals[r][v] * all(look.scale));
+    for (int v = 0; v < G * KEY_VECTORS; v++) store(scores[query + r] + at + v * LANES, acc[r][v] * splat(task.scale));
 }
 
-// Adds the chunk's values, by their shares, to R queries' totals, V vectors from column d on.
-template <class T, int R, int V, bool AHEAD>
-void collect(const Look<T> &look, int64_t query, int64_t chunk, int64_t keys, int64_t d, const Scratch<T> &scratch) {
-  F totals[R][V];
+// output += probs * V over the chunk, for R queries and V vectors of columns from d on.
+template <class T, int R, int V, bool PREFETCH>
+void accumulate_values(const AttentionTask<T> &task, int64_t query, int64_t chunk, int64_t keys, int64_t d, const Scratch<T> &scratch) {
+  F acc[R][V];
   for (int r = 0; r < R; r++)
-    for (int v = 0; v < V; v++) totals[r][v] = load<F>(scratch.totals + (query + r) * look.dim + d + v * LANES);
+    for (int v = 0; v < V; v++) acc[r][v] = load<F>(scratch.output + (query + r) * task.dim + d + v * LANES);
   for (int64_t group = 0; group < keys; group += KEYS) {
-    const typename T::Scalar *values = look.values(chunk + group), *ahead = look.values_ahead(chunk + group);
+    const typename T::Scalar *values = task.values(chunk + group), *next_ptr = task.values_to_prefetch(chunk + group);
     for (int64_t key = 0; key < KEYS; key += T::PER_WORD) {
       typename T::Vector words[V];
       for (int v = 0; v < V; v++) {
-        words[v] = load<typename T::Vector>(values + key * look.dim + (d + v * LANES) * T::PER_WORD);
-        if constexpr (AHEAD) __builtin_prefetch(ahead + key * look.dim + (d + v * LANES) * T::PER_WORD, 0, 2);
+        words[v] = load<typename T::Vector>(values + key * task.dim + (d + v * LANES) * T::PER_WORD);
+        if constexpr (PREFETCH) __builtin_prefetch(next_ptr + key * task.dim + (d + v * LANES) * T::PER_WORD, 0, 2);
       }
       for (int r = 0; r < R; r++) {
-        const auto share = typename T::Vector{} + load<typename T::Word>(scratch.shares[query + r] + group + key);
-        for (int v = 0; v < V; v++) totals[r][v] = T::dot(totals[r][v], words[v], share);
+        const auto prob = typename T::Vector{} + load<typename T::Word>(scratch.probs[query + r] + group + key);
+        for (int v = 0; v < V; v++) acc[r][v] = T::dot(acc[r][v], words[v], prob);
       }
     }
   }
   for (int r = 0; r < R; r++)
-    for (int v = 0; v < V; v++) store(scratch.totals + (query + r) * look.dim + d + v * LANES, totals[r][v]);
+    for (int v = 0; v < V; v++) store(scratch.output + (query + r) * task.dim + d + v * LANES, acc[r][v]);
 }
 
-// Turns a query's scores of a chunk into shares, and rescales what it has gathered so far.
+// One step of the online softmax: turns a query's scores of a chunk into probabilities and rescales the output so far.
 template <class T>
-void soften(const Look<T> &look, int64_t query, int64_t chunk, int64_t keys, const Scratch<T> &scratch) {
+void update_softmax(const AttentionTask<T> &task, int64_t query, int64_t chunk, int64_t keys, const Scratch<T> &scratch) {
   float *scores = scratch.scores[query];
-  const int64_t last = look.position(query) - chunk, first = look.first_key(query) - chunk;
-  for (int64_t i = most(0, last + 1); i < keys; i++) scores[i] = -INFINITY;
-  for (int64_t i = 0; i < least(first, keys); i++) scores[i] = -INFINITY;
-  F top = all(scratch.highest[query]);
-  for (int64_t i = 0; i < keys; i += LANES) top = larger(load<F>(scores + i), top);
-  const float highest = largest(top);
-  if (highest == -INFINITY) {  // nothing to see yet
-    memset(scratch.shares[query], 0, sizeof scratch.shares[query]);
+  const int64_t last = task.position(query) - chunk, first = task.first_key(query) - chunk;
+  for (int64_t i = max(0, last + 1); i < keys; i++) scores[i] = -INFINITY;
+  for (int64_t i = 0; i < min(first, keys); i++) scores[i] = -INFINITY;
+  F lanes = splat(scratch.max_scores[query]);
+  for (int64_t i = 0; i < keys; i += LANES) lanes = max(load<F>(scores + i), lanes);
+  const float new_max = reduce_max(lanes);
+  if (new_max == -INFINITY) {  // all keys so far are masked
+    memset(scratch.probs[query], 0, sizeof scratch.probs[query]);
     return;
   }
-  F total = {};
+  F sum = {};
   for (int64_t i = 0; i < keys; i += LANES) {
-    const F share = exponential(load<F>(scores + i) - all(highest));
-    total += share;
-    T::narrow_vector(scratch.shares[query] + i, share);
+    const F prob = exp(load<F>(scores + i) - splat(new_max));
+    sum += prob;
+    T::store_vector(scratch.probs[query] + i, prob);
   }
-  if (highest > scratch.highest[query]) {
-    const F keep = exponential(all(scratch.highest[query] - highest));
-    scratch.sums[query] *= keep[0];
-    scratch.highest[query] = highest;
-    for (int64_t d = 0; d < look.dim; d += LANES) {
-      float *totals = scratch.totals + query * look.dim + d;
-      store(totals, load<F>(totals) * keep);
+  if (new_max > scratch.max_scores[query]) {
+    const F rescale = exp(splat(scratch.max_scores[query] - new_max));
+    scratch.denominators[query] *= rescale[0];
+    scratch.max_scores[query] = new_max;
+    for (int64_t d = 0; d < task.dim; d += LANES) {
+      float *output = scratch.output + query * task.dim + d;
+      store(output, load<F>(output) * rescale);
     }
   }
-  scratch.sums[query] += sum(total);
+  scratch.denominators[query] += reduce_sum(sum);
 }
 
-template <class T, int G, bool AHEAD, int R = QUERIES_AT_ONCE>
-void score_of(int64_t count, const Look<T> &look, int64_t query, int64_t chunk, int64_t at, float (*scores)[CHUNK]) {
-  if (count >= R) return score<T, R, G, AHEAD>(look, query, chunk, at, scores);
-  if constexpr (R > 1) score_of<T, G, AHEAD, R - 1>(count, look, query, chunk, at, scores);
+template <class T, int G, bool PREFETCH, int R = QUERIES_AT_ONCE>
+void compute_scores_of(int64_t count, const AttentionTask<T> &task, int64_t query, int64_t chunk, int64_t at, float (*scores)[CHUNK]) {
+  if (count >= R) return compute_scores<T, R, G, PREFETCH>(task, query, chunk, at, scores);
+  if constexpr (R > 1) compute_scores_of<T, G, PREFETCH, R - 1>(count, task, query, chunk, at, scores);
 }
 
-// All queries against G groups of keys, which stay in the nearest cache meanwhile.
+// All queries with the same G groups of keys, which stay in the L1 cache meanwhile.
 template <class T, int G>
-void score_all(const Look<T> &look, int64_t chunk, int64_t at, float (*scores)[CHUNK]) {
-  const int64_t queries = look.queries();
-  score_of<T, G, true>(queries, look, 0, chunk, at, scores);
-  for (int64_t q = QUERIES_AT_ONCE; q < queries; q += QUERIES_AT_ONCE) score_of<T, G, false>(queries - q, look, q, chunk, at, scores);
+void compute_all_scores(const AttentionTask<T> &task, int64_t chunk, int64_t at, float (*scores)[CHUNK]) {
+  const int64_t queries = task.queries();
+  compute_scores_of<T, G, true>(queries, task, 0, chunk, at, scores);
+  for (int64_t q = QUERIES_AT_ONCE; q < queries; q += QUERIES_AT_ONCE)
+    compute_scores_of<T, G, false>(queries - q, task, q, chunk, at, scores);
 }
 
-template <class T, bool AHEAD, int R = QUERIES_AT_ONCE>
-void collect_of(int64_t count, const Look<T> &look, int64_t query, int64_t chunk, int64_t keys, const Scratch<T> &scratch) {
+template <class T, bool PREFETCH, int R = QUERIES_AT_ONCE>
+void accumulate_values_of(
+    int64_t count, const AttentionTask<T> &task, int64_t query, int64_t chunk, int64_t keys, const Scratch<T> &scratch
+) {
   if (count >= R) {
     int64_t d = 0;
-    for (; d + 4 * LANES <= look.dim; d += 4 * LANES) collect<T, R, 4, AHEAD>(look, query, chunk, keys, d, scratch);
-    for (; d < look.dim; d += LANES) collect<T, R, 1, AHEAD>(look, query, chunk, keys, d, scratch);
+    for (; d + 4 * LANES <= task.dim; d += 4 * LANES) accumulate_values<T, R, 4, PREFETCH>(task, query, chunk, keys, d, scratch);
+    for (; d < task.dim; d += LANES) accumulate_values<T, R, 1, PREFETCH>(task, query, chunk, keys, d, scratch);
     return;
   }
-  if constexpr (R > 1) collect_of<T, AHEAD, R - 1>(count, look, query, chunk, keys, scratch);
+  if constexpr (R > 1) accumulate_values_of<T, PREFETCH, R - 1>(count, task, query, chunk, keys, scratch);
 }
 
 template <class T>
-void attend(const Look<T> &look, void *memory) {
-  const int64_t queries = look.queries();
-  const Scratch<T> scratch(memory, queries, look.dim);
-  memset(scratch.totals, 0, (size_t)(queries * look.dim) * sizeof(float));
-  for (int64_t q = 0; q < queries; q++) scratch.highest[q] = -INFINITY, scratch.sums[q] = 0;
-  const int64_t end = look.position(queries - 1) + 1;
-  for (int64_t chunk = look.first_key(0) / CHUNK * CHUNK; chunk < end; chunk += CHUNK) {
-    const int64_t keys = least(CHUNK, rounded_up(end - chunk, KEYS));
+void attend(const AttentionTask<T> &task, void *memory) {
+  const int64_t queries = task.queries();
+  const Scratch<T> scratch(memory, queries, task.dim);
+  memset(scratch.output, 0, (size_t)(queries * task.dim) * sizeof(float));
+  for (int64_t q = 0; q < queries; q++) scratch.max_scores[q] = -INFINITY, scratch.denominators[q] = 0;
+  const int64_t end = task.position(queries - 1) + 1;
+  for (int64_t chunk = task.first_key(0) / CHUNK * CHUNK; chunk < end; chunk += CHUNK) {
+    const int64_t keys = min(CHUNK, round_up(end - chunk, KEYS));
     int64_t at = 0;
-    for (; at + GROUPS_AT_ONCE * KEYS <= keys; at += GROUPS_AT_ONCE * KEYS) score_all<T, GROUPS_AT_ONCE>(look, chunk, at, scratch.scores);
-    for (; at < keys; at += KEYS) score_all<T, 1>(look, chunk, at, scratch.scores);
-    for (int64_t q = 0; q < queries; q++) soften(look, q, chunk, keys, scratch);
-    collect_of<T, true>(queries, look, 0, chunk, keys, scratch);
-    for (int64_t q = QUERIES_AT_ONCE; q < queries; q += QUERIES_AT_ONCE) collect_of<T, false>(queries - q, look, q, chunk, keys, scratch);
+    for (; at + GROUPS_AT_ONCE * KEYS <= keys; at += GROUPS_AT_ONCE * KEYS)
+      compute_all_scores<T, GROUPS_AT_ONCE>(task, chunk, at, scratch.scores);
+    for (; at < keys; at += KEYS) compute_all_scores<T, 1>(task, chunk, at, scratch.scores);
+    for (int64_t q = 0; q < queries; q++) update_softmax(task, q, chunk, keys, scratch);
+    accumulate_values_of<T, true>(queries, task, 0, chunk, keys, scratch);
+    for (int64_t q = QUERIES_AT_ONCE; q < queries; q += QUERIES_AT_ONCE)
+      accumulate_values_of<T, false>(queries - q, task, q, chunk, keys, scratch);
   }
   for (int64_t q = 0; q < queries; q++)
-    for (int64_t d = 0; d < look.dim; d += LANES)
-      T::narrow_vector(look.output + look.offset(q) + d, load<F>(scratch.totals + q * look.dim + d) / all(scratch.sums[q]));
-}
-
-// Stores a row's key and value of one kv head in its slot, `offset` positions into the block.
-template <class T>
-void remember(const float *key, const float *value, typename T::Scalar *head_of_block, int64_t offset, int64_t dim, int64_t block_size) {
-  typename T::Scalar *keys = head_of_block + offset / KEYS * KEYS * dim, *values = head_of_block + block_size * dim;
-  typename T::Scalar narrow[LANES];
-  for (int64_t d = 0; d < dim; d += LANES) {
-    T::narrow_vector(narrow, load<F>(key + d));
-    for (int64_t i = 0; i < LANES; i += T::PER_WORD)
-      memcpy(keys + ((d + i) * KEYS + offset % KEYS * T::PER_WORD), narrow + i, sizeof(typename T::Word));
-    T::narrow_vector(narrow, load<F>(value + d));
-    for (int64_t i = 0; i < LANES; i++) values[(offset / T::PER_WORD * dim + d + i) * T::PER_WORD + offset % T::PER_WORD] = narrow[i];
-  }
-}
-
-// Zeroes the block's values after `offset`, the end of a sequence: a share of 0 of what its last owner left could be NaN.
-template <class T>
-void forget_after(typename T::Scalar *head_of_block, int64_t offset, int64_t dim, int64_t block_size) {
-  typename T::Scalar *values = head_of_block + block_size * dim;
-  const int64_t next = rounded_up(offset + 1, T::PER_WORD);
-  if (next != offset + 1)
-    for (int64_t d = 0; d < dim; d++) values[(offset / T::PER_WORD * dim + d) * T::PER_WORD + T::PER_WORD - 1] = 0;
-  memset(values + next * dim, 0, (size_t)((block_size - next) * dim) * sizeof(typename T::Scalar));
+    for (int64_t d = 0; d < task.dim; d += LANES)
+      T::store_vector(task.output + task.offset(q) + d, load<F>(scratch.output + q * task.dim + d) / splat(scratch.denominators[q]));
 }
 
 }  // namespace

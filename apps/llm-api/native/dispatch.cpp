@@ -1,4 +1,4 @@
-// Chooses the instruction set at run time.
+// Selects the kernels for the CPU's instruction set at run time.
 #include <string.h>
 
 #include "llm_step.h"
@@ -14,7 +14,7 @@ namespace {
 
 struct Candidate {
   const llm_kernels *kernels;
-  bool runs;
+  bool is_supported;
 };
 
 }  // namespace
@@ -37,6 +37,6 @@ extern "C" __attribute__((visibility("default"))) const llm_kernels *llm_kernels
   const Candidate candidates[] = {{&llm_kernels_plain, true}};
 #endif
   for (const Candidate &candidate : candidates)
-    if (candidate.runs && (!name || !strcmp(name, candidate.kernels->name))) return candidate.kernels;
+    if (candidate.is_supported && (!name || !strcmp(name, candidate.kernels->name))) return candidate.kernels;
   return nullptr;
 }

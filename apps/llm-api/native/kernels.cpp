@@ -1,4 +1,4 @@
-// Compiled once per instruction set: LLM_KERNELS names the table, LLM_NAME the set.
+// Compiled once per instruction set. LLM_KERNELS is the name of the function table, LLM_NAME that of the instruction set.
 #include <vector>
 
 #include "step.h"
@@ -30,27 +30,29 @@ void pack_groups_any(
 }
 
 template <class T>
-void multiply_in(const llm_linear &linear, const void *x, int64_t rows, float *y) {
+void matmul_as(const llm_linear &linear, const void *x, int64_t rows, float *y) {
   const auto *values = (const typename T::Scalar *)x;
   std::vector<Group> groups((size_t)(rows * groups_for(linear.in)));
-  for (int64_t row = 0; row < rows; row++)
-    quantise_row(linear.in, groups.data() + row * groups_for(linear.in), [&](int64_t i) { return T::widen(values[row * linear.in + i]); });
+  for (int64_t row = 0; row < rows; row++) {
+    Group *to = groups.data() + row * groups_for(linear.in);
+    quantise_row(linear.in, to, [&](int64_t i) { return T::to_float(values[row * linear.in + i]); });
+  }
   const Rows<T> from = {(typename T::Scalar *)x, groups.data(), linear.in};
-  product<T>(linear, from, rows, 0, num_panels(linear), NOTHING, [&](int64_t row, int64_t panel, const float *out) {
-    memcpy(y + row * linear.out + panel * PANEL, out, sizeof(float) * (size_t)least(PANEL, linear.out - panel * PANEL));
+  matmul<T>(linear, from, rows, 0, num_panels(linear), NO_WEIGHTS, [&](int64_t row, int64_t panel, const float *out) {
+    memcpy(y + row * linear.out + panel * PANEL, out, sizeof(float) * (size_t)min(PANEL, linear.out - panel * PANEL));
   });
 }
 
-void multiply(int64_t dtype, const llm_linear *linear, const void *x, int64_t rows, float *y) {
+void matmul(int64_t dtype, const llm_linear *linear, const void *x, int64_t rows, float *y) {
   if (dtype == LLM_FLOAT32)
-    multiply_in<Float32>(*linear, x, rows, y);
+    matmul_as<Float32>(*linear, x, rows, y);
   else
-    multiply_in<BFloat16>(*linear, x, rows, y);
+    matmul_as<BFloat16>(*linear, x, rows, y);
 }
 
-int64_t workspace_bytes(const llm_model *model, int64_t rows, int64_t outputs, int64_t threads) {
-  return model->dtype == LLM_FLOAT32 ? Step<Float32>::workspace_bytes(*model, rows, outputs, threads)
-                                     : Step<BFloat16>::workspace_bytes(*model, rows, outputs, threads);
+int64_t workspace_bytes(const llm_model *model, int64_t rows, int64_t threads) {
+  return model->dtype == LLM_FLOAT32 ? Step<Float32>::workspace_bytes(*model, rows, threads)
+                                     : Step<BFloat16>::workspace_bytes(*model, rows, threads);
 }
 
 void step(const llm_model *model, const llm_batch *batch, void *workspace, int64_t threads) {
@@ -64,5 +66,5 @@ void step(const llm_model *model, const llm_batch *batch, void *workspace, int64
 
 extern "C" {
 extern const llm_kernels LLM_KERNELS;
-const llm_kernels LLM_KERNELS = {LLM_NAME, packed_bytes, pack_any, packed_groups_bytes, pack_groups_any, multiply, workspace_bytes, step};
+const llm_kernels LLM_KERNELS = {LLM_NAME, packed_bytes, pack_any, packed_groups_bytes, pack_groups_any, matmul, workspace_bytes, step};
 }

@@ -1,4 +1,4 @@
-// RMSNorm (https://arxiv.org/abs/1910.07467) and rotary embeddings, in float32.
+// RMSNorm (https://arxiv.org/abs/1910.07467) and rotary position embeddings (RoPE), in float32.
 #pragma once
 #include <math.h>
 
@@ -13,26 +13,26 @@ inline float inverse_rms(const float *x, int64_t n, float eps) {
     const F v = load<F>(x + i);
     squares += v * v;
   }
-  float total = sum(squares);
+  float total = reduce_sum(squares);
   for (; i < n; i++) total += x[i] * x[i];
   return 1.0f / sqrtf(total / (float)n + eps);
 }
 
 template <class T>
-void normalise(const float *x, const float *weight, int64_t n, float eps, typename T::Scalar *out) {
+void rms_norm(const float *x, const float *weight, int64_t n, float eps, typename T::Scalar *out) {
   const float factor = inverse_rms(x, n, eps);
   int64_t i = 0;
-  for (; i + LANES <= n; i += LANES) T::narrow_vector(out + i, load<F>(x + i) * all(factor) * load<F>(weight + i));
-  for (; i < n; i++) out[i] = T::narrow(x[i] * factor * weight[i]);
+  for (; i + LANES <= n; i += LANES) T::store_vector(out + i, load<F>(x + i) * splat(factor) * load<F>(weight + i));
+  for (; i < n; i++) out[i] = T::from_float(x[i] * factor * weight[i]);
 }
 
-inline void normalise_groups(const float *x, const float *weight, int64_t n, float eps, Group *out) {
+inline void rms_norm_quantised(const float *x, const float *weight, int64_t n, float eps, Group *out) {
   const float factor = inverse_rms(x, n, eps);
   quantise_row(n, out, [&](int64_t i) { return x[i] * factor * weight[i]; });
 }
 
-// In place: a head's norm, where the model has one, then its rotation. `cos` and `sin` are the position's.
-inline void rotate(float *head, const float *weight, int64_t dim, float eps, const float *cos, const float *sin) {
+// In place: the norm of a head, if the model has one (`weight`), then RoPE with the position's `cos` and `sin`.
+inline void apply_rope(float *head, const float *weight, int64_t dim, float eps, const float *cos, const float *sin) {
   if (weight) {
     const float factor = inverse_rms(head, dim, eps);
     for (int64_t i = 0; i < dim; i++) head[i] *= factor * weight[i];

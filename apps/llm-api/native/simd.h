@@ -1,5 +1,5 @@
-// Vectors of float32 in the width of the target, by GCC's and Clang's vector extensions. Compiled once per instruction set:
-// everything is in an unnamed namespace, so that no other set's code is linked in its place.
+// SIMD vectors of float32 with the vector extensions of GCC and Clang, as wide as the target supports. Compiled once per
+// instruction set: everything is in an unnamed namespace, so that the linker cannot mix code of different instruction sets.
 #pragma once
 #include <stdint.h>
 #include <string.h>
@@ -22,12 +22,12 @@ typedef float F __attribute__((vector_size(LANES * 4)));
 typedef int32_t I __attribute__((vector_size(LANES * 4)));
 typedef uint32_t U __attribute__((vector_size(LANES * 4)));
 typedef uint16_t Half __attribute__((vector_size(LANES * 2)));
-typedef int16_t Pairs __attribute__((vector_size(LANES * 4)));  // two to a lane
+typedef int16_t Pairs __attribute__((vector_size(LANES * 4)));  // two per lane
 typedef int8_t Bytes __attribute__((vector_size(LANES)));
 
-inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-inline int64_t rounded_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
+inline int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
 template <class V, class S>
 inline V load(const S *from) {
@@ -41,63 +41,65 @@ inline void store(S *to, V v) {
   memcpy(to, &v, sizeof v);
 }
 
-inline F all(float x) { return F{} + x; }
-inline U all(uint32_t x) { return U{} + x; }
+// Broadcasts a scalar to all lanes.
+inline F splat(float x) { return F{} + x; }
+inline U splat(uint32_t x) { return U{} + x; }
 
-inline F larger(F a, F b) {
-  const I takes = a > b;
-  return (F)((takes & (I)a) | (~takes & (I)b));
+inline F max(F a, F b) {
+  const I greater = a > b;
+  return (F)((greater & (I)a) | (~greater & (I)b));
 }
 
-inline F magnitude(F v) { return (F)((I)v & 0x7fffffff); }
+inline F abs(F v) { return (F)((I)v & 0x7fffffff); }
 
-// One half joined with the other, down to one lane: a short chain of instructions, in one order.
-template <class Join>
-inline float folded(F v, Join join) {
+// Combines halves until one lane is left: few dependent instructions, in a fixed order.
+template <class Combine>
+inline float reduce(F v, Combine combine) {
   float lanes[LANES];
   store(lanes, v);
   for (int half = LANES / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; i++) lanes[i] = join(lanes[i], lanes[i + half]);
+    for (int i = 0; i < half; i++) lanes[i] = combine(lanes[i], lanes[i + half]);
   return lanes[0];
 }
 
-inline float sum(F v) {
-  return folded(v, [](float a, float b) { return a + b; });
+inline float reduce_sum(F v) {
+  return reduce(v, [](float a, float b) { return a + b; });
 }
 
-inline float largest(F v) {
-  return folded(v, [](float a, float b) { return b > a ? b : a; });
+inline float reduce_max(F v) {
+  return reduce(v, [](float a, float b) { return b > a ? b : a; });
 }
 
-// e^x within 2 units in the last place; 0 far below, NaN stays NaN. The polynomial is Cephes'.
-inline F exponential(F x) {
-  const F log2e = all(1.44269504088896341f), magic = all(12582912.0f);  // adding it rounds to an integer
-  const F lowest = all(-87.3f), highest = all(88.0f);
+// e^x within 2 ulp; 0 for very small x, NaN for NaN. The polynomial is from the Cephes library.
+inline F exp(F x) {
+  const F log2e = splat(1.44269504088896341f), magic = splat(12582912.0f);  // adding it rounds to an integer
+  const F lowest = splat(-87.3f), highest = splat(88.0f);
   const I under = x < lowest, over = x > highest;
   F y = (F)((under & (I)lowest) | (~under & (I)x));
   y = (F)((over & (I)highest) | (~over & (I)y));
   const F shifted = y * log2e + magic;
   const F n = shifted - magic;
-  const F r = y - n * all(0.693359375f) - n * all(-2.12194440e-4f);
-  F p = all(1.9875691500e-4f);
-  p = p * r + all(1.3981999507e-3f);
-  p = p * r + all(8.3334519073e-3f);
-  p = p * r + all(4.1665795894e-2f);
-  p = p * r + all(1.6666665459e-1f);
-  p = p * r + all(5.0000001201e-1f);
-  p = p * r * r + r + all(1.0f);
+  const F r = y - n * splat(0.693359375f) - n * splat(-2.12194440e-4f);
+  F p = splat(1.9875691500e-4f);
+  p = p * r + splat(1.3981999507e-3f);
+  p = p * r + splat(8.3334519073e-3f);
+  p = p * r + splat(4.1665795894e-2f);
+  p = p * r + splat(1.6666665459e-1f);
+  p = p * r + splat(5.0000001201e-1f);
+  p = p * r * r + r + splat(1.0f);
   const I scale = ((I)shifted - (I)magic + 127) << 23;
   return (F)(~under & (I)(p * (F)scale));
 }
 
-inline F silu(F x) { return x / (all(1.0f) + exponential(-x)); }
+inline F silu(F x) { return x / (splat(1.0f) + exp(-x)); }
 
-// Adds to each lane the products of its four unsigned bytes of `codes` and its four signed ones of `x`.
+// Adds to each lane the dot product of its four unsigned bytes of `codes` and its four signed bytes of `x`.
 inline I dot_bytes(I total, U codes, U x) {
 #if defined(__AVX512VNNI__)
   return (I)_mm512_dpbusd_epi32((__m512i)total, (__m512i)codes, (__m512i)x);
 #else
-  const Pairs even = (Pairs)(codes & 0x00ff00ffu), odd = (Pairs)(codes >> 8 & 0x00ff00ffu), x_even = (Pairs)x << 8 >> 8, x_odd = (Pairs)x >> 8;
+  const Pairs even = (Pairs)(codes & 0x00ff00ffu), odd = (Pairs)(codes >> 8 & 0x00ff00ffu);
+  const Pairs x_even = (Pairs)x << 8 >> 8, x_odd = (Pairs)x >> 8;
 #if defined(__AVX512BW__)
   return total + (I)_mm512_madd_epi16((__m512i)even, (__m512i)x_even) + (I)_mm512_madd_epi16((__m512i)odd, (__m512i)x_odd);
 #elif defined(__AVX2__)
@@ -109,31 +111,30 @@ inline I dot_bytes(I total, U codes, U x) {
 #endif
 }
 
-// From float16.
-inline F widen_half(const uint16_t *from) {
+// Loads float16 values.
+inline F load_half(const uint16_t *from) {
 #if defined(__AVX512F__)
-  return (F)_mm512_maskz_cvtph_ps(0xffff, load<__m256i>(from));  // the plain one makes GCC 12 warn of its own header
+  return (F)_mm512_maskz_cvtph_ps(0xffff, load<__m256i>(from));  // the unmasked intrinsic causes a warning in a header of GCC 12
 #elif defined(__F16C__)
   return (F)_mm256_cvtph_ps(load<__m128i>(from));
 #else
   const U bits = __builtin_convertvector(load<Half>(from), U);
-  const F size = (F)((bits & 0x7fffu) << 13) * all(0x1p112f);  // the exponents' biases differ by 112
+  const F size = (F)((bits & 0x7fffu) << 13) * splat(0x1p112f);  // the exponents' biases differ by 112
   const U special = (U)((bits & 0x7c00u) == 0x7c00u) & 0x7f800000u;
   return (F)((U)size | special | (bits & 0x8000u) << 16);
 #endif
 }
 
-// What a weight, an activation and a cached key or value are made of. A word is what one lane of a product takes at once.
+// The dtypes of weights, activations and cached keys and values. A word holds the elements that one lane of a dot product takes at once.
 struct Float32 {
   typedef float Scalar;
   typedef float Word;
   typedef F Vector;
   static constexpr int PER_WORD = 1;
   static inline F dot(F total, F words, F x) { return total + words * x; }
-  static inline float widen(float x) { return x; }
-  static inline float narrow(float x) { return x; }
-  static inline F widen_vector(const float *from) { return load<F>(from); }
-  static inline void narrow_vector(float *to, F v) { store(to, v); }
+  static inline float to_float(float x) { return x; }
+  static inline float from_float(float x) { return x; }
+  static inline void store_vector(float *to, F v) { store(to, v); }
 };
 
 struct BFloat16 {
@@ -151,20 +152,18 @@ struct BFloat16 {
 #endif
   }
 
-  static inline float widen(uint16_t x) {
+  static inline float to_float(uint16_t x) {
     const uint32_t bits = (uint32_t)x << 16;
     return load<float>(&bits);
   }
 
-  static inline uint16_t narrow(float x) {
+  static inline uint16_t from_float(float x) {
     const uint32_t bits = load<uint32_t>(&x);
-    if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(bits >> 16 | 0x40);  // rounding could turn NaN into 0
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(bits >> 16 | 0x40);  // keeps NaN, which rounding could turn into 0
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
   }
 
-  static inline F widen_vector(const uint16_t *from) { return (F)(__builtin_convertvector(load<Half>(from), U) << 16); }
-
-  static inline void narrow_vector(uint16_t *to, F v) {
+  static inline void store_vector(uint16_t *to, F v) {
 #if defined(__AVX512BF16__)
     store(to, (__m256i)_mm512_cvtneps_pbh((__m512)v));
 #else

@@ -8,7 +8,7 @@ from llm_api.settings import DEFAULT_MODEL_URI, Settings
 from llm_api.weights.progress import LineProgress
 from llm_api.weights.resolve import resolve
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is loaded; why: engine/child.py
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is loaded; why: engine/launcher.py
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ from engine.checkpoints import save
 from engine.reference import Reference
 from engine.texts import read_prompts
 
-from llm_api.engine.executor import Runner
+from llm_api.engine.executor import Executor
 from llm_api.engine.messages import EngineConfig
 
 MIB = 1024**2
@@ -20,23 +21,24 @@ def prompts(model_path: Path) -> list[list[int]]:
 
 @pytest.fixture(scope="session")
 def reference(model_path: Path) -> Reference:
+    """The default model in transformers."""
     return Reference(model_path)
 
 
 @pytest.fixture(scope="session")
-def float32(model_path: Path) -> Runner:
-    """The default model on the fast path."""
-    return Runner(EngineConfig(model_path=str(model_path), dtype="float32", max_num_seqs=50, kv_cache_memory=512 * MIB))
+def float32(model_path: Path) -> Executor:
+    """The default model in float32, on the runner that a CPU uses by default."""
+    return Executor(EngineConfig(model_path=str(model_path), dtype="float32", max_num_seqs=50, kv_cache_memory=512 * MIB))
 
 
 @pytest.fixture(scope="session")
-def bfloat16(model_path: Path) -> Runner:
-    return Runner(EngineConfig(model_path=str(model_path), dtype="bfloat16", max_num_seqs=16, kv_cache_memory=256 * MIB))
+def bfloat16(model_path: Path) -> Executor:
+    return Executor(EngineConfig(model_path=str(model_path), dtype="bfloat16", max_num_seqs=16, kv_cache_memory=256 * MIB))
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a tiny random model by its name in `checkpoints.FAMILIES`; each is made once."""
+    """Returns the folder of a tiny random model by its name in `checkpoints.configurations()`. Each is written once."""
     folder, made = tmp_path_factory.mktemp("checkpoints"), dict[str, Path]()
 
     def get(name: str) -> Path:
@@ -48,12 +50,18 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
 
 @pytest.fixture(scope="session")
-def tiny(checkpoint: Callable[[str], Path]) -> Runner:
-    """A model of three small layers in float32: steps take a millisecond."""
-    return tiny_runner(checkpoint("llama"))
+def tiny_reference(checkpoint: Callable[[str], Path]) -> Callable[[str], Reference]:
+    """Returns the tiny random model of this name in transformers. Each is loaded once."""
+    return cache(lambda name: Reference(checkpoint(name)))
 
 
-def tiny_runner(path: Path, **config: Any) -> Runner:
+@pytest.fixture(scope="session")
+def tiny(checkpoint: Callable[[str], Path]) -> Executor:
+    """A model of three small layers in float32. A step takes a millisecond."""
+    return tiny_executor(checkpoint("llama"))
+
+
+def tiny_executor(path: Path, **config: Any) -> Executor:
     defaults: dict[str, Any] = {
         "dtype": "float32",
         "max_num_seqs": 8,
@@ -61,4 +69,4 @@ def tiny_runner(path: Path, **config: Any) -> Runner:
         "kv_cache_memory": MIB,
         "num_threads": 1,
     }
-    return Runner(EngineConfig(model_path=str(path), **(defaults | config)))
+    return Executor(EngineConfig(model_path=str(path), **(defaults | config)))

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
-from llm_api.engine.executor import Runner
+from llm_api.engine.executor import Executor
 from llm_api.engine.loop import EngineLoop
 from llm_api.engine.messages import (
     AddRequest,
     CancelRequest,
-    FinishReason,
+    EngineFinishReason,
     FromEngine,
     SamplingParams,
     SequenceOutput,
@@ -30,7 +30,7 @@ class Completion:
     logprobs: list[TokenLogprobs] = field(default_factory=list)
     prompt_logprobs: list[TokenLogprobs | None] | None = None
     cached_tokens: int = 0
-    finish_reason: FinishReason | None = None
+    finish_reason: EngineFinishReason | None = None
     error: str | None = None
 
     def take(self, output: SequenceOutput) -> None:
@@ -43,22 +43,22 @@ class Completion:
         self.error = output.error
 
 
-def limited(runner: Runner, *, blocks: int | None = None, sequences: int | None = None, budget: int | None = None) -> Runner:
+def limited(executor: Executor, *, blocks: int | None = None, sequences: int | None = None, budget: int | None = None) -> Executor:
     """The same model on the same memory, as if the settings had been tighter."""
-    tighter = copy.copy(runner)
-    tighter.cache = copy.copy(runner.cache)
-    tighter.cache.num_blocks = blocks or runner.cache.num_blocks
-    tighter.max_num_seqs = sequences or runner.max_num_seqs
-    tighter.max_num_batched_tokens = max(budget or runner.max_num_batched_tokens, tighter.max_num_seqs)
-    tighter.max_model_len = min(runner.max_model_len, tighter.cache.num_blocks * runner.cache.block_size)
+    tighter = copy.copy(executor)
+    tighter.cache = copy.copy(executor.cache)
+    tighter.cache.num_blocks = blocks or executor.cache.num_blocks
+    tighter.max_num_seqs = sequences or executor.max_num_seqs
+    tighter.max_num_batched_tokens = max(budget or executor.max_num_batched_tokens, tighter.max_num_seqs)
+    tighter.max_model_len = min(executor.max_model_len, tighter.cache.num_blocks * executor.cache.block_size)
     return tighter
 
 
 class Engine:
-    def __init__(self, runner: Runner, *, prefix_caching: bool = True, **limits: int | None) -> None:
+    def __init__(self, executor: Executor, *, prefix_caching: bool = True, **limits: int | None) -> None:
         self.completions: dict[tuple[str, int], Completion] = {}
         self.last_step: StepOutput | None = None
-        self.loop = EngineLoop(limited(runner, **limits), SimpleQueue(), self._take, prefix_caching)
+        self.loop = EngineLoop(limited(executor, **limits), SimpleQueue(), self._take, prefix_caching)
 
     @property
     def preemptions(self) -> int:

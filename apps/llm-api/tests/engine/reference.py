@@ -1,4 +1,4 @@
-"""The oracle: the same checkpoint computed by transformers alone."""
+"""The expected results: the same checkpoint computed by transformers alone."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -14,10 +14,18 @@ class Reference:
         logging.disable_progress_bar()
         self._model = AutoModelForCausalLM.from_pretrained(model_path, dtype=dtype, local_files_only=True).eval()
         self._model.generation_config.eos_token_id = None  # nothing ends a sequence before max_tokens
+        self._greedy: dict[tuple[str, int], list[list[int]]] = {}
+
+    def greedy(self, prompts: list[list[int]], max_tokens: int) -> list[list[int]]:
+        """`model.generate` for each prompt. Results are kept: many tests expect the same ones."""
+        key = (str(prompts), max_tokens)
+        if key not in self._greedy:
+            self._greedy[key] = self._generate_all(prompts, max_tokens)
+        return self._greedy[key]
 
     @torch.inference_mode()
-    def greedy(self, prompts: list[list[int]], max_tokens: int) -> list[list[int]]:
-        """`model.generate` for each prompt. Prompts of equal length share a batch, which needs no padding and is exact."""
+    def _generate_all(self, prompts: list[list[int]], max_tokens: int) -> list[list[int]]:
+        """Prompts of equal length share a batch, which needs no padding and is exact."""
         by_length = defaultdict(list)
         for number, prompt in enumerate(prompts):
             by_length[len(prompt)].append(number)
@@ -30,7 +38,7 @@ class Reference:
 
     @torch.inference_mode()
     def logits(self, token_ids: list[int]) -> Tensor:
-        """Float32 [tokens, vocabulary], computed in one go without a cache."""
+        """Float32 [tokens, vocabulary], computed in one forward pass without a cache."""
         logits: Tensor = self._model(input_ids=torch.tensor([token_ids]), use_cache=False).logits
         return logits[0].float()
 

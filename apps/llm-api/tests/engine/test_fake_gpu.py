@@ -20,13 +20,12 @@ from llm_api.engine.attention.sdpa import SdpaAttention
 from llm_api.engine.batch import Batch, build_batch
 from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
 from llm_api.engine.messages import AddRequest, SamplingParams
-from llm_api.engine.models.decode_graphs import Captured, DecodeGraphs
+from llm_api.engine.models.cuda_graphs import Captured, DecodeGraphs
 from llm_api.engine.models.decoder_weights import read_decoder
 from llm_api.engine.models.model_config import ModelConfig, read_model_config
 from llm_api.engine.models.rope import RotaryEmbedding, rope_parameters
 from llm_api.engine.models.torch_decoder import TorchDecoder, TorchLayout
-from llm_api.engine.scheduler import Chunk
-from llm_api.engine.sequence import Sequence
+from llm_api.engine.sequence import Chunk, Sequence
 
 GPU = torch.device("cuda")
 BLOCK_SIZE = 256
@@ -46,7 +45,7 @@ class EmptyCheckpoint:
     def get(self, name: str, dtype: torch.dtype = torch.bfloat16) -> Tensor:
         return torch.empty(self._shapes[name], dtype=dtype, device=GPU)
 
-    def maybe(self, name: str, dtype: torch.dtype = torch.bfloat16) -> Tensor | None:
+    def get_optional(self, name: str, dtype: torch.dtype = torch.bfloat16) -> Tensor | None:
         return self.get(name, dtype) if name in self else None
 
 
@@ -97,7 +96,7 @@ def test_what_a_graph_captures_never_waits_for_the_gpu(checkpoint: Checkpoint) -
         paged = PagedAttention(KVCache(model.cache_shape, 8, BLOCK_SIZE, GPU), varlen_attn)
         graphs = DecodeGraphs(model.forward, paged, lambda compute: Captured(lambda: None, compute()), 5, 512)
         step = batch((9, 1), (300, 1), (301, 1))
-        assert graphs.take(step) and not graphs.take(batch((9, 1), (0, 40)))
+        assert graphs.can_run(step) and not graphs.can_run(batch((9, 1), (0, 40)))
         assert graphs.logits(step).shape[0] == 4
 
 

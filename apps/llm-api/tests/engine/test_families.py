@@ -1,6 +1,6 @@
-"""Every family computes what transformers computes, on torch's operators and on the general path, or is refused in one line.
+"""Every family computes what transformers computes, on the torch and the general runner, or is rejected in one line.
 
-The native path has test_native.py.
+The native runner is tested in test_native.py.
 """
 
 import json
@@ -10,37 +10,38 @@ from pathlib import Path
 import pytest
 import torch
 from engine.checkpoints import FAST, GENERAL, save
-from engine.conftest import tiny_runner
+from engine.conftest import tiny_executor
 from engine.driver import Engine, greedy
 from engine.reference import Reference
 from safetensors.torch import save_file
 
 from llm_api.engine.errors import EngineError
-from llm_api.engine.models.checkpoint import Contents, contents_of
-from llm_api.engine.warm_up import warm_up
+from llm_api.engine.models.checkpoint import CheckpointSize, checkpoint_size
+from llm_api.engine.worker import warm_up
 
 Checkpoint = Callable[[str], Path]
+References = Callable[[str], Reference]
 PROMPTS = [[(7 * i * (j + 3)) % 297 + 3 for i in range(length)] for j, length in enumerate((1, 5, 16, 17, 40, 61))]
 
 
 @pytest.mark.parametrize("name", FAST)
-def test_the_fast_path_on_torchs_operators_continues_as_transformers_does(checkpoint: Checkpoint, name: str) -> None:
+def test_the_torch_runner_continues_as_transformers_does(checkpoint: Checkpoint, tiny_reference: References, name: str) -> None:
     path = checkpoint(name)
-    runner = tiny_runner(path, runner="torch")
-    assert runner.model.name == "torch"
-    assert greedy(Engine(runner), PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24)
+    executor = tiny_executor(path, runner="torch")
+    assert executor.model.name == "torch"
+    assert greedy(Engine(executor), PROMPTS, 24) == tiny_reference(name).greedy(PROMPTS, 24)
 
 
 @pytest.mark.parametrize("name", ["llama", "mistral-sliding", "qwen3", *GENERAL])
-def test_the_general_path_continues_as_transformers_does(checkpoint: Checkpoint, name: str) -> None:
+def test_the_general_runner_continues_as_transformers_does(checkpoint: Checkpoint, tiny_reference: References, name: str) -> None:
     path = checkpoint(name)
-    runner = tiny_runner(path, runner="general")
-    assert runner.model.name == "general"
-    assert greedy(Engine(runner), PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24)
+    executor = tiny_executor(path, runner="general")
+    assert executor.model.name == "general"
+    assert greedy(Engine(executor), PROMPTS, 24) == tiny_reference(name).greedy(PROMPTS, 24)
 
 
 def test_families_without_a_fast_path_take_the_general_one(checkpoint: Checkpoint) -> None:
-    assert tiny_runner(checkpoint("olmo")).model.name == "general"
+    assert tiny_executor(checkpoint("olmo")).model.name == "general"
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_families_without_a_fast_path_take_the_general_one(checkpoint: Checkpoin
         ("diffllama", "more than one attention in a layer"),
         ("doge", "a mask of its own"),
         ("lfm2-hybrid", "1 of the model's 3 layers"),
-        ("falcon-h1-hybrid", "keeps a state beside attention"),
+        ("falcon-h1-hybrid", "keeps state outside attention"),
         ("llama4-chunked", "set MAX_MODEL_LEN=32"),
         ("phi3-longrope", "set MAX_MODEL_LEN=64"),
     ],
@@ -58,37 +59,37 @@ def test_families_without_a_fast_path_take_the_general_one(checkpoint: Checkpoin
 def test_what_our_attention_cannot_compute_is_refused_before_the_first_request(checkpoint: Checkpoint, name: str, reason: str) -> None:
     path = checkpoint(name)
     with pytest.raises(EngineError, match=reason) as refused:
-        warm_up(tiny_runner(path))
+        warm_up(tiny_executor(path))
     assert "\n" not in str(refused.value)
 
 
-def test_within_their_plain_range_such_models_are_served(checkpoint: Checkpoint) -> None:
+def test_within_their_plain_range_such_models_are_served(checkpoint: Checkpoint, tiny_reference: References) -> None:
     path = checkpoint("phi3-longrope")
     prompts = PROMPTS[:5]
-    assert greedy(Engine(tiny_runner(path, max_model_len=64)), prompts, 16) == Reference(path).greedy(prompts, 16)
+    assert greedy(Engine(tiny_executor(path, max_model_len=64)), prompts, 16) == tiny_reference("phi3-longrope").greedy(prompts, 16)
 
 
 def test_a_checkpoint_in_many_files_is_read_whole(checkpoint: Checkpoint, tmp_path: Path) -> None:
     path = save("llama", tmp_path / "sharded", max_shard_size="60KB")
     assert len(list(path.glob("*.safetensors"))) > 1
-    assert greedy(Engine(tiny_runner(path)), PROMPTS, 8) == greedy(Engine(tiny_runner(checkpoint("llama"))), PROMPTS, 8)
+    assert greedy(Engine(tiny_executor(path)), PROMPTS, 8) == greedy(Engine(tiny_executor(checkpoint("llama"))), PROMPTS, 8)
 
 
 def test_rope_settings_of_older_files_are_understood(tmp_path: Path) -> None:
     path = save("llama-3", tmp_path)
-    expected = greedy(Engine(tiny_runner(path)), PROMPTS, 8)
+    expected = greedy(Engine(tiny_executor(path)), PROMPTS, 8)
     config = json.loads((path / "config.json").read_text())
     rope = config.pop("rope_parameters")
     config |= {"rope_theta": rope.pop("rope_theta"), "rope_scaling": rope}
     (path / "config.json").write_text(json.dumps(config))
-    assert greedy(Engine(tiny_runner(path)), PROMPTS, 8) == expected
+    assert greedy(Engine(tiny_executor(path)), PROMPTS, 8) == expected
 
 
 def test_a_truncated_file_is_refused_by_name(tmp_path: Path) -> None:
     file = save("llama", tmp_path) / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1000])
     with pytest.raises(EngineError, match=r"model\.safetensors is not a complete safetensors file"):
-        tiny_runner(tmp_path)
+        tiny_executor(tmp_path)
 
 
 def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
@@ -96,48 +97,47 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
     config = json.loads((path / "config.json").read_text())
     (path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 4}))
     with pytest.raises(EngineError, match=r"model\.layers\.3"):
-        tiny_runner(path)
+        tiny_executor(path)
 
 
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"max_model_len": 257}, "MAX_MODEL_LEN is 257, but the model was made for 256"),
+        ({"max_model_len": 257}, "MAX_MODEL_LEN is 257, but the model supports 256"),
         ({"max_model_len": 256, "kv_cache_memory": 1000}, "raise KV_CACHE_MEMORY or lower MAX_MODEL_LEN"),
         ({"kv_cache_memory": 10}, "raise KV_CACHE_MEMORY"),
-        pytest.param({"device": "cuda"}, "torch sees no GPU", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")),
+        pytest.param({"device": "cuda"}, "torch finds no GPU", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")),
     ],
 )
 def test_settings_that_cannot_be_met_are_refused_in_one_line(checkpoint: Checkpoint, settings: dict[str, object], reason: str) -> None:
     with pytest.raises(EngineError, match=reason) as refused:
-        tiny_runner(checkpoint("llama"), **settings)
+        tiny_executor(checkpoint("llama"), **settings)
     assert "\n" not in str(refused.value)
 
 
-def test_too_little_memory_is_told_before_anything_is_loaded(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine's memory cannot be taken away here; what is asked of it can."""
+def test_too_little_memory_is_reported_before_anything_is_loaded(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llm_api.engine.limits.available_memory", lambda: 1000)
     with pytest.raises(EngineError, match=r"the weights need .* are available"):
-        tiny_runner(checkpoint("llama"))
+        tiny_executor(checkpoint("llama"))
 
 
 def test_weights_may_fit_in_fewer_bits_than_they_are_stored_in(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     path = checkpoint("llama")  # in float32
-    weights = contents_of(path).weights
+    weights = checkpoint_size(path).weights
     monkeypatch.setattr("llm_api.engine.limits.available_memory", lambda: 2 * weights)
     with pytest.raises(EngineError, match="the weights need"):
-        tiny_runner(path, dtype="float32")
-    assert tiny_runner(path, dtype="bfloat16").model.name == "native"
+        tiny_executor(path, dtype="float32")
+    assert tiny_executor(path, dtype="bfloat16").model.name == "native"
     monkeypatch.setattr("llm_api.engine.limits.available_memory", lambda: 2 * weights - 1)
     with pytest.raises(EngineError, match="the weights need"):
-        tiny_runner(path, dtype="bfloat16")
-    assert tiny_runner(path, dtype="bfloat16", quantization="int4").model.name == "native"
+        tiny_executor(path, dtype="bfloat16")
+    assert tiny_executor(path, dtype="bfloat16", quantization="int4").model.name == "native"
 
 
 def test_packed_weights_count_as_the_bytes_that_they_are(tmp_path: Path) -> None:
     tensors = {"scales": torch.ones(3, 5), "packed": torch.ones(7, 2, dtype=torch.int32), "eights": torch.ones(4).to(torch.float8_e4m3fn)}
     save_file(tensors, tmp_path / "model.safetensors")
-    assert contents_of(tmp_path) == Contents(weights=15, packed=14 * 4 + 4)
+    assert checkpoint_size(tmp_path) == CheckpointSize(weights=15, packed=14 * 4 + 4)
 
 
 def test_an_unknown_architecture_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -145,5 +145,5 @@ def test_an_unknown_architecture_is_refused_in_one_line(tmp_path: Path) -> None:
     config = json.loads((path / "config.json").read_text())
     (path / "config.json").write_text(json.dumps(config | {"model_type": "unheard_of", "architectures": ["Unheard"]}))
     with pytest.raises(EngineError, match="transformers cannot load") as refused:
-        tiny_runner(path)
+        tiny_executor(path)
     assert "\n" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""In float32, greedy output is transformers' `model.generate`, token for token, whatever else the engine does."""
+"""In float32, greedy output equals transformers' `model.generate` token for token, however the engine schedules the work."""
 
 import os
 from pathlib import Path
@@ -8,16 +8,18 @@ from engine.driver import Engine, generate, greedy
 from engine.reference import Reference
 from engine.texts import LENGTHS
 
-from llm_api.engine.executor import Runner
+from llm_api.engine.executor import Executor
 from llm_api.engine.messages import EngineConfig
 
-TOKENS = 64
+IN_CI = bool(os.environ.get("CI"))
+TOKENS = 64 if IN_CI else 24  # all fifty prompts with 64 tokens take three minutes
+BLOCKS = 64 if IN_CI else 28  # of a cache in which about half of the prompts and their completions fit
 
 
 @pytest.fixture(scope="module")
 def prompts(prompts: list[list[int]]) -> list[list[int]]:
-    """All fifty in CI, where they take three minutes; elsewhere four of each length."""
-    return prompts if os.environ.get("CI") else prompts[: 4 * len(LENGTHS)]
+    """Ten of each length in CI, two elsewhere."""
+    return prompts if IN_CI else prompts[: 2 * len(LENGTHS)]
 
 
 @pytest.fixture(scope="module")
@@ -26,21 +28,23 @@ def expected(reference: Reference, prompts: list[list[int]]) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("kind", range(len(LENGTHS)))
-def test_alone(float32: Runner, prompts: list[list[int]], expected: list[list[int]], kind: int) -> None:
-    """The prompts of one length; outside of CI one of them, which spares a minute."""
-    count = None if os.environ.get("CI") else 1
+def test_alone(float32: Executor, prompts: list[list[int]], expected: list[list[int]], kind: int) -> None:
+    """The prompts of one length in CI, one of them elsewhere."""
+    count = None if IN_CI else 1
     engine = Engine(float32)
     chosen, texts = prompts[kind :: len(LENGTHS)][:count], expected[kind :: len(LENGTHS)][:count]
     assert [greedy(engine, [prompt], TOKENS)[0] for prompt in chosen] == texts
 
 
-def test_in_batches_of_16_without_the_prefix_cache(float32: Runner, prompts: list[list[int]], expected: list[list[int]]) -> None:
+def test_in_batches_of_16_without_the_prefix_cache(float32: Executor, prompts: list[list[int]], expected: list[list[int]]) -> None:
     engine = Engine(float32, prefix_caching=False, sequences=16)
     assert greedy(engine, prompts, TOKENS) == expected
     assert all(completion.cached_tokens == 0 for completion in engine.completions.values())
 
 
-def test_staggered_arrivals_then_again_from_the_prefix_cache(float32: Runner, prompts: list[list[int]], expected: list[list[int]]) -> None:
+def test_staggered_arrivals_then_again_from_the_prefix_cache(
+    float32: Executor, prompts: list[list[int]], expected: list[list[int]]
+) -> None:
     engine = Engine(float32)
     for number, prompt in enumerate(prompts):
         engine.add(str(number), prompt, max_tokens=TOKENS, temperature=0, ignore_eos=True)
@@ -54,13 +58,13 @@ def test_staggered_arrivals_then_again_from_the_prefix_cache(float32: Runner, pr
     assert [completion.cached_tokens for completion in again] == [(len(prompt) - 1) // 16 * 16 for prompt in prompts]
 
 
-def test_preempted(float32: Runner, prompts: list[list[int]], expected: list[list[int]]) -> None:
-    engine = Engine(float32, sequences=16, blocks=64)  # six sequences or so, of up to 13 blocks
+def test_preempted(float32: Executor, prompts: list[list[int]], expected: list[list[int]]) -> None:
+    engine = Engine(float32, sequences=16, blocks=BLOCKS)
     assert greedy(engine, prompts, TOKENS) == expected
     assert engine.preemptions > len(prompts) // 5
 
 
-def test_chunked_prefill(float32: Runner, prompts: list[list[int]], expected: list[list[int]]) -> None:
+def test_chunked_prefill(float32: Executor, prompts: list[list[int]], expected: list[list[int]]) -> None:
     engine = Engine(float32, prefix_caching=False, sequences=16, budget=32)
     for number, prompt in enumerate(prompts):
         engine.add(str(number), prompt, max_tokens=TOKENS, temperature=0, ignore_eos=True)
@@ -71,9 +75,9 @@ def test_chunked_prefill(float32: Runner, prompts: list[list[int]], expected: li
 
 @pytest.mark.parametrize("path", ["torch", "general"])
 def test_on_the_other_paths(model_path: Path, prompts: list[list[int]], expected: list[list[int]], path: str) -> None:
-    """Two prompts of each length; the native path, which a CPU takes by itself, has all of the tests above."""
-    count = 2 * len(LENGTHS)
+    """One prompt of each length. The tests above run on the native path, which a CPU uses by default."""
+    count = len(LENGTHS)
     config = EngineConfig(model_path=str(model_path), dtype="float32", runner=path, max_num_seqs=count, kv_cache_memory=2**28)
-    runner = Runner(config)
-    assert runner.model.name == path
-    assert greedy(Engine(runner), prompts[:count], TOKENS) == expected[:count]
+    executor = Executor(config)
+    assert executor.model.name == path
+    assert greedy(Engine(executor), prompts[:count], TOKENS) == expected[:count]

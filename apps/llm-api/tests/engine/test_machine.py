@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llm_api.engine import cgroup, machine
+from llm_api.engine import machine
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="cgroups are Linux's")
 
@@ -31,8 +31,8 @@ UNLIMITED_1 = {"memory/memory.limit_in_bytes": "9223372036854771712", "cpu/cpu.c
 @pytest.fixture(autouse=True)
 def system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     (tmp_path / "membership").write_text(f"12:cpu,cpuacct:/{OWN}\n4:memory:/{OWN}\n1:name=systemd:/{OWN}\n0::/{OWN}\n")
-    monkeypatch.setattr(cgroup, "ROOT", tmp_path)
-    monkeypatch.setattr(cgroup, "MEMBERSHIP", tmp_path / "membership")
+    monkeypatch.setattr(machine, "CGROUP_ROOT", tmp_path)
+    monkeypatch.setattr(machine, "CGROUP_MEMBERSHIP", tmp_path / "membership")
     return tmp_path
 
 

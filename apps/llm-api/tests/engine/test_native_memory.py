@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 from engine.checkpoints import save
-from engine.conftest import tiny_runner
+from engine.conftest import tiny_executor
 
-from llm_api.engine.models.native.memory import Arena
-from llm_api.engine.pages import LARGE_PAGE
+from llm_api.engine.memory import HUGE_PAGE, Arena
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells it")
 
@@ -30,8 +29,8 @@ def mapping_of(address: int) -> dict[str, str]:
 
 
 def test_weights_may_have_large_pages() -> None:
-    memory = Arena().take(3 * LARGE_PAGE)
-    assert memory.data_ptr() % LARGE_PAGE == 0
+    memory = Arena().allocate(3 * HUGE_PAGE)
+    assert memory.data_ptr() % HUGE_PAGE == 0
     flags = mapping_of(memory.data_ptr())["VmFlags"].split()
     assert "hg" in flags, "nobody asked for large pages"
     assert "sh" not in flags, "shared memory gets none"
@@ -40,14 +39,14 @@ def test_weights_may_have_large_pages() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_checkpoints_file_is_not_kept_in_memory(tmp_path: Path, dtype: str) -> None:
     path = save("llama", tmp_path)  # its own: others' models may still be there
-    runner = tiny_runner(path, runner="native", dtype=dtype)
+    executor = tiny_executor(path, runner="native", dtype=dtype)
     assert str(path) not in Path("/proc/self/maps").read_text()
-    assert runner.model.name == "native"
+    assert executor.model.name == "native"
 
 
 def test_what_an_arena_gave_stays_apart() -> None:
     arena = Arena()
-    first, second = arena.take(100), arena.take(100)
+    first, second = arena.allocate(100), arena.allocate(100)
     first.fill_(1), second.fill_(2)
     assert torch.equal(first, torch.full((100,), 1, dtype=torch.uint8))
     assert second.data_ptr() % 64 == 0

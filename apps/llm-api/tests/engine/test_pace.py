@@ -6,32 +6,32 @@ from typing import Any
 import pytest
 from engine.driver import Engine
 
-from llm_api.engine.executor import Runner
-from llm_api.engine.pace import StepPace
-from llm_api.engine.scheduler import Chunk
+from llm_api.engine.executor import Executor
+from llm_api.engine.scheduler import StepPace
+from llm_api.engine.sequence import Chunk
 
 TARGET = 0.1
 
 
 class SimulatedClock:
-    """Time passes only where the runner computes: a step costs something, and so does each of its tokens."""
+    """Time passes only where the executor computes: a step costs something, and so does each of its tokens."""
 
-    def __init__(self, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
         self.seconds_of: Callable[[list[Chunk]], float] = lambda chunks: 0.01 + 0.002 * sum(chunk.length for chunk in chunks)
-        run = runner.run
+        run = executor.run
 
         def timed(chunks: list[Chunk]) -> Any:
             self.now += self.seconds_of(chunks)
             return run(chunks)
 
-        monkeypatch.setattr(runner, "run", timed)
-        monkeypatch.setattr(runner, "step_time_target", TARGET)
+        monkeypatch.setattr(executor, "run", timed)
+        monkeypatch.setattr(executor, "step_time_target", TARGET)
         monkeypatch.setattr("llm_api.engine.loop.time.perf_counter", lambda: self.now)
 
 
 @pytest.fixture
-def clock(tiny: Runner, monkeypatch: pytest.MonkeyPatch) -> SimulatedClock:
+def clock(tiny: Executor, monkeypatch: pytest.MonkeyPatch) -> SimulatedClock:
     return SimulatedClock(tiny, monkeypatch)
 
 
@@ -49,33 +49,33 @@ def steps_of_a_long_prompt(engine: Engine, tokens: int = 240) -> list[tuple[int,
     return steps
 
 
-def test_a_long_prompt_does_not_hold_up_who_decodes(tiny: Runner, clock: SimulatedClock) -> None:
+def test_a_long_prompt_does_not_hold_up_who_decodes(tiny: Executor, clock: SimulatedClock) -> None:
     steps = steps_of_a_long_prompt(Engine(tiny, budget=512))
     assert max(seconds for _, seconds in steps) < 1.2 * TARGET
     assert sum(seconds for _, seconds in steps[:-1]) > 0.8 * TARGET * len(steps[:-1]), "steps are shorter than they need to be"
 
 
-def test_without_a_target_the_same_prompt_is_one_long_step(tiny: Runner, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_target_the_same_prompt_is_one_long_step(tiny: Executor, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiny, "step_time_target", 0)
     [(tokens, seconds)] = steps_of_a_long_prompt(Engine(tiny, budget=512))
     assert (tokens, seconds > 4 * TARGET) == (243, True)
 
 
-def test_when_nobody_decodes_prompts_take_the_whole_budget(tiny: Runner, clock: SimulatedClock) -> None:
+def test_when_nobody_decodes_prompts_take_the_whole_budget(tiny: Executor, clock: SimulatedClock) -> None:
     engine = Engine(tiny, budget=200, prefix_caching=False)
     for name in "ab":
         engine.add(name, [7] * 200, max_tokens=1)
         assert engine.step().stats.step_tokens == 200
 
 
-def test_tokens_that_grow_dearer_with_the_context_come_in_smaller_chunks(tiny: Runner, clock: SimulatedClock) -> None:
+def test_tokens_that_grow_dearer_with_the_context_come_in_smaller_chunks(tiny: Executor, clock: SimulatedClock) -> None:
     clock.seconds_of = lambda chunks: 0.005 + sum(chunk.length * (0.001 + 0.000004 * chunk.end) for chunk in chunks)
     steps = steps_of_a_long_prompt(Engine(tiny, budget=512))
     assert max(seconds for _, seconds in steps) < 1.2 * TARGET
     assert steps[-2][0] < max(tokens for tokens, _ in steps)
 
 
-def test_however_slow_the_steps_are_prompts_get_on(tiny: Runner, clock: SimulatedClock) -> None:
+def test_however_slow_the_steps_are_prompts_get_on(tiny: Executor, clock: SimulatedClock) -> None:
     clock.seconds_of = lambda chunks: 5.0
     assert len(steps_of_a_long_prompt(Engine(tiny, budget=512))) <= 240 / 16
 

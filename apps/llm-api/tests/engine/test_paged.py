@@ -9,21 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine.conftest import tiny_runner
+from engine.conftest import tiny_executor
 from engine.driver import Engine, greedy
 from engine.reference import Reference
 from engine.slow_varlen import slow_varlen
 from engine.test_families import PROMPTS
 from torch import Tensor
 
-from llm_api.engine.attention.choice import agrees
 from llm_api.engine.attention.paged import PagedAttention
 from llm_api.engine.attention.sdpa import SdpaAttention
-from llm_api.engine.executor import Runner
-from llm_api.engine.models.decode_graphs import Capture, Captured, DecodeGraphs, captured_decode
+from llm_api.engine.attention.selector import agrees
+from llm_api.engine.executor import Executor
+from llm_api.engine.models.cuda_graphs import Capture, Captured, DecodeGraphs, capture_decode
 from llm_api.engine.models.torch_decoder import TorchDecoder
 
 Checkpoint = Callable[[str], Path]
+References = Callable[[str], Reference]
 Compute = Callable[[], Tensor]
 
 
@@ -43,36 +44,36 @@ class Recorder:
         return Captured(replay, logits)
 
 
-def paged_runner(path: Path, recorder: Recorder | None = None, **config: Any) -> Runner:
-    runner = tiny_runner(path, runner="torch", **config)
-    model = runner.model
+def paged_executor(path: Path, recorder: Recorder | None = None, **config: Any) -> Executor:
+    executor = tiny_executor(path, runner="torch", **config)
+    model = executor.model
     assert isinstance(model, TorchDecoder)
-    model.attention = PagedAttention(runner.cache, slow_varlen)
+    model.attention = PagedAttention(executor.cache, slow_varlen)
     if recorder is not None:
-        model.graphs = DecodeGraphs(model.forward, model.attention, recorder, runner.max_num_seqs, runner.max_model_len)
+        model.graphs = DecodeGraphs(model.forward, model.attention, recorder, executor.max_num_seqs, executor.max_model_len)
         assert model.graphs.agree()
         recorder.calls.clear()
-    return runner
+    return executor
 
 
 @pytest.mark.parametrize("name", ["llama", "mistral-sliding", "qwen2", "qwen3"])
-def test_paged_attention_continues_as_transformers_does(checkpoint: Checkpoint, name: str) -> None:
+def test_paged_attention_continues_as_transformers_does(checkpoint: Checkpoint, tiny_reference: References, name: str) -> None:
     path = checkpoint(name)
-    assert greedy(Engine(paged_runner(path)), PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24)
+    assert greedy(Engine(paged_executor(path)), PROMPTS, 24) == tiny_reference(name).greedy(PROMPTS, 24)
 
 
 @pytest.mark.parametrize("limits", [{}, {"budget": 16}, {"blocks": 12}, {"sequences": 3}])
-def test_decode_graphs_change_no_token(checkpoint: Checkpoint, limits: dict[str, Any]) -> None:
+def test_decode_graphs_change_no_token(checkpoint: Checkpoint, tiny_reference: References, limits: dict[str, Any]) -> None:
     path, recorder = checkpoint("llama"), Recorder()
-    engine = Engine(paged_runner(path, recorder), **limits)
-    assert greedy(engine, PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24)
-    assert greedy(engine, PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24), "again, from the prefix cache"
+    engine = Engine(paged_executor(path, recorder), **limits)
+    assert greedy(engine, PROMPTS, 24) == tiny_reference("llama").greedy(PROMPTS, 24)
+    assert greedy(engine, PROMPTS, 24) == tiny_reference("llama").greedy(PROMPTS, 24), "again, from the prefix cache"
     assert sum(recorder.calls.values()) > 20
 
 
 def test_a_step_that_only_decodes_is_one_replay_and_any_other_none(checkpoint: Checkpoint) -> None:
     recorder = Recorder()
-    engine = Engine(paged_runner(checkpoint("llama"), recorder))
+    engine = Engine(paged_executor(checkpoint("llama"), recorder))
     for number, prompt in enumerate(PROMPTS[1:4]):
         engine.add(str(number), prompt, max_tokens=8, temperature=0, ignore_eos=True)
         engine.step()
@@ -82,26 +83,26 @@ def test_a_step_that_only_decodes_is_one_replay_and_any_other_none(checkpoint: C
 
 
 def test_rows_of_padding_leave_the_cache_alone(checkpoint: Checkpoint) -> None:
-    runner = paged_runner(checkpoint("llama"), Recorder())
-    engine = Engine(runner, prefix_caching=False)
+    executor = paged_executor(checkpoint("llama"), Recorder())
+    engine = Engine(executor, prefix_caching=False)
     for number in range(3):
         engine.add(str(number), PROMPTS[1], max_tokens=8, temperature=0, ignore_eos=True)
     engine.step()
-    slots = runner.cache.layer(0)[: runner.cache.num_blocks].flatten(0, 1)
+    slots = executor.cache.layer(0)[: executor.cache.num_blocks].flatten(0, 1)
     before = slots.clone()
     engine.step()
     changed = (slots != before).flatten(1).any(1).nonzero().flatten().tolist()
-    size = runner.cache.block_size
+    size = executor.cache.block_size
     running = [(sequence.block_ids, sequence.num_computed - 1) for sequence in engine.loop.scheduler.running]
     assert sorted(changed) == sorted(blocks[last // size] * size + last % size for blocks, last in running)
 
 
-def test_a_poisoned_block_does_not_reach_its_next_owner(checkpoint: Checkpoint) -> None:
+def test_a_poisoned_block_does_not_reach_its_next_owner(checkpoint: Checkpoint, tiny_reference: References) -> None:
     path = checkpoint("llama")
-    runner = paged_runner(path, Recorder())
-    for layer in range(runner.cache.shape.num_layers):
-        runner.cache.layer(layer).fill_(float("nan"))
-    assert greedy(Engine(runner), PROMPTS, 24) == Reference(path).greedy(PROMPTS, 24)
+    executor = paged_executor(path, Recorder())
+    for layer in range(executor.cache.shape.num_layers):
+        executor.cache.layer(layer).fill_(float("nan"))
+    assert greedy(Engine(executor), PROMPTS, 24) == tiny_reference("llama").greedy(PROMPTS, 24)
 
 
 def only_the_first_block(*args: Any, **options: Any) -> Tensor:
@@ -142,7 +143,7 @@ def nowhere(*_args: Any, **_options: Any) -> Tensor:
 def test_a_kernel_is_taken_only_if_it_gives_what_plain_attention_gives(
     checkpoint: Checkpoint, varlen: Callable[..., Tensor], is_taken: bool
 ) -> None:
-    cache, heads = tiny_runner(checkpoint("llama"), runner="torch").cache, 4
+    cache, heads = tiny_executor(checkpoint("llama"), runner="torch").cache, 4
     assert agrees(PagedAttention(cache, varlen), SdpaAttention(cache), cache, heads, has_windows=True) == is_taken
     assert not cache.layer(0).any(), "the trial leaves nothing behind"
 
@@ -157,9 +158,9 @@ def failing(_compute: Compute) -> Captured:
 
 @pytest.mark.parametrize(("capture", "is_taken"), [(Recorder(), True), (frozen, False), (failing, False)])
 def test_graphs_are_taken_only_if_they_compute_what_the_model_computes(checkpoint: Checkpoint, capture: Capture, is_taken: bool) -> None:
-    runner = tiny_runner(checkpoint("llama"), runner="torch")
-    model = runner.model
+    executor = tiny_executor(checkpoint("llama"), runner="torch")
+    model = executor.model
     assert isinstance(model, TorchDecoder)
-    graphs = captured_decode(model.forward, PagedAttention(runner.cache, slow_varlen), 6, 64, lambda: capture)
+    graphs = capture_decode(model.forward, PagedAttention(executor.cache, slow_varlen), 6, 64, lambda: capture)
     assert (graphs is not None) == is_taken
-    assert not runner.cache.layer(0)[: runner.cache.num_blocks].any()
+    assert not executor.cache.layer(0)[: executor.cache.num_blocks].any()

@@ -9,8 +9,8 @@ from engine.driver import Engine, greedy
 from torch import Tensor
 
 from llm_api.engine.batch import LogitsSpan
-from llm_api.engine.executor import Runner
-from llm_api.engine.scheduler import Chunk
+from llm_api.engine.executor import Executor
+from llm_api.engine.sequence import Chunk
 
 POISON = 13
 GOOD = [[20 + number, 30, 40] * 7 for number in range(5)]
@@ -19,13 +19,13 @@ GOOD = [[20 + number, 30, 40] * 7 for number in range(5)]
 class Fragile:
     """Stands for a kernel that fails on some input: a step with the poison token raises, or makes NaN of its logits."""
 
-    def __init__(self, runner: Runner, *, raises: bool) -> None:
-        self.__dict__ |= copy.copy(runner).__dict__
-        self._runner = runner
+    def __init__(self, executor: Executor, *, raises: bool) -> None:
+        self.__dict__ |= copy.copy(executor).__dict__
+        self._executor = executor
         self._raises = raises
 
     def run(self, chunks: list[Chunk]) -> tuple[Tensor, list[LogitsSpan]]:
-        logits, spans = self._runner.run(chunks)
+        logits, spans = self._executor.run(chunks)
         for chunk in chunks:
             if POISON in chunk.sequence.token_ids[: chunk.sequence.num_prompt]:
                 if self._raises:
@@ -38,7 +38,7 @@ class Fragile:
 
 
 @pytest.mark.parametrize("raises", [True, False])
-def test_only_the_poisonous_sequence_fails(tiny: Runner, raises: bool) -> None:
+def test_only_the_poisonous_sequence_fails(tiny: Executor, raises: bool) -> None:
     expected = greedy(Engine(tiny), GOOD, 12)
     engine = Engine(Fragile(tiny, raises=raises))  # type: ignore[arg-type]
     for number, prompt in enumerate(GOOD):
@@ -52,7 +52,7 @@ def test_only_the_poisonous_sequence_fails(tiny: Runner, raises: bool) -> None:
     assert engine.used_blocks == 0
 
 
-def test_what_a_poisonous_sequence_computed_is_not_shared(tiny: Runner) -> None:
+def test_what_a_poisonous_sequence_computed_is_not_shared(tiny: Executor) -> None:
     engine = Engine(Fragile(tiny, raises=False))  # type: ignore[arg-type]
     prompt = [POISON] + [50] * 47
     engine.add("bad", prompt, max_tokens=4)
@@ -73,7 +73,7 @@ def test_what_a_poisonous_sequence_computed_is_not_shared(tiny: Runner) -> None:
     ],
 )
 def test_what_cannot_be_served_is_refused_and_the_rest_goes_on(
-    tiny: Runner, prompt: list[int], sampling: dict[str, Any], reason: str
+    tiny: Executor, prompt: list[int], sampling: dict[str, Any], reason: str
 ) -> None:
     engine = Engine(tiny)
     engine.add("good", GOOD[0], max_tokens=8, temperature=0, ignore_eos=True)

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 from engine.checkpoints import save
-from engine.conftest import tiny_runner
+from engine.conftest import tiny_executor
 from engine.driver import Engine, greedy
 from safetensors.torch import load_file, save_file
 
-from llm_api.engine.executor import Runner
+from llm_api.engine.executor import Executor
 
 POISON = 13
 SHARED = [(5 * i) % 200 + 20 for i in range(40)]
@@ -19,11 +19,11 @@ TOKENS = 30
 
 
 @pytest.fixture(scope="module", params=[("native", "none"), ("native", "int4"), ("torch", "none")], ids=" ".join)
-def poisonable(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Runner:
+def poisonable(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Executor:
     path = save("llama-untied", tmp_path_factory.mktemp("poisonable"))
     poison(path / "model.safetensors")
     runner, quantization = request.param
-    return tiny_runner(path, runner=runner, quantization=quantization)
+    return tiny_executor(path, runner=runner, quantization=quantization)
 
 
 def poison(file: Path) -> None:
@@ -36,7 +36,7 @@ def add(engine: Engine, name: str, prompt: list[int], max_tokens: int = TOKENS) 
     engine.add(name, prompt, max_tokens=max_tokens, temperature=0, ignore_eos=True)
 
 
-def test_neighbours_of_all_lengths_are_as_if_alone(poisonable: Runner) -> None:
+def test_neighbours_of_all_lengths_are_as_if_alone(poisonable: Executor) -> None:
     expected = greedy(Engine(poisonable), SHORT + LONG, TOKENS)
     engine = Engine(poisonable)
     add(engine, "bad", [POISON] * 3)  # takes the cache's first block
@@ -49,7 +49,7 @@ def test_neighbours_of_all_lengths_are_as_if_alone(poisonable: Runner) -> None:
     assert all(c.finish_reason == "error" for (name, _), c in engine.completions.items() if name.startswith("bad"))
 
 
-def test_neighbours_that_decode_beside_it_are_as_if_alone(poisonable: Runner) -> None:
+def test_neighbours_that_decode_beside_it_are_as_if_alone(poisonable: Executor) -> None:
     """It writes to every block that they do not hold, the cache's first one among them."""
     prompts = [SHORT[0], LONG[0][:66]]  # neither begins another block in 12 tokens
     expected = greedy(Engine(poisonable), prompts, 12)
@@ -68,7 +68,7 @@ def test_neighbours_that_decode_beside_it_are_as_if_alone(poisonable: Runner) ->
     assert [engine.completion(str(number)).token_ids for number in range(2)] == expected
 
 
-def test_a_prefix_shared_with_it_stays_whole(poisonable: Runner) -> None:
+def test_a_prefix_shared_with_it_stays_whole(poisonable: Executor) -> None:
     prompts = [[*SHARED, 21], [*SHARED, 22]]
     expected = greedy(Engine(poisonable, prefix_caching=False), prompts, TOKENS)
     engine = Engine(poisonable)
@@ -84,7 +84,7 @@ def test_a_prefix_shared_with_it_stays_whole(poisonable: Runner) -> None:
 
 
 @pytest.mark.parametrize("prefix_caching", [True, False])
-def test_blocks_it_left_when_cancelled_do_no_harm(poisonable: Runner, prefix_caching: bool) -> None:
+def test_blocks_it_left_when_cancelled_do_no_harm(poisonable: Executor, prefix_caching: bool) -> None:
     """Cancelled in the middle of its prefill, before anybody saw its logits."""
     expected = greedy(Engine(poisonable), [SHORT[0], LONG[0]], TOKENS)
     engine = Engine(poisonable, budget=16, blocks=16, prefix_caching=prefix_caching)

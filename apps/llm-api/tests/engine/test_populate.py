@@ -1,4 +1,4 @@
-"""The KV cache's memory is there before it is used: a step does not wait for the system to find pages."""
+"""The KV cache's memory is populated before its first use, so that no step waits for page faults."""
 
 import asyncio
 import mmap
@@ -12,10 +12,10 @@ import torch
 
 from llm_api.engine.client import EngineClient
 from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
+from llm_api.engine.memory import HUGE_PAGE, populate, zeroed_pages
 from llm_api.engine.messages import EngineConfig
-from llm_api.engine.pages import LARGE_PAGE, populate, zeroed_pages
 
-pytestmark = pytest.mark.skipif(not populate(zeroed_pages(1)), reason="the system does not know how: pages come at first use")
+pytestmark = pytest.mark.skipif(not populate(zeroed_pages(1)), reason="the system cannot populate pages before their first use")
 
 GIB = 2**30
 LAYERS = 3
@@ -51,18 +51,18 @@ def test_it_stops_where_others_need_the_memory() -> None:
     assert 60 * 2**20 <= resident() - before < 90 * 2**20
 
 
-def test_more_than_the_system_has_is_told() -> None:
-    with pytest.raises(MemoryError, match="the system has no .* GiB of memory"):
+def test_more_memory_than_the_system_has_raises_memory_error() -> None:
+    with pytest.raises(MemoryError, match="the system cannot allocate .* GiB of memory"):
         zeroed_pages(2**50)
 
 
 def test_a_kernel_without_large_pages_gives_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mmap, "MADV_HUGEPAGE", 9999)
-    assert not zeroed_pages(LARGE_PAGE).any()
+    assert not zeroed_pages(HUGE_PAGE).any()
 
 
 def test_what_is_written_meanwhile_stays() -> None:
-    pages = zeroed_pages(64 * LARGE_PAGE)
+    pages = zeroed_pages(64 * HUGE_PAGE)
     thread = threading.Thread(target=populate, args=(pages,))
     thread.start()
     pages[::4096] = 7
@@ -71,18 +71,17 @@ def test_what_is_written_meanwhile_stays() -> None:
     assert (pages[::4096] == 7).all() and not pages[1::4096].any()
 
 
-async def test_an_engine_has_its_cache_soon_after_it_is_ready(checkpoint: Callable[[str], Path]) -> None:
+async def test_an_engine_populates_its_cache_once_it_is_ready(checkpoint: Callable[[str], Path]) -> None:
     engine = EngineClient(EngineConfig(model_path=str(checkpoint("llama")), dtype="float32", num_threads=1, kv_cache_memory=192 * 2**20))
     await engine.start()
     try:
         await engine.wait_ready()
-        async with asyncio.timeout(30):
-            while largest_mapping(engine.pid or 0) < 180 * 2**20:
-                await asyncio.sleep(0.1)
+        while largest_mapping(engine.pid or 0) < 180 * 2**20:
+            await asyncio.sleep(0.1)
     finally:
         await engine.stop()
 
 
 def largest_mapping(pid: int) -> int:
-    """Resident bytes of the process's mapping that has most of them."""
+    """Resident bytes of the largest anonymous mapping of the process."""
     return max(int(mapping.rss) for mapping in psutil.Process(pid).memory_maps(grouped=False) if mapping.path == "[anon]")

@@ -1,9 +1,11 @@
-"""The engine's own process: its start, its death, and what its parent hears of both."""
+"""The engine process: how it starts and ends, and what its client reports.
+
+Tests that leave the engine running share one: starting a process that imports torch takes seconds.
+"""
 
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -12,10 +14,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+import pytest_asyncio
 
-from llm_api.engine.client import EngineClient, EngineDied
+from llm_api.engine.client import EngineClient
+from llm_api.engine.errors import EngineDied
 from llm_api.engine.launcher import engine_process
 from llm_api.engine.messages import EngineConfig, SamplingParams
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ENDLESS = SamplingParams(max_tokens=200, temperature=0, ignore_eos=True)
 MIB = 1024**2
@@ -25,13 +31,19 @@ def config(path: Path, **settings: object) -> EngineConfig:
     return EngineConfig(model_path=str(path), dtype="float32", num_threads=1, kv_cache_memory=MIB, **settings)  # type: ignore[arg-type]
 
 
-@pytest.fixture
-async def engine(checkpoint: Callable[[str], Path]) -> AsyncIterator[EngineClient]:
-    client = EngineClient(config(checkpoint("llama")))
+@asynccontextmanager
+async def started(path: Path) -> AsyncIterator[EngineClient]:
+    client = EngineClient(config(path))
     await client.start()
     await client.wait_ready()
     yield client
     await client.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine(checkpoint: Callable[[str], Path]) -> AsyncIterator[EngineClient]:
+    async with started(checkpoint("llama")) as client:
+        yield client
 
 
 async def collect(engine: EngineClient, request_id: str, sampling: SamplingParams = ENDLESS, n: int = 1) -> list[int]:
@@ -40,7 +52,7 @@ async def collect(engine: EngineClient, request_id: str, sampling: SamplingParam
 
 @asynccontextmanager
 async def suspended(engine: EngineClient) -> AsyncIterator[None]:
-    """However busy the machine is, the engine makes no step meanwhile; what it had written has been read."""
+    """The engine computes no step inside the block, and the client has read all that it sent before."""
     assert engine.pid is not None
     os.kill(engine.pid, signal.SIGSTOP)
     while engine.seconds_since_progress() < 0.2:
@@ -85,26 +97,27 @@ async def test_a_cancelled_choice_ends_alone(engine: EngineClient) -> None:
     assert max(running[-ENDLESS.max_tokens // 2 :]) == 1, "the engine ended it too"
 
 
-async def test_a_killed_engine_fails_everything_in_flight_by_name_of_the_signal(engine: EngineClient) -> None:
-    waiting = [asyncio.create_task(collect(engine, str(number))) for number in range(3)]
-    await asyncio.sleep(0)
-    assert engine.pid is not None
-    os.kill(engine.pid, signal.SIGKILL)
-    results = await asyncio.gather(*waiting, return_exceptions=True)
-    assert all(isinstance(result, EngineDied) for result in results)
-    assert "SIGKILL" in await engine.wait_died()
-    with pytest.raises(EngineDied):
-        await collect(engine, "late")
+async def test_a_killed_engine_fails_all_requests_in_flight_and_names_the_signal(checkpoint: Callable[[str], Path]) -> None:
+    async with started(checkpoint("llama")) as engine:
+        requests = [asyncio.create_task(collect(engine, str(number))) for number in range(3)]
+        await asyncio.sleep(0)
+        assert engine.pid is not None
+        os.kill(engine.pid, signal.SIGKILL)
+        results = await asyncio.gather(*requests, return_exceptions=True)
+        assert all(isinstance(result, EngineDied) for result in results)
+        assert "SIGKILL" in await engine.wait_died()
+        with pytest.raises(EngineDied):
+            await collect(engine, "late")
 
 
-async def test_a_stopped_engine_shows_no_progress_and_a_continued_one_does(engine: EngineClient) -> None:
-    assert engine.pid is not None
-    os.kill(engine.pid, signal.SIGSTOP)
-    await asyncio.sleep(1.5)
-    assert engine.seconds_since_progress() > 1
-    os.kill(engine.pid, signal.SIGCONT)
-    await asyncio.sleep(1.2)
-    assert engine.seconds_since_progress() < 1.2
+async def test_a_suspended_engine_shows_no_progress_and_a_resumed_one_does(engine: EngineClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_api.engine.client.PING_SECONDS", 0.05)
+    async with suspended(engine):
+        age = engine.seconds_since_progress()
+        await asyncio.sleep(0.2)  # several pings, which it does not answer
+        assert engine.seconds_since_progress() > age
+    while engine.seconds_since_progress() > age:
+        await asyncio.sleep(0.01)
 
 
 async def test_signals_to_the_whole_group_leave_the_engine_to_its_parent(engine: EngineClient) -> None:
@@ -114,30 +127,20 @@ async def test_signals_to_the_whole_group_leave_the_engine_to_its_parent(engine:
     assert len(await collect(engine, "after")) == 200
 
 
-async def test_stopping_leaves_no_process(checkpoint: Callable[[str], Path]) -> None:
-    client = EngineClient(config(checkpoint("llama")))
-    await client.start()
-    await client.wait_ready()
-    assert client.pid is not None
-    process = psutil.Process(client.pid)
-    await client.stop()
-    assert not process.is_running()
-
-
-async def test_one_that_is_told_nothing_ends_quietly_with_its_parent(capfd: pytest.CaptureFixture[str]) -> None:
+async def test_a_process_without_a_configuration_exits_silently_with_its_parent(capfd: pytest.CaptureFixture[str]) -> None:
     with engine_process() as process:
         process.connection.close()
         assert await process.wait(60) == 0
     assert capfd.readouterr() == ("", "")
 
 
-def test_one_that_was_started_ahead_in_vain_leaves_no_process() -> None:
+async def test_a_process_that_no_client_used_is_killed() -> None:
     with engine_process() as process:
         assert psutil.pid_exists(process.pid)
     assert not psutil.pid_exists(process.pid)
 
 
-async def test_one_that_was_started_ahead_loads_what_it_is_told(checkpoint: Callable[[str], Path]) -> None:
+async def test_a_client_uses_a_process_that_is_already_running(checkpoint: Callable[[str], Path]) -> None:
     with engine_process() as process:
         client = EngineClient(config(checkpoint("llama")), process)
         await client.start()
@@ -146,21 +149,22 @@ async def test_one_that_was_started_ahead_loads_what_it_is_told(checkpoint: Call
         await client.stop()
 
 
-async def test_stopping_ends_what_is_in_flight(checkpoint: Callable[[str], Path]) -> None:
-    client = EngineClient(config(checkpoint("llama")))
-    await client.start()
-    await client.wait_ready()
-    stream = client.generate("long", [5] * 20, ENDLESS)
-    await anext(stream)
-    await client.stop()
-    with pytest.raises(EngineDied, match="stopped"):
-        async for _ in stream:
-            pass
-    with pytest.raises(EngineDied, match="stopped"):
-        await collect(client, "late")
+async def test_stopping_ends_the_process_and_fails_requests_in_flight(checkpoint: Callable[[str], Path]) -> None:
+    async with started(checkpoint("llama")) as client:
+        assert client.pid is not None
+        process = psutil.Process(client.pid)
+        stream = client.generate("long", [5] * 20, ENDLESS)
+        await anext(stream)
+        await client.stop()
+        assert not process.is_running()
+        with pytest.raises(EngineDied, match="stopped"):
+            async for _ in stream:
+                pass
+        with pytest.raises(EngineDied, match="stopped"):
+            await collect(client, "late")
 
 
-async def test_stopping_kills_what_does_not_listen_and_ends_the_wait_for_its_model(
+async def test_stopping_kills_a_suspended_process_and_ends_wait_ready(
     checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("llm_api.engine.client.STOP_SECONDS", 0.2)
@@ -186,7 +190,7 @@ async def test_a_model_that_cannot_be_loaded_is_reported_in_one_line(tmp_path: P
     await client.stop()
 
 
-def test_an_engine_does_not_outlive_a_killed_parent(checkpoint: Callable[[str], Path]) -> None:
+async def test_an_engine_does_not_outlive_a_killed_parent(checkpoint: Callable[[str], Path]) -> None:
     program = f"""
 import asyncio
 from pathlib import Path
@@ -198,13 +202,14 @@ async def main():
     await client.start()
     await client.wait_ready()
     print(client.pid, flush=True)
-    await asyncio.sleep(60)
+    await asyncio.sleep(600)
 
 asyncio.run(main())
 """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment) as parent:
-        assert parent.stdout is not None
-        engine = psutil.Process(int(parent.stdout.readline()))
-        parent.kill()
-    engine.wait(5)
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, env=environment)
+    assert parent.stdout is not None
+    engine = psutil.Process(int(await parent.stdout.readline()))
+    parent.kill()
+    await parent.wait()
+    engine.wait(60)

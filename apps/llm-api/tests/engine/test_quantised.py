@@ -1,6 +1,6 @@
-"""Quantised weights: each product, and the whole model, against torch in float32 with the weights that the codes stand for.
+"""Quantised weights: each matmul and the whole model, against torch in float32 with the dequantised weights.
 
-The oracle rounds a product's input to 8 bits as the library does; what is left is the order of float32 sums.
+The expected results round the input of a matmul to 8 bits as the library does. Only the order of float32 sums differs.
 """
 
 import json
@@ -13,7 +13,7 @@ from random import Random
 import pytest
 import torch
 from engine.checkpoints import NATIVE
-from engine.conftest import tiny_runner
+from engine.conftest import tiny_executor
 from engine.driver import Engine, generate
 from engine.instruction_sets import INSTRUCTIONS
 from safetensors.torch import load_file, save_file
@@ -22,11 +22,10 @@ from torch.nn.functional import pad
 from transformers import AutoModelForCausalLM
 
 from llm_api.engine.errors import EngineError
-from llm_api.engine.executor import Runner
-from llm_api.engine.models.native import library
-from llm_api.engine.models.native.interface import Kernels
+from llm_api.engine.executor import Executor
+from llm_api.engine.models.native import bindings
+from llm_api.engine.models.native.bindings import Kernels, load_kernels
 from llm_api.engine.models.native.layout import DTYPES, HEAD_FORMATS, NativeLayout
-from llm_api.engine.models.native.library import load_kernels
 from llm_api.engine.models.native.quantise import BITS, GROUP, quantise
 
 Checkpoint = Callable[[str], Path]
@@ -53,7 +52,7 @@ def rounded_to_8_bits(x: Tensor) -> Tensor:
 
 
 def inputs_off_the_ties(rows: int, width: int) -> Tensor:
-    """Values that no instruction set rounds to another code than the oracle: well away from the middle between two."""
+    """Values that every instruction set rounds to the expected code: not close to the middle between two codes."""
     codes = torch.randint(-60, 60, (rows, -(-width // GROUP), GROUP)) + 0.1 * torch.rand(1) - 0.05
     codes[..., 0] = 127
     return (codes * torch.rand(codes.shape[:2])[..., None]).flatten(1)[:, :width].contiguous()
@@ -62,7 +61,7 @@ def inputs_off_the_ties(rows: int, width: int) -> Tensor:
 def multiply(kernels: Kernels, layout: NativeLayout, weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
     packed = layout.linear(weight, bias)
     y = torch.full((len(x), len(weight)), torch.nan)
-    kernels.multiply(DTYPES[x.dtype], byref(packed.struct), x.data_ptr(), len(x), y.data_ptr())
+    kernels.matmul(DTYPES[x.dtype], byref(packed.struct), x.data_ptr(), len(x), y.data_ptr())
     return y
 
 
@@ -79,7 +78,7 @@ def test_products_of_any_shape_are_those_of_the_restored_weights(kernels: Kernel
     for rows, outputs, inputs in random_shapes():
         weight, x = torch.randn(outputs, inputs).to(dtype), inputs_off_the_ties(rows, inputs).to(dtype)
         bias = torch.randn(outputs).to(dtype) if outputs % 2 else None
-        restored = quantise(weight, BITS[quantization]).restored()
+        restored = quantise(weight, BITS[quantization]).dequantised()
         expected = rounded_to_8_bits(x) @ restored.T + (0 if bias is None else bias.float())
         torch.testing.assert_close(multiply(kernels, layout, weight, bias, x), expected, rtol=1e-4, atol=1e-2)
 
@@ -101,7 +100,7 @@ def test_extreme_inputs_keep_to_their_group_and_row(kernels: Kernels) -> None:
     y = multiply(kernels, NativeLayout(kernels, "int8"), weight, None, x)
     assert not y[:2].isfinite().any(), "a value that is not finite has become a plausible one"
     assert y[2:4].isfinite().all()
-    expected = rounded_to_8_bits(x[2:4]) @ quantise(weight, 8).restored().T
+    expected = rounded_to_8_bits(x[2:4]) @ quantise(weight, 8).dequantised().T
     torch.testing.assert_close(y[2:4], expected, rtol=1e-4, atol=1e-3)
 
 
@@ -112,7 +111,7 @@ def test_a_weight_is_off_by_half_a_step_at_most(bits: int) -> None:
     quantised = quantise(weight, bits)
     groups = pad(weight[None], (0, 28), mode="replicate")[0].unflatten(1, (-1, GROUP))
     plain = (groups.amax(-1) - groups.amin(-1)) / (2**bits - 1)
-    error = (quantised.restored() - weight).square()
+    error = (quantised.dequantised() - weight).square()
     mean = pad(error, (0, 28)).unflatten(1, (-1, GROUP)).sum(-1) / torch.tensor([32, 32, 32, 4])
     assert (mean.sqrt() < 0.55 * plain).all()
     assert mean.sqrt().mean() < 0.3 * plain.mean()
@@ -120,15 +119,15 @@ def test_a_weight_is_off_by_half_a_step_at_most(bits: int) -> None:
 
 def test_weights_that_were_of_4_bits_come_back() -> None:
     torch.manual_seed(10)
-    source = quantise(torch.randn(64, 128), 4).restored()
-    assert torch.allclose(quantise(source, 4).restored(), source, atol=2e-3)
-    assert torch.equal(quantise(torch.full((3, 40), 0.5), 4).restored(), torch.full((3, 40), 0.5))
+    source = quantise(torch.randn(64, 128), 4).dequantised()
+    assert torch.allclose(quantise(source, 4).dequantised(), source, atol=2e-3)
+    assert torch.equal(quantise(torch.full((3, 40), 0.5), 4).dequantised(), torch.full((3, 40), 0.5))
 
 
 def test_a_weight_that_is_not_a_number_is_not_hidden() -> None:
     weight = torch.randn(3, 64)
     weight[1, 40] = torch.nan
-    restored = quantise(weight, 4).restored()
+    restored = quantise(weight, 4).dequantised()
     assert not restored[1, 32:].isfinite().any()
     assert restored[[0, 2]].isfinite().all()
 
@@ -138,21 +137,21 @@ def test_a_weight_that_is_not_a_number_is_not_hidden() -> None:
 def test_a_model_is_transformers_with_the_restored_weights(checkpoint: Checkpoint, tmp_path: Path, name: str, quantization: str) -> None:
     path = checkpoint(name)
     expected = logits_of_transformers(restored(path, tmp_path / "restored", quantization))
-    got = prompt_logits(tiny_runner(path, runner="native", quantization=quantization))
+    got = prompt_logits(tiny_executor(path, runner="native", quantization=quantization))
     errors = (got - expected).abs().mean(-1) / expected.std()
-    # A value that falls on the other side of the middle between two codes is off by a whole one, and so is all that follows.
+    # A value close to the middle between two codes may be rounded to the other one, which changes all later results.
     assert errors.min() < 1e-5
     assert errors.mean() < 0.02
 
 
 def restored(path: Path, folder: Path, quantization: str) -> Path:
-    """The checkpoint with its products' weights as the codes have them; the embedding stays, so that a head parts from it."""
+    """The checkpoint with dequantised linear layers. The embedding is unchanged, so a tied head becomes a separate tensor."""
     shutil.copytree(path, folder)
     tensors = load_file(path / "model.safetensors")
     head = tensors.get("lm_head.weight", tensors["model.embed_tokens.weight"])
     for tensor in [tensor for tensor in tensors if tensor.endswith("_proj.weight")]:
-        tensors[tensor] = quantise(tensors[tensor], BITS[quantization]).restored()
-    tensors["lm_head.weight"] = quantise(head, BITS[HEAD_FORMATS[quantization]]).restored()
+        tensors[tensor] = quantise(tensors[tensor], BITS[quantization]).dequantised()
+    tensors["lm_head.weight"] = quantise(head, BITS[HEAD_FORMATS[quantization]]).dequantised()
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": False}))
@@ -169,10 +168,10 @@ def logits_of_transformers(path: Path) -> Tensor:
     return logits.log_softmax(-1)
 
 
-def prompt_logits(runner: Runner) -> Tensor:
-    """Log-probabilities of the whole vocabulary at each position but the last, through the engine and its chunks."""
-    size = runner.model_config.vocab_size
-    [completion] = generate(Engine(runner, prefix_caching=False), [PROMPT], max_tokens=1, prompt_logprobs=size, logprobs=size)
+def prompt_logits(executor: Executor) -> Tensor:
+    """Logprobs of the whole vocabulary at each position, computed by the engine in chunks."""
+    size = executor.model_config.vocab_size
+    [completion] = generate(Engine(executor, prefix_caching=False), [PROMPT], max_tokens=1, prompt_logprobs=size, logprobs=size)
     assert completion.prompt_logprobs is not None
     rows = [*completion.prompt_logprobs[1:], completion.logprobs[0]]
     logits = torch.empty(len(rows), size)
@@ -185,19 +184,19 @@ def prompt_logits(runner: Runner) -> Tensor:
 @pytest.mark.parametrize(
     ("name", "settings", "reason"),
     [
-        ("llama", {"runner": "torch"}, "this is RUNNER=torch"),
-        ("llama", {"runner": "general"}, "llama runs on the general one with RUNNER=general"),
-        ("olmo", {}, "olmo runs on the general one with RUNNER=auto"),
-        ("llama", {"block_size": 24}, "that does not work here: BLOCK_SIZE=24 is not a multiple of 16"),
+        ("llama", {"runner": "torch"}, "RUNNER is torch"),
+        ("llama", {"runner": "general"}, "RUNNER=general runs llama on the general runner"),
+        ("olmo", {}, "RUNNER=auto runs olmo on the general runner"),
+        ("llama", {"block_size": 24}, "it does not work on this machine: BLOCK_SIZE=24 is not a multiple of 16"),
     ],
 )
-def test_paths_without_it_refuse_the_setting(checkpoint: Checkpoint, name: str, settings: dict[str, object], reason: str) -> None:
+def test_other_runners_reject_the_setting(checkpoint: Checkpoint, name: str, settings: dict[str, object], reason: str) -> None:
     with pytest.raises(EngineError) as refused:
-        tiny_runner(checkpoint(name), quantization="int4", **settings)
-    assert str(refused.value) == f"QUANTIZATION=int4 is for the native runner alone, and {reason}: set QUANTIZATION=none"
+        tiny_executor(checkpoint(name), quantization="int4", **settings)
+    assert str(refused.value) == f"QUANTIZATION=int4 requires the native runner, but {reason}: set QUANTIZATION=none"
 
 
 def test_without_the_library_the_setting_is_refused(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "_path", lambda: None)
-    with pytest.raises(EngineError, match="QUANTIZATION=int8 is for the native runner alone, .* set QUANTIZATION=none"):
-        tiny_runner(checkpoint("llama"), quantization="int8")
+    monkeypatch.setattr(bindings, "_path", lambda: None)
+    with pytest.raises(EngineError, match="QUANTIZATION=int8 requires the native runner, .* set QUANTIZATION=none"):
+        tiny_executor(checkpoint("llama"), quantization="int8")

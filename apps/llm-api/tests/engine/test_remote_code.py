@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from engine.checkpoints import save
-from engine.conftest import tiny_runner
+from engine.conftest import tiny_executor
 from engine.driver import Engine, greedy
 
 from llm_api.engine.errors import EngineError
@@ -42,7 +42,7 @@ def with_code(path: Path, model_type: str, mark: Path) -> Path:
 def test_it_does_not_run_unless_it_was_allowed(tmp_path: Path, mark: Path) -> None:
     path = with_code(save("llama", tmp_path / "model"), "own", mark)
     with pytest.raises(EngineError, match="custom code") as refused:
-        tiny_runner(path)
+        tiny_executor(path)
     assert "\n" not in str(refused.value)
     assert not mark.exists()
 
@@ -50,13 +50,13 @@ def test_it_does_not_run_unless_it_was_allowed(tmp_path: Path, mark: Path) -> No
 @pytest.mark.parametrize("runner", ["auto", "general"])
 def test_a_family_that_is_known_does_not_need_it(tmp_path: Path, mark: Path, runner: str) -> None:
     path = with_code(save("llama", tmp_path / "model"), "llama", mark)
-    assert greedy(Engine(tiny_runner(path, runner=runner)), [[5, 6, 7]], 4)
+    assert greedy(Engine(tiny_executor(path, runner=runner)), [[5, 6, 7]], 4)
     assert not mark.exists()
 
 
 def test_it_runs_when_it_was_allowed(tmp_path: Path, mark: Path) -> None:
     plain = save("llama", tmp_path / "plain")
-    expected = greedy(Engine(tiny_runner(plain)), [[5, 6, 7]], 8)
+    expected = greedy(Engine(tiny_executor(plain)), [[5, 6, 7]], 8)
     path = with_code(save("llama", tmp_path / "model"), "own", mark)
-    assert greedy(Engine(tiny_runner(path, allow_remote_code=True)), [[5, 6, 7]], 8) == expected
+    assert greedy(Engine(tiny_executor(path, allow_remote_code=True)), [[5, 6, 7]], 8) == expected
     assert mark.exists()

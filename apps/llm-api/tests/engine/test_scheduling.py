@@ -7,7 +7,7 @@ from engine.driver import Engine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llm_api.engine.executor import Runner
+from llm_api.engine.executor import Executor
 
 PREFIXES = [[5] * 20, [9, 8, 7] * 8, []]
 requests = st.fixed_dictionaries(
@@ -52,7 +52,7 @@ def check_blocks(engine: Engine) -> None:
     budget=st.sampled_from([8, 17, 64]),
     prefix_caching=st.booleans(),
 )
-def test_any_traffic(tiny: Runner, arrivals: list[dict[str, Any]], blocks: int, budget: int, prefix_caching: bool) -> None:
+def test_any_traffic(tiny: Executor, arrivals: list[dict[str, Any]], blocks: int, budget: int, prefix_caching: bool) -> None:
     engine = Engine(tiny, blocks=blocks, sequences=4, budget=budget, prefix_caching=prefix_caching)
     cancelled: set[tuple[str, int]] = set()
     for number, request in enumerate(arrivals):
@@ -86,7 +86,7 @@ def test_any_traffic(tiny: Runner, arrivals: list[dict[str, Any]], blocks: int, 
                 assert completion.finish_reason == "length"
 
 
-def test_decoding_sequences_never_wait_behind_a_long_prompt(tiny: Runner) -> None:
+def test_decoding_sequences_never_wait_behind_a_long_prompt(tiny: Executor) -> None:
     engine = Engine(tiny, budget=16)
     for name in "abc":
         engine.add(name, [4, 5, ord(name)], max_tokens=60, temperature=0, ignore_eos=True)
@@ -98,7 +98,7 @@ def test_decoding_sequences_never_wait_behind_a_long_prompt(tiny: Runner) -> Non
         assert step.stats.step_tokens <= 16
 
 
-def test_the_first_to_come_is_the_first_to_be_served(tiny: Runner) -> None:
+def test_the_first_to_come_is_the_first_to_be_served(tiny: Executor) -> None:
     engine = Engine(tiny, sequences=2)
     for number in range(6):
         engine.add(str(number), [3 + number] * 10, max_tokens=4, temperature=0, ignore_eos=True)
@@ -108,7 +108,7 @@ def test_the_first_to_come_is_the_first_to_be_served(tiny: Runner) -> None:
     assert finished == sorted(finished)
 
 
-def test_a_cancelled_request_frees_its_cache_before_the_next_step(tiny: Runner) -> None:
+def test_a_cancelled_request_frees_its_cache_before_the_next_step(tiny: Executor) -> None:
     engine = Engine(tiny)
     engine.add("gone", [8] * 100, max_tokens=100)
     engine.step()
@@ -118,7 +118,7 @@ def test_a_cancelled_request_frees_its_cache_before_the_next_step(tiny: Runner) 
     assert not engine.loop.scheduler.has_work
 
 
-def test_choices_of_one_request_share_the_prompts_blocks(tiny: Runner) -> None:
+def test_choices_of_one_request_share_the_prompts_blocks(tiny: Executor) -> None:
     engine = Engine(tiny)
     engine.add("many", [6] * 64, 4, max_tokens=8, temperature=1, ignore_eos=True)
     engine.step()

@@ -1,6 +1,6 @@
-"""A seed's text does not depend on the batch; logprobs are those of a full recompute."""
+"""The text of a seed does not depend on the batch. Logprobs equal those of a full recompute."""
 
-from itertools import pairwise
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +8,11 @@ import pytest
 import torch
 from engine.driver import Completion, Engine, greedy
 from engine.reference import Reference
+from engine.texts import LENGTHS
 
-from llm_api.engine.executor import Runner
+from llm_api.engine.executor import Executor
 from llm_api.engine.messages import AddRequest, EngineConfig, SamplingParams
-from llm_api.engine.scheduler import Chunk
-from llm_api.engine.sequence import Sequence
+from llm_api.engine.sequence import Chunk, Sequence
 
 SAMPLINGS: list[dict[str, Any]] = [
     {"temperature": 1.0},
@@ -24,7 +24,9 @@ SAMPLINGS: list[dict[str, Any]] = [
     {"temperature": 0.9, "repetition_penalty": 1.2},
     {"temperature": 0.0},
 ]
-TOKENS = 20
+TOKENS = 12
+IN_CI = bool(os.environ.get("CI"))
+SCORED = 10 if IN_CI else len(LENGTHS)  # prompts; one of each length at least
 
 
 def run_together(engine: Engine, prompts: list[list[int]], n: int = 1) -> list[list[int]]:
@@ -35,10 +37,10 @@ def run_together(engine: Engine, prompts: list[list[int]], n: int = 1) -> list[l
     return [engine.completion(str(number), index).token_ids for number in range(len(prompts)) for index in range(n)]
 
 
-def run_alone(runner: Runner, prompts: list[list[int]]) -> list[list[int]]:
+def run_alone(executor: Executor, prompts: list[list[int]]) -> list[list[int]]:
     texts = []
     for number, prompt in enumerate(prompts):
-        engine = Engine(runner)
+        engine = Engine(executor)
         sampling = SAMPLINGS[number % len(SAMPLINGS)]
         engine.add("alone", prompt, max_tokens=TOKENS, seed=number, ignore_eos=True, **sampling)
         engine.finish()
@@ -46,32 +48,37 @@ def run_alone(runner: Runner, prompts: list[list[int]]) -> list[list[int]]:
     return texts
 
 
-def test_a_seed_gives_the_same_text_alone_and_in_any_batch(float32: Runner, prompts: list[list[int]]) -> None:
-    chosen = prompts[:16]
-    alone = run_alone(float32, chosen)
+@pytest.fixture(scope="module")
+def alone(float32: Executor, prompts: list[list[int]]) -> list[list[int]]:
+    """The completion of each of the first prompts, one request at a time."""
+    return run_alone(float32, prompts[: len(SAMPLINGS)])
+
+
+def test_a_seed_gives_the_same_text_alone_and_in_any_batch(float32: Executor, prompts: list[list[int]], alone: list[list[int]]) -> None:
+    chosen = prompts[: len(SAMPLINGS)]
     assert run_together(Engine(float32), chosen) == alone
     assert run_together(Engine(float32, prefix_caching=False, sequences=5, budget=24), chosen) == alone
 
 
-def test_a_seed_survives_preemption_and_numbers_its_choices(float32: Runner, prompts: list[list[int]]) -> None:
-    chosen = prompts[:8]
-    calm = run_together(Engine(float32), chosen, n=3)
-    pressed = Engine(float32, blocks=30)
-    assert run_together(pressed, chosen, n=3) == calm
+def test_a_seed_survives_preemption_and_numbers_its_choices(float32: Executor, prompts: list[list[int]], alone: list[list[int]]) -> None:
+    chosen = prompts[: len(SAMPLINGS)]
+    pressed = Engine(float32, blocks=24)
+    texts = run_together(pressed, chosen, n=2)
     assert pressed.preemptions > 0
-    assert calm[::3] == run_alone(float32, chosen)
-    assert all(a != b for a, b in pairwise(calm[:3]))
+    assert texts[::2] == alone
+    assert all(first != second for first, second in list(zip(texts[::2], texts[1::2], strict=True))[:-1]), "the last one is greedy"
+    assert texts[-2] == texts[-1]
 
 
-def score(runner: Runner, prompt: list[int], budget: int | None = None) -> Completion:
-    engine = Engine(runner, budget=budget)
-    engine.add("scored", prompt, max_tokens=24, temperature=0, logprobs=5, prompt_logprobs=2, ignore_eos=True)
+def score(executor: Executor, prompt: list[int], budget: int | None = None) -> Completion:
+    engine = Engine(executor, budget=budget)
+    engine.add("scored", prompt, max_tokens=TOKENS, temperature=0, logprobs=5, prompt_logprobs=2, ignore_eos=True)
     engine.finish()
     return engine.completion("scored")
 
 
-def assert_scores(completion: Completion, prompt: list[int], logits: torch.Tensor, tolerance: float) -> float:
-    """Compares every logprob with those of `logits` over prompt and completion; returns the largest difference."""
+def assert_scores(completion: Completion, prompt: list[int], logits: torch.Tensor, tolerance: float) -> None:
+    """Compares every logprob with those of `logits` over prompt and completion."""
     logprobs = logits.log_softmax(-1)
     tokens = prompt + completion.token_ids
     assert completion.prompt_logprobs is not None
@@ -85,52 +92,50 @@ def assert_scores(completion: Completion, prompt: list[int], logits: torch.Tenso
             largest = max(largest, abs(logprob - float(logprobs[position, token])))
     assert len(scored) == len(tokens) - 1
     assert largest < tolerance
-    return largest
 
 
-@pytest.mark.parametrize("budget", [None, 50])
 def test_float32_logprobs_are_those_of_a_full_recompute_by_transformers(
-    float32: Runner, reference: Reference, prompts: list[list[int]], budget: int | None
+    float32: Executor, reference: Reference, prompts: list[list[int]]
 ) -> None:
-    for prompt in prompts[:10]:
-        completion = score(float32, prompt, budget)
-        assert_scores(completion, prompt, reference.logits(prompt + completion.token_ids), 1e-4)
+    for prompt in prompts[:SCORED]:
+        whole, in_chunks = score(float32, prompt), score(float32, prompt, budget=50)
+        assert whole.token_ids == in_chunks.token_ids
+        logits = reference.logits(prompt + whole.token_ids)
+        assert_scores(whole, prompt, logits, 1e-4)
+        assert_scores(in_chunks, prompt, logits, 1e-4)
 
 
-def test_bfloat16_logprobs_are_those_of_a_full_recompute(bfloat16: Runner, prompts: list[list[int]]) -> None:
-    """To the bit on the native path: a decode rounds as a prefill does."""
-    for prompt in prompts[:10]:
+def test_bfloat16_logprobs_are_those_of_a_full_recompute(bfloat16: Executor, prompts: list[list[int]]) -> None:
+    """Bitwise on the native path: a decode rounds as a prefill does."""
+    for prompt in prompts[:SCORED]:
         completion = score(bfloat16, prompt)
         logits = recompute(bfloat16, prompt + completion.token_ids)
         assert_scores(completion, prompt, logits, 1e-5)
 
 
-def test_bfloat16_runs_are_the_same_alone_and_batched(bfloat16: Runner, prompts: list[list[int]]) -> None:
-    chosen = prompts[:16]
-    together = greedy(Engine(bfloat16), chosen, 48)
-    assert [greedy(Engine(bfloat16), [prompt], 48)[0] for prompt in chosen] == together
+def test_bfloat16_runs_are_the_same_alone_and_batched(bfloat16: Executor, prompts: list[list[int]]) -> None:
+    chosen, tokens = (prompts[:16], 48) if IN_CI else (prompts[: len(LENGTHS)], 16)
+    together = greedy(Engine(bfloat16), chosen, tokens)
+    assert [greedy(Engine(bfloat16), [prompt], tokens)[0] for prompt in chosen] == together
 
 
-def test_bfloat16_runs_on_torchs_operators_part_only_at_near_ties(model_path: Path, prompts: list[list[int]]) -> None:
-    """The bound is on the gap between the two likeliest logits where a run alone and a batched one first differ."""
-    runner = Runner(EngineConfig(model_path=str(model_path), dtype="bfloat16", runner="torch", max_num_seqs=8, kv_cache_memory=2**27))
-    chosen = prompts[:8]
-    together = greedy(Engine(runner), chosen, 32)
-    parted = 0
+def test_bfloat16_runs_on_torchs_operators_differ_only_at_near_ties(model_path: Path, prompts: list[list[int]]) -> None:
+    """Bounds the gap between the two most likely logits where a run alone and a batched one first differ."""
+    executor = Executor(EngineConfig(model_path=str(model_path), dtype="bfloat16", runner="torch", max_num_seqs=8, kv_cache_memory=2**27))
+    chosen, tokens = (prompts[:8], 32) if IN_CI else (prompts[:4], 8)
+    together = greedy(Engine(executor), chosen, tokens)
     for prompt, batched in zip(chosen, together, strict=True):
-        alone = greedy(Engine(runner), [prompt], 32)[0]
+        alone = greedy(Engine(executor), [prompt], tokens)[0]
         if alone != batched:
-            parted += 1
             common = next(i for i, (a, b) in enumerate(zip(alone, batched, strict=True)) if a != b)
-            likeliest = recompute(runner, prompt + alone[:common])[-1].topk(2).values
+            likeliest = recompute(executor, prompt + alone[:common])[-1].topk(2).values
             assert float(likeliest[0] - likeliest[1]) < 0.35
-    print(f"{parted} of {len(chosen)} greedy runs in bfloat16 parted from the same run alone, each at a near-tie")
 
 
-def recompute(runner: Runner, token_ids: list[int]) -> torch.Tensor:
+def recompute(executor: Executor, token_ids: list[int]) -> torch.Tensor:
     """Logits of all positions, in one prefill."""
     sampling = SamplingParams(max_tokens=1, prompt_logprobs=0)
     sequence = Sequence(AddRequest(request_id="recompute", prompt_token_ids=token_ids, sampling=sampling), 0)
-    sequence.block_ids = list(range(-(-len(token_ids) // runner.cache.block_size)))
-    logits, _ = runner.run([Chunk(sequence, 0, len(token_ids))])
+    sequence.block_ids = list(range(-(-len(token_ids) // executor.cache.block_size)))
+    logits, _ = executor.run([Chunk(sequence, 0, len(token_ids))])
     return logits.clone()

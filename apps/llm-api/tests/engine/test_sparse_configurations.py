@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from engine.checkpoints import save
-from engine.conftest import tiny_runner
+from engine.conftest import tiny_executor
 from engine.driver import Engine, greedy
 from engine.reference import Reference
 from safetensors.torch import load_file, save_file
@@ -44,22 +44,22 @@ def rewrite(path: Path, changes: dict[str, Any]) -> None:
 def test_what_is_left_out_means_what_transformers_says(tmp_path: Path, name: str, changes: dict[str, Any]) -> None:
     path = save(name, tmp_path)
     rewrite(path, changes)
-    runner = tiny_runner(path)
-    assert runner.model.name == "native"
-    assert greedy(Engine(runner), PROMPTS, 16) == Reference(path).greedy(PROMPTS, 16)
+    executor = tiny_executor(path)
+    assert executor.model.name == "native"
+    assert greedy(Engine(executor), PROMPTS, 16) == Reference(path).greedy(PROMPTS, 16)
 
 
 def test_a_model_with_a_head_of_its_own_needs_it(tmp_path: Path) -> None:
     file = save("llama-untied", tmp_path) / "model.safetensors"
     save_file({name: tensor for name, tensor in load_file(file).items() if name != "lm_head.weight"}, file)
     with pytest.raises(EngineError, match=r"lacks the tensor lm_head\.weight"):
-        tiny_runner(tmp_path)
+        tiny_executor(tmp_path)
 
 
 def test_tensors_that_do_not_fit_the_configuration_are_refused_in_one_line(tmp_path: Path) -> None:
     rewrite(save("llama", tmp_path), {"vocab_size": 320})
     with pytest.raises(EngineError, match="embed_tokens") as refused:
-        tiny_runner(tmp_path)
+        tiny_executor(tmp_path)
     assert "\n" not in str(refused.value)
 
 
@@ -67,14 +67,14 @@ def test_tensors_that_do_not_fit_the_configuration_are_refused_in_one_line(tmp_p
 def test_a_broken_configuration_is_refused_in_one_line(checkpoint: Callable[[str], Path], tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(EngineError, match=r"config\.json") as refused:
-        tiny_runner(tmp_path)
+        tiny_executor(tmp_path)
     assert "\n" not in str(refused.value)
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     (save("llama", tmp_path) / "model.safetensors").unlink()
     with pytest.raises(EngineError, match="has no safetensors files"):
-        tiny_runner(tmp_path)
+        tiny_executor(tmp_path)
 
 
 def test_a_shard_that_is_missing_is_named(tmp_path: Path) -> None:
@@ -82,4 +82,4 @@ def test_a_shard_that_is_missing_is_named(tmp_path: Path) -> None:
     shard = min(path.glob("*.safetensors"))
     shard.unlink()
     with pytest.raises(EngineError, match=shard.name):
-        tiny_runner(path)
+        tiny_executor(path)

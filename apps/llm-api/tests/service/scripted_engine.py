@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from llm_api.engine.client import EngineDied
-from llm_api.engine.messages import EngineInfo, EngineState, EngineStats, FinishReason, SamplingParams, SequenceOutput, TokenLogprobs
+from llm_api.engine.errors import EngineDied
+from llm_api.engine.messages import EngineFinishReason, EngineInfo, EngineState, EngineStats, SamplingParams, SequenceOutput, TokenLogprobs
 
 INFO = EngineInfo(
     max_model_len=256,
@@ -82,7 +82,7 @@ class ScriptedEngine:
             )
         tokens = [*self.scripts[index % len(self.scripts)], self.end_of_text][: sampling.max_tokens]
         start, end = step * self.pace, (step + 1) * self.pace
-        reason: FinishReason | None = None if end < len(tokens) else "stop" if tokens and tokens[-1] == self.end_of_text else "length"
+        reason: EngineFinishReason | None = None if end < len(tokens) else "stop" if tokens and tokens[-1] == self.end_of_text else "length"
         return SequenceOutput(
             request_id=request_id,
             index=index,

@@ -12,7 +12,8 @@ from llm_api.cli.compose import engine_config, local_service
 from llm_api.cli.console import logged_progress, terminal_progress
 from llm_api.cli.model import find_model
 from llm_api.cli.outcome import CommandError
-from llm_api.engine.client import EngineClient, EngineDied
+from llm_api.engine.client import EngineClient
+from llm_api.engine.errors import EngineDied
 from llm_api.engine.launcher import EngineProcess
 from llm_api.server.listening import StartError, check_startable
 from llm_api.server.server import Addresses

@@ -1,11 +1,11 @@
-"""`python -m llm_api.engine FD`: how the API process starts the engine."""
+"""`python -m llm_api.engine FD`: the entry point of the engine process, started by launcher.py."""
 
 import signal
 import sys
 
 
 def main() -> int:
-    # The parent decides when to stop: a signal to the whole group must not cut off what it still drains.
+    # Ctrl-C and SIGTERM may reach the whole process group. The API process decides when the engine stops, after it has drained.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     from llm_api.engine.worker import run

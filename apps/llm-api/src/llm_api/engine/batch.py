@@ -1,4 +1,4 @@
-"""One step's work as tensors: a row per token, whether it prefills or decodes."""
+"""The chunks of a step as tensors: one row per token, for prefill and decode alike."""
 
 from dataclasses import dataclass
 from itertools import accumulate
@@ -7,16 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llm_api.engine.scheduler import Chunk
+from llm_api.engine.sequence import Chunk
 
 SMALL_COUNT = 8
-PADDING_STEPS = ((64, 8), (256, 32))  # up to a count, in steps of
+PADDING_STEPS = ((64, 8), (256, 32))  # (up to this count, in steps of)
 LARGEST_STEP = 64
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceRows:
-    """Rows `start` to `end`: one sequence's tokens, the last `end - start` of its `context_len`."""
+    """Rows `start` to `end` of a batch: the last `end - start` tokens of a sequence whose context has `context_len` tokens."""
 
     start: int
     end: int
@@ -26,28 +26,28 @@ class SequenceRows:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The row format that every model and attention backend takes. Integer tensors are int64.
+    """The input of every model and attention backend. Integer tensors are int64.
 
-    Rows and outputs are padded to one of few counts (`padded`). What a padding row computes is thrown away.
-    Single tokens come first, by length of context, then the longer runs.
+    Rows and outputs are padded to one of a few counts (`padded`); the results of padding rows are ignored. Decodes come first, in
+    order of context length, then prefills.
     """
 
     token_ids: Tensor  # [rows]
     positions: Tensor  # [rows]
-    slots: Tensor  # [rows before the padding], where a row's key and value go: block * block size + offset
+    slots: Tensor  # [rows without padding], where a row's key and value are stored: block * block size + offset
     sequences: list[SequenceRows]
-    logits_rows: Tensor  # [outputs], the rows whose logits are wanted
-    num_outputs: int  # without the padding
+    logits_rows: Tensor  # [outputs], the rows whose logits are needed
+    num_outputs: int  # without padding
 
     @property
     def num_rows(self) -> int:
-        """Without the padding."""
+        """Without padding."""
         return self.slots.shape[0]
 
 
 @dataclass(frozen=True, slots=True)
 class LogitsSpan:
-    """The part of a batch's logits, `start` to `end`, that belongs to a chunk: its last row's, or all rows'."""
+    """Logits `start` to `end` of a batch belong to this chunk: those of its last row, or of all its rows."""
 
     chunk: Chunk
     start: int
@@ -78,7 +78,7 @@ def build_batch(chunks: list[Chunk], block_size: int, device: torch.device) -> t
 
 
 def padded(count: int) -> int:
-    """The next of 1, 2, 4, 8, 16, 24 ... 64, 96 ... 256, 320 ...: kernels are made, and kept, for each count they meet."""
+    """The next of 1, 2, 4, 8, 16, 24 ... 64, 96 ... 256, 320 ...: libraries compile and cache a kernel for every new count."""
     if count <= SMALL_COUNT:
         return 1 << max(count - 1, 0).bit_length()
     step = next((step for limit, step in PADDING_STEPS if count <= limit), LARGEST_STEP)
@@ -86,7 +86,7 @@ def padded(count: int) -> int:
 
 
 def slots_of(block_ids: list[int], positions: range, block_size: int) -> list[int]:
-    """Where a sequence's tokens at these positions are kept."""
+    """The cache slots of a sequence's tokens at these positions."""
     return [block_ids[p // block_size] * block_size + p % block_size for p in positions]
 
 

@@ -1,4 +1,4 @@
-"""The API process's end of the engine."""
+"""Engine client: runs in the API process, starts the engine process and sends requests to it."""
 
 import asyncio
 import contextlib
@@ -8,8 +8,10 @@ from collections.abc import AsyncGenerator, Callable
 
 import msgspec
 
+from llm_api.engine.errors import EngineDied
 from llm_api.engine.launcher import EngineProcess
 from llm_api.engine.messages import (
+    LENGTH_BYTES,
     AddRequest,
     CancelRequest,
     EngineConfig,
@@ -21,60 +23,22 @@ from llm_api.engine.messages import (
     Pong,
     SamplingParams,
     SequenceOutput,
-    Shutdown,
     StepOutput,
+    StopEngine,
     ToEngine,
+    frame,
 )
-from llm_api.engine.wire import LENGTH, frame
+from llm_api.engine.request_stream import RequestStream
 
 PING_SECONDS = 1.0
 STOP_SECONDS = 5.0
 
 
-class EngineDied(Exception):
-    """The engine process ended, or refused to load. Every request in flight gets this."""
-
-
-class RequestStream:
-    """The outputs of one request on their way to its handler, and which of its sequences still owe some."""
-
-    def __init__(self, n: int) -> None:
-        self.unfinished = set(range(n))
-        self._pending: list[SequenceOutput] = []
-        self._arrived = asyncio.Event()
-        self._died: EngineDied | None = None
-
-    def put(self, output: SequenceOutput) -> None:
-        if output.index in self.unfinished:
-            self._pending.append(output)
-            self._arrived.set()
-
-    def fail(self, error: EngineDied) -> None:
-        self._died = error
-        self._arrived.set()
-
-    def drop(self, index: int) -> None:
-        """Nothing more is wanted of this sequence."""
-        self.unfinished.discard(index)
-        self._arrived.set()  # whoever waits for it alone is done
-
-    async def get(self) -> list[SequenceOutput]:
-        """What has come: several steps' outputs together if nobody took them sooner."""
-        await self._arrived.wait()
-        outputs, self._pending = self._pending, []
-        if self._died is None:
-            self._arrived.clear()
-        elif not outputs:
-            raise self._died
-        self.unfinished -= {output.index for output in outputs if output.finish_reason is not None}
-        return outputs
-
-
 class EngineClient:
-    """Starts the engine process and passes requests to it. One event loop, no torch."""
+    """Starts the engine process and sends requests to it. Use it from one event loop; it does not import torch."""
 
     def __init__(self, config: EngineConfig, process: EngineProcess | None = None) -> None:
-        """`process`: one that was started ahead; else `start` starts it."""
+        """`process`: an engine process that is already running. Without one, `start` starts it."""
         self.state = EngineState(phase="loading")
         self.stats: EngineStats | None = None
         self.on_step: Callable[[EngineStats], None] = lambda _stats: None
@@ -82,42 +46,42 @@ class EngineClient:
         self._requests: dict[str, RequestStream] = {}
         self._process = process
         self._writer: asyncio.StreamWriter | None = None
-        self._settled = asyncio.Event()  # ready, or never going to be
+        self._settled = asyncio.Event()  # ready or failed
         self._ended = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
-        self._last_sign = time.monotonic()
+        self._last_message = time.monotonic()
 
     @property
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
     async def start(self) -> None:
-        """Has the process load the model and returns at once; `state` tells how that goes."""
+        """Makes the engine process load the model and returns at once; `state` reports the progress."""
         self._process = self._process or EngineProcess()
         reader, self._writer = await asyncio.open_connection(sock=self._process.connection)
-        self._last_sign = time.monotonic()
+        self._last_message = time.monotonic()
         self._writer.write(frame(self._config))
         self._tasks = [asyncio.create_task(self._read(reader)), asyncio.create_task(self._ping())]
 
     async def wait_ready(self) -> EngineInfo:
-        """Returns once the engine is ready. Raises EngineDied with its one-line reason when it cannot load."""
+        """Waits until the engine is ready. Raises EngineDied with a one-line reason when it cannot load."""
         await self._settled.wait()
         if self.state.info is None:
             raise EngineDied(self.state.error)
         return self.state.info
 
     async def wait_died(self) -> str:
-        """Returns the reason when the process has ended without `stop`; else waits forever."""
+        """Waits until the process ends without `stop`, and returns the reason."""
         await self._ended.wait()
         return self.state.error or ""
 
     async def generate(
         self, request_id: str, prompt_token_ids: list[int], sampling: SamplingParams, n: int = 1
     ) -> AsyncGenerator[list[SequenceOutput]]:
-        """Yields what each step made for this request, until all n sequences have a finish_reason.
+        """Yields the outputs of each step for this request until all n sequences have a finish_reason.
 
-        Closing the iterator early (aclose, task cancelled) cancels the request in the engine. Raises EngineDied.
+        Closing the iterator early (`aclose` or a cancelled task) cancels the request in the engine. Raises EngineDied.
         """
         if self.state.phase == "failed":
             raise EngineDied(self.state.error)
@@ -132,21 +96,21 @@ class EngineClient:
                 self._send(CancelRequest(request_id=request_id))
 
     def cancel(self, request_id: str, index: int) -> None:
-        """Ends one sequence; no more outputs come for it and `generate` counts it as finished."""
+        """Cancels one sequence. `generate` yields no more outputs for it and counts it as finished."""
         if request_id in self._requests:
             self._requests[request_id].drop(index)
             self._send(CancelRequest(request_id=request_id, index=index))
 
     def seconds_since_progress(self) -> float:
-        """The age of the engine's last sign: a step, a change of state, or its answer to a ping between two steps."""
-        return time.monotonic() - self._last_sign
+        """Seconds since the engine's last message: a step, a state change, or its answer to a ping between two steps."""
+        return time.monotonic() - self._last_message
 
     async def stop(self) -> None:
-        """Ends the process that `start` had load: asks, then after some seconds kills. Requests in flight get EngineDied."""
+        """Asks the process to stop and kills it after STOP_SECONDS. Requests in flight raise EngineDied."""
         self._stopping = True
         if self._process is None or self._writer is None:
             return
-        self._send(Shutdown())
+        self._send(StopEngine())
         try:
             await self._process.wait(STOP_SECONDS)
         except TimeoutError:
@@ -170,9 +134,9 @@ class EngineClient:
         decoder = msgspec.msgpack.Decoder(FromEngine)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                header = await reader.readexactly(LENGTH)
+                header = await reader.readexactly(LENGTH_BYTES)
                 body = await reader.readexactly(int.from_bytes(header, "big"))
-                self._last_sign = time.monotonic()
+                self._last_message = time.monotonic()
                 self._dispatch(decoder.decode(body))
         await self._die()
 
@@ -198,7 +162,7 @@ class EngineClient:
             reason = _describe(await self._process.wait(STOP_SECONDS))
         except TimeoutError:
             self._process.kill()
-            reason = "the engine process closed its connection and did not end"
+            reason = "the engine process closed its connection but did not exit"
         self._fail(self.state.error or reason)
         self._ended.set()
 

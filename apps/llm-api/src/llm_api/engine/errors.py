@@ -1,10 +1,14 @@
-"""What can go wrong in the engine, in words for an operator."""
+"""Errors of the engine and its process."""
 
 
 class EngineError(Exception):
-    """Loading failed for a reason that an operator can mend. One line."""
+    """The model cannot be loaded or computed, for a reason that an operator can fix. One line."""
 
 
-def one_line(error: Exception) -> str:
-    """What a library said, cut where it goes on for long."""
+class EngineDied(Exception):
+    """The engine process ended or could not load. Every request in flight raises it in the API process."""
+
+
+def shortened(error: Exception) -> str:
+    """A library's error message in one line of at most 300 characters."""
     return " ".join(str(error).split())[:300]

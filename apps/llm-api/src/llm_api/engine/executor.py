@@ -1,4 +1,4 @@
-"""Owns the model, the KV cache and the device; turns chunks into logits."""
+"""Owns the model, the KV cache and the device; computes a step's chunks into logits."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from llm_api.engine.machine import available_cores
 from llm_api.engine.messages import EngineConfig
 from llm_api.engine.models.load import load_model
 from llm_api.engine.models.model_config import read_model_config
-from llm_api.engine.scheduler import Chunk
+from llm_api.engine.sequence import Chunk
 
 
-class Runner:
-    """Loads on construction. Raises EngineError when the model cannot be served here."""
+class Executor:
+    """Loads the model on construction. Raises EngineError when the model cannot be served on this machine."""
 
     def __init__(self, config: EngineConfig) -> None:
         torch.set_num_threads(config.num_threads or available_cores())
@@ -37,7 +37,7 @@ class Runner:
 
     @torch.inference_mode()
     def run(self, chunks: list[Chunk]) -> tuple[Tensor, list[LogitsSpan]]:
-        """Computes the chunks' tokens into the cache. Float32 logits [outputs, vocabulary], and whose they are."""
+        """Writes the chunks' keys and values to the cache. Returns float32 logits [outputs, vocabulary] and each chunk's span of them."""
         batch, spans = build_batch(chunks, self.cache.block_size, self.device)
         logits = self.model.logits(batch)
         return logits[: spans[-1].end if spans else 0], spans

@@ -1,4 +1,4 @@
-"""The engine's process, as its parent holds it."""
+"""Runs in the API process: starts, awaits and kills the engine process."""
 
 import asyncio
 import os
@@ -8,22 +8,22 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-# OpenMP's threads meet several hundred times in a step. By default whoever waits spins for milliseconds, and where
-# the cores are shared, if only with this process, it spins in the place of the thread that it waits for: steps were
-# 10 times slower beside busy ones. Half a millisecond still covers the gaps between parallel parts.
-PATIENT_THREADS = {"GOMP_SPINCOUNT": "10000"}
+# OpenMP threads synchronise several hundred times in a step. By default a waiting thread spins for milliseconds. On shared
+# cores it then takes the core of the thread that it waits for: steps were 10 times slower on a busy machine. Half a
+# millisecond still covers the gaps between parallel sections.
+OPENMP_ENVIRONMENT = {"GOMP_SPINCOUNT": "10000"}
 KILL_SECONDS = 2.0
 
 
 class EngineProcess:
-    """Runs from its making on, and ends by itself when `connection` is closed. Needs no configuration until it has imported torch."""
+    """Starts on construction and exits by itself when `connection` is closed. It imports torch before it needs a configuration."""
 
     def __init__(self) -> None:
         self.connection, theirs = socket.socketpair()
         with theirs:
             fd = theirs.fileno()
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "llm_api.engine", str(fd)], pass_fds=[fd], env=PATIENT_THREADS | os.environ
+                [sys.executable, "-m", "llm_api.engine", str(fd)], pass_fds=[fd], env=OPENMP_ENVIRONMENT | os.environ
             )
 
     @property
@@ -31,14 +31,14 @@ class EngineProcess:
         return self._process.pid
 
     async def wait(self, seconds: float) -> int:
-        """Its exit status; negative: the signal that killed it. Raises TimeoutError."""
+        """Returns the exit status; a negative one is the signal that killed the process. Raises TimeoutError."""
         try:
             return await asyncio.to_thread(self._process.wait, seconds)
         except subprocess.TimeoutExpired:
             raise TimeoutError from None
 
     def kill(self) -> None:
-        """Returns once it has ended, or after some seconds: a driver may keep even a killed process."""
+        """Returns when the process has ended, or after KILL_SECONDS: a driver can hold even a killed process."""
         self._process.kill()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(KILL_SECONDS)
@@ -46,7 +46,7 @@ class EngineProcess:
 
 @contextmanager
 def engine_process() -> Iterator[EngineProcess]:
-    """Nothing is left of it when the block ends."""
+    """Kills the process when the block ends."""
     process = EngineProcess()
     try:
         yield process

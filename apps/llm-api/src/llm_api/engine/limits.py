@@ -1,26 +1,25 @@
-"""Fits the settings that nobody made to the model and the machine."""
+"""Chooses defaults from the model and the hardware, and checks that the settings can be met."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from llm_api.engine.attention.flash import can_page, default_block_size
+from llm_api.engine.attention.paged import can_page, default_block_size
 from llm_api.engine.errors import EngineError
 from llm_api.engine.kv_cache.storage import KVCacheShape
 from llm_api.engine.machine import available_memory
 from llm_api.engine.messages import EngineConfig
-from llm_api.engine.models.checkpoint import contents_of
-from llm_api.engine.models.fast_path import takes_fast_path
+from llm_api.engine.models.checkpoint import checkpoint_size
 from llm_api.engine.models.model_config import ModelConfig
 from llm_api.engine.models.native.quantise import BITS, GROUP
 
 MIB = 1024**2
 GIB = 1024**3
-CPU_CACHE_AT_MOST = 4 * GIB
-SHARE_OF_FREE_MEMORY = 0.4  # on a CPU, where other processes live too
+MAX_CPU_CACHE = 4 * GIB
+SHARE_OF_FREE_MEMORY = 0.4  # on a CPU, which other processes use too
 SHARE_OF_GPU_MEMORY = 0.9
-GROUP_BITS = 2 * 16  # a group's scale and minimum
+GROUP_BITS = 2 * 16  # a group's float16 scale and minimum
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise EngineError("DEVICE=cuda, but torch sees no GPU: check the driver, or set DEVICE=cpu")
+        raise EngineError("DEVICE=cuda, but torch finds no GPU: check the driver, or set DEVICE=cpu")
     return torch.device(name)
 
 
@@ -46,7 +45,8 @@ def choose_dtype(name: str) -> torch.dtype:
 def choose_limits(config: EngineConfig, model: ModelConfig, device: torch.device) -> Limits:
     on_gpu = device.type == "cuda"
     if config.max_model_len and config.max_model_len > model.max_position_embeddings:
-        raise EngineError(f"MAX_MODEL_LEN is {config.max_model_len}, but the model was made for {model.max_position_embeddings} tokens")
+        limit = model.max_position_embeddings
+        raise EngineError(f"MAX_MODEL_LEN is {config.max_model_len}, but the model supports {limit} tokens: set at most {limit}")
     return Limits(
         max_num_seqs=config.max_num_seqs or (256 if on_gpu else 16),
         max_num_batched_tokens=config.max_num_batched_tokens or (8192 if on_gpu else 512),
@@ -55,28 +55,31 @@ def choose_limits(config: EngineConfig, model: ModelConfig, device: torch.device
 
 
 def choose_block_size(config: EngineConfig, model: ModelConfig, dtype: torch.dtype, device: torch.device) -> int:
-    """Larger blocks only for who has attention that needs them: the torch path."""
-    pages = takes_fast_path(model, config.runner) and can_page(device, dtype, model.head_dim)
+    """BLOCK_SIZE, or 256 where the torch decoder can use paged attention, which needs it, and 16 elsewhere."""
+    pages = model.uses_fast_path(config.runner) and can_page(device, dtype, model.head_dim)
     return config.block_size or default_block_size(pages=pages)
 
 
 def check_weights_fit(config: EngineConfig, model: ModelConfig, dtype: torch.dtype, device: torch.device) -> None:
-    """Raises EngineError before the machine starts to swap or the kernel kills us."""
+    """Raises EngineError before the machine swaps or the kernel kills the process."""
     if device.type != "cpu":
         return
-    stored = contents_of(Path(config.model_path))
-    embedding = min(model.vocab_size * model.hidden_size, stored.weights)  # is never quantised
+    stored = checkpoint_size(Path(config.model_path))
+    embedding = min(model.vocab_size * model.hidden_size, stored.weights)  # never quantised
     bits = BITS[config.quantization] + GROUP_BITS // GROUP if config.quantization in BITS else 8 * dtype.itemsize
     needed = embedding * dtype.itemsize + (stored.weights - embedding) * bits // 8 + stored.packed
     available = available_memory()
     if needed > available:
-        raise EngineError(f"the weights need {_readable(needed)} of memory and {_readable(available)} are available")
+        raise EngineError(
+            f"the weights need {_readable(needed)} of memory, but {_readable(available)} are available:"
+            " raise the memory limit or use a smaller model"
+        )
 
 
 def count_blocks(config: EngineConfig, limits: Limits, shape: KVCacheShape, block_size: int, device: torch.device) -> int:
-    """Blocks of the KV cache: KV_CACHE_MEMORY's worth, or what is free up to what can be used.
+    """Blocks of the KV cache that fit KV_CACHE_MEMORY; by default, those that fit the free memory, up to the most that can be used.
 
-    Raises EngineError when not even one sequence of MAX_MODEL_LEN tokens, if that was asked for, would fit.
+    Raises EngineError when one sequence of MAX_MODEL_LEN tokens does not fit; if that is not set, when one block does not fit.
     """
     bytes_per_block = shape.bytes_per_token * block_size
     useful = limits.max_num_seqs * -(-limits.max_model_len // block_size)
@@ -85,7 +88,7 @@ def count_blocks(config: EngineConfig, limits: Limits, shape: KVCacheShape, bloc
     needed = -(-(config.max_model_len or block_size) // block_size)
     if blocks < needed:
         raise EngineError(
-            f"the KV cache has {_readable(memory)}, {needed * block_size} tokens need"
+            f"the KV cache has {_readable(memory)}, but {needed * block_size} tokens need"
             f" {_readable(needed * bytes_per_block)}: raise KV_CACHE_MEMORY or lower MAX_MODEL_LEN"
         )
     return blocks
@@ -95,7 +98,7 @@ def _free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         return int(free - (1 - SHARE_OF_GPU_MEMORY) * total)
-    return min(int(available_memory() * SHARE_OF_FREE_MEMORY), CPU_CACHE_AT_MOST)
+    return min(int(available_memory() * SHARE_OF_FREE_MEMORY), MAX_CPU_CACHE)
 
 
 def _readable(size: int) -> str:

@@ -1,4 +1,4 @@
-"""The engine's loop: receive, schedule, run, sample, postprocess, send."""
+"""The engine loop: receive, schedule, execute, sample, postprocess, send."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import structlog
 import torch
 
 from llm_api.engine.errors import EngineError
-from llm_api.engine.executor import Runner
+from llm_api.engine.executor import Executor
 from llm_api.engine.kv_cache.manager import KVCacheManager
 from llm_api.engine.messages import (
     AddRequest,
@@ -18,30 +18,29 @@ from llm_api.engine.messages import (
     Ping,
     Pong,
     SequenceOutput,
-    Shutdown,
     StepOutput,
+    StopEngine,
     ToEngine,
     TokenLogprobs,
 )
-from llm_api.engine.pace import StepPace
 from llm_api.engine.postprocess import advance, collect_prompt_logprobs, failed, sample_spans
-from llm_api.engine.sampler.greedy import NOT_FINITE, likeliest
-from llm_api.engine.scheduler import Chunk, Scheduler
-from llm_api.engine.validate import problem_with
+from llm_api.engine.sampler.sampler import NOT_FINITE, greedy_tokens
+from llm_api.engine.scheduler import Scheduler, StepPace
+from llm_api.engine.sequence import Chunk
 
 log = structlog.get_logger()
 
 
 class EngineLoop:
-    """Single-threaded. Messages come from `inbox`; each step's outputs go to `send` in one message."""
+    """Single-threaded. Takes messages from `inbox` and passes the outputs of a step to `send` in one message."""
 
-    def __init__(self, runner: Runner, inbox: SimpleQueue[ToEngine], send: Callable[[FromEngine], None], prefix_caching: bool) -> None:
-        self._runner = runner
+    def __init__(self, executor: Executor, inbox: SimpleQueue[ToEngine], send: Callable[[FromEngine], None], prefix_caching: bool) -> None:
+        self._executor = executor
         self._inbox = inbox
         self._send = send
-        self._cache = KVCacheManager(runner.cache.num_blocks, runner.cache.block_size, prefix_caching)
-        self._pace = StepPace(runner.step_time_target)
-        self.scheduler = Scheduler(self._cache, runner.max_num_seqs, runner.max_num_batched_tokens, self._pace)
+        self._cache = KVCacheManager(executor.cache.num_blocks, executor.cache.block_size, prefix_caching)
+        self._pace = StepPace(executor.step_time_target)
+        self.scheduler = Scheduler(self._cache, executor.max_num_seqs, executor.max_num_batched_tokens, self._pace)
         self._steps = 0
         self._stopping = False
 
@@ -69,67 +68,67 @@ class EngineLoop:
                 self._cancel(message)
             case Ping():
                 self._send(Pong())
-            case Shutdown():
+            case StopEngine():
                 self._stopping = True
 
     def _receive(self) -> None:
-        """Takes every message that is there; without work to do it waits for one."""
+        """Handles all pending messages. Blocks until there is one if there is no work."""
         if not self.scheduler.has_work:
             self.handle(self._inbox.get())
         while not self._inbox.empty():
             self.handle(self._inbox.get())
 
     def _add(self, request: AddRequest) -> None:
-        problem = problem_with(request, self._runner)
-        if problem is None:
+        error = _validation_error(request, self._executor)
+        if error is None:
             self.scheduler.add(request)
             return
-        outputs = [failed(request.request_id, index, problem) for index in range(request.n)]
+        outputs = [failed(request.request_id, index, error) for index in range(request.n)]
         self._send(StepOutput(outputs=outputs, stats=self._stats([], 0)))
 
     def _cancel(self, request: CancelRequest) -> None:
         self.scheduler.cancel(request.request_id, request.index)
-        if not self.scheduler.has_work:  # else the next step tells
+        if not self.scheduler.has_work:  # else the next step reports the statistics
             self._send(StepOutput(outputs=[], stats=self._stats([], 0)))
 
     def _compute_or_isolate(self, chunks: list[Chunk]) -> list[SequenceOutput]:
-        """A step that fails is tried again sequence by sequence, so that only the one that causes it fails."""
+        """If a step fails, retries its sequences one by one, so that only the sequence that causes the failure fails."""
         try:
             return self._compute(chunks)
-        except EngineError:  # no request's fault: the model does not run here
+        except EngineError:  # the model cannot be computed here: no single request is at fault
             raise
         except Exception:
             if len(chunks) > 1:
-                log.warning("step failed, trying its sequences one by one", sequences=len(chunks), exc_info=True)
+                log.warning("step failed, retrying its sequences one by one", sequences=len(chunks), exc_info=True)
                 return [output for chunk in chunks for output in self._compute_or_isolate([chunk])]
             log.exception("sequence failed", request_id=chunks[0].sequence.request_id)
             return [self._fail(chunks[0], "The engine failed on this request.")]
 
     def _compute(self, chunks: list[Chunk]) -> list[SequenceOutput]:
         with torch.inference_mode():
-            logits, spans = self._runner.run(chunks)
+            logits, spans = self._executor.run(chunks)
             collect_prompt_logprobs(logits, spans)
             due = [span for span in spans if span.chunk.completes]
-            greedy = likeliest(logits)
+            greedy = greedy_tokens(logits)
             broken = [span for span in due if greedy[span.end - 1] == NOT_FINITE]
             sound = [span for span in due if span not in broken]
             sampled = sample_spans(logits, sound, greedy) if sound else []
         for chunk in chunks:
             self.scheduler.computed(chunk)
         outputs = [self._advance(span.chunk, *token) for span, token in zip(sound, sampled, strict=True)]
-        return outputs + [self._fail(span.chunk, "The model's output is not a number.") for span in broken]
+        return outputs + [self._fail(span.chunk, "The model's output is not a finite number.") for span in broken]
 
     def _advance(self, chunk: Chunk, token_id: int, logprobs: TokenLogprobs | None) -> SequenceOutput:
-        eos = self._runner.model_config.eos_token_ids
-        output = advance(chunk.sequence, token_id, logprobs, eos, self._runner.max_model_len)
+        eos = self._executor.model_config.eos_token_ids
+        output = advance(chunk.sequence, token_id, logprobs, eos, self._executor.max_model_len)
         if output.finish_reason is not None:
             self.scheduler.remove(chunk.sequence)
         return output
 
     def _fail(self, chunk: Chunk, error: str) -> SequenceOutput:
         sequence = chunk.sequence
-        # Whatever broke it may be in its blocks: nobody else is to find them.
-        self.scheduler.remove(sequence, forget=True)
+        # Its blocks may hold the cause (NaN, say): no other sequence may find them in the prefix cache.
+        self.scheduler.remove(sequence, discard=True)
         return failed(sequence.request_id, sequence.index, error)
 
     def _stats(self, chunks: list[Chunk], seconds: float) -> EngineStats:
@@ -144,3 +143,19 @@ class EngineLoop:
             step_tokens=sum(chunk.length for chunk in chunks),
             step_seconds=seconds,
         )
+
+
+def _validation_error(request: AddRequest, executor: Executor) -> str | None:
+    """The engine's own check of a request, in one sentence: no request that passes can make a step fail. None: valid."""
+    prompt, vocabulary = request.prompt_token_ids, executor.model_config.vocab_size
+    if not prompt:
+        return "The prompt is empty."
+    if len(prompt) >= executor.max_model_len:
+        return f"The prompt has {len(prompt)} tokens; at most {executor.max_model_len - 1} fit."
+    if not (min(prompt) >= 0 and max(prompt) < vocabulary):
+        return f"A token id of the prompt is not in 0 to {vocabulary - 1}."
+    if not all(0 <= token < vocabulary for token in request.sampling.logit_bias):
+        return f"A token id in logit_bias is not in 0 to {vocabulary - 1}."
+    if request.n < 1 or request.sampling.max_tokens < 0:
+        return "n must be at least 1 and max_tokens at least 0."
+    return None

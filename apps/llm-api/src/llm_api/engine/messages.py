@@ -1,18 +1,21 @@
-"""What the API process and the engine process say to each other: typed, msgpack on the wire, no torch.
+"""Messages between the API process and the engine process, and their framing. Imports no torch.
 
-A message is framed by its length (4 bytes, big endian). The engine answers each step with one `StepOutput`.
+A frame on the socket is the length of the message (4 bytes, big endian) and the message in msgpack. The engine sends one
+`StepOutput` per step.
 """
 
 from typing import Literal
 
 import msgspec
 
-FinishReason = Literal["stop", "length", "error"]
+LENGTH_BYTES = 4
+
+EngineFinishReason = Literal["stop", "length", "error"]
 EnginePhase = Literal["loading", "warming", "ready", "failed"]
 
 
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How one request's tokens are chosen. Ranges are checked at the API; the defaults change nothing."""
+    """How a request's tokens are sampled. The API process checks the ranges; the defaults leave the distribution unchanged."""
 
     max_tokens: int
     temperature: float = 1.0  # 0 is greedy
@@ -24,13 +27,13 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     repetition_penalty: float = 1.0
     logit_bias: dict[int, float] = {}
     seed: int | None = None
-    logprobs: int | None = None  # None: off; k: the chosen token's and the k most likely ones'
-    prompt_logprobs: int | None = None  # the same for each prompt token but the first
+    logprobs: int | None = None  # None: off; k: those of the sampled token and of the k most likely tokens
+    prompt_logprobs: int | None = None  # the same for each prompt token except the first
     ignore_eos: bool = False
 
 
 class AddRequest(msgspec.Struct, frozen=True, kw_only=True, tag="add"):
-    """Starts `n` sequences on one prompt. The prompt is not empty and fits the context with at least one token to spare."""
+    """Starts `n` sequences on one prompt. The prompt is not empty and leaves room for at least one token in the context."""
 
     request_id: str
     prompt_token_ids: list[int]
@@ -39,44 +42,44 @@ class AddRequest(msgspec.Struct, frozen=True, kw_only=True, tag="add"):
 
 
 class CancelRequest(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
-    """Ends a request, or with `index` one of its sequences, within one step. Unknown ids are ignored; nothing is answered."""
+    """Ends a request, or with `index` one of its sequences, within one step. Unknown ids are ignored. There is no reply."""
 
     request_id: str
     index: int | None = None
 
 
-class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
-    """The engine process ends."""
+class StopEngine(msgspec.Struct, frozen=True, tag="stop"):
+    """Makes the engine process exit."""
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
-    """Asks for a Pong between two steps: an engine that answers is not stuck, busy or idle."""
+    """Asks for a Pong between two steps. An engine that answers is not stuck, whether it is busy or idle."""
 
 
-ToEngine = AddRequest | CancelRequest | Ping | Shutdown
+ToEngine = AddRequest | CancelRequest | Ping | StopEngine
 
 
 class TokenLogprobs(msgspec.Struct, frozen=True, array_like=True):
-    """Natural logarithms of the model's own distribution, before temperature and penalties."""
+    """Natural logarithms of the model's distribution, before temperature and penalties."""
 
     logprob: float
     top: list[tuple[int, float]]  # most likely first: (token id, logprob)
 
 
 class SequenceOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one step made for one sequence. After a `finish_reason` nothing more comes for this sequence.
+    """The result of one step for one sequence. The output with a `finish_reason` is the sequence's last.
 
-    The token that ended a sequence (end of text) is included in `token_ids`; it has no text of its own.
+    `token_ids` includes the end-of-text token that ended a sequence; it has no text.
     """
 
     request_id: str
     index: int
     token_ids: list[int]
     logprobs: list[TokenLogprobs] | None = None  # as long as token_ids
-    prompt_logprobs: list[TokenLogprobs | None] | None = None  # once, with the first token; as long as the prompt
-    cached_tokens: int = 0  # prompt tokens that the prefix cache held
-    finish_reason: FinishReason | None = None
-    error: str | None = None  # with finish_reason "error": what to tell the client
+    prompt_logprobs: list[TokenLogprobs | None] | None = None  # with the first token only; as long as the prompt
+    cached_tokens: int = 0  # prompt tokens found in the prefix cache
+    finish_reason: EngineFinishReason | None = None
+    error: str | None = None  # with finish_reason "error": the message for the client
 
 
 class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +92,7 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
     preemptions: int
     prefix_cache_queries: int  # tokens looked up
     prefix_cache_hits: int  # tokens found
-    step_tokens: int  # tokens that this step computed
+    step_tokens: int  # tokens computed in this step
     step_seconds: float
 
 
@@ -99,7 +102,7 @@ class StepOutput(msgspec.Struct, frozen=True, kw_only=True, tag="step"):
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What the loaded model is and what it can take."""
+    """The loaded model and its limits."""
 
     max_model_len: int
     max_num_seqs: int
@@ -125,7 +128,7 @@ FromEngine = StepOutput | EngineState | Pong
 
 
 class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """The engine's share of the settings, passed to its process at its start. None: fit the machine."""
+    """The engine's settings, sent to its process at the start. None: the engine chooses a default for the model and the machine."""
 
     model_path: str  # a folder with config.json and safetensors
     device: str = "auto"
@@ -143,3 +146,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     allow_remote_code: bool = False
     log_level: str = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
+
+
+def frame(message: msgspec.Struct) -> bytes:
+    body = msgspec.msgpack.encode(message)
+    return len(body).to_bytes(LENGTH_BYTES, "big") + body

@@ -1,21 +1,21 @@
-"""Turns a step's logits into tokens and tells what became of each sequence."""
+"""Turns the logits of a step into tokens and outputs, one per sequence."""
 
 from torch import Tensor
 
 from llm_api.engine.batch import LogitsSpan
-from llm_api.engine.messages import FinishReason, SequenceOutput, TokenLogprobs
+from llm_api.engine.messages import EngineFinishReason, SequenceOutput, TokenLogprobs
 from llm_api.engine.sampler.logprobs import token_logprobs
 from llm_api.engine.sampler.sampler import sample
 from llm_api.engine.sequence import Sequence
 
 
 def collect_prompt_logprobs(logits: Tensor, spans: list[LogitsSpan]) -> None:
-    """Each row of a prompt tells the logprob of the token after it; the first token has none."""
+    """A prompt row's logits give the logprob of the next prompt token. The first token has none."""
     for span in spans:
         sequence = span.chunk.sequence
         if not sequence.wants_prompt_logprobs or sequence.sampling.prompt_logprobs is None:
             continue
-        # What is there beyond is from before a preemption, or from a step that failed later on.
+        # Drop entries beyond the chunk's start: they are from before a preemption, or from a step that failed later.
         sequence.prompt_logprobs = sequence.prompt_logprobs[: span.chunk.start + 1] or [None]
         following = sequence.token_ids[span.chunk.start + 1 : span.chunk.end + 1]
         rows = logits[span.start : span.start + len(following)]
@@ -23,14 +23,14 @@ def collect_prompt_logprobs(logits: Tensor, spans: list[LogitsSpan]) -> None:
 
 
 def sample_spans(logits: Tensor, spans: list[LogitsSpan], greedy: list[int]) -> list[tuple[int, TokenLogprobs | None]]:
-    """One token per span, from its last row, and its logprobs where they are wanted. `logits` are changed.
+    """Samples one token per span from its last row, with logprobs if requested. Changes `logits` in place.
 
-    `greedy`: the likeliest token of each row of `logits`.
+    `greedy`: the most likely token of each row of `logits`.
     """
     sequences = [span.chunk.sequence for span in spans]
     last_rows = logits if len(spans) == len(logits) else logits[[span.end - 1 for span in spans]]
     wanted = [row for row, sequence in enumerate(sequences) if sequence.sampling.logprobs is not None]
-    raw = last_rows[wanted] if wanted else None  # a copy: penalties come next
+    raw = last_rows[wanted] if wanted else None  # a copy, before penalties change the logits
     token_ids = sample(last_rows, sequences, [greedy[span.end - 1] for span in spans])
     logprobs: list[TokenLogprobs | None] = [None] * len(sequences)
     if raw is not None:
@@ -43,7 +43,7 @@ def sample_spans(logits: Tensor, spans: list[LogitsSpan], greedy: list[int]) -> 
 def advance(
     sequence: Sequence, token_id: int, logprobs: TokenLogprobs | None, eos_token_ids: frozenset[int], max_model_len: int
 ) -> SequenceOutput:
-    """Appends the token and decides whether it is the last one. With max_tokens 0 only the prompt was wanted."""
+    """Appends the token and decides whether it is the last one. With max_tokens 0 the request wants only the prompt's logprobs."""
     prompt_logprobs = sequence.prompt_logprobs or None if sequence.num_completion == 0 else None
     wanted = sequence.sampling.max_tokens > 0
     if wanted:
@@ -59,7 +59,7 @@ def advance(
     )
 
 
-def _finish_reason(sequence: Sequence, eos_token_ids: frozenset[int], max_model_len: int) -> FinishReason | None:
+def _finish_reason(sequence: Sequence, eos_token_ids: frozenset[int], max_model_len: int) -> EngineFinishReason | None:
     ended = sequence.num_completion > 0 and sequence.token_ids[-1] in eos_token_ids
     if ended and not sequence.sampling.ignore_eos:
         return "stop"

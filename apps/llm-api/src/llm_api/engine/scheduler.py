@@ -1,57 +1,24 @@
-"""Decides what the next step computes: decode first, then prompts in chunks, within a budget of tokens.
+"""Decides what the next step computes: decodes first, then prompts in chunks, within a budget of tokens.
 
-While sequences decode, a step is as long as each of them waits for its next token: the budget then keeps to a time.
+Every decoding sequence waits for the whole step before it gets its next token. While sequences decode, the budget therefore also
+limits the duration of a step.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from math import inf
 
 from llm_api.engine.kv_cache.manager import KVCacheManager
 from llm_api.engine.messages import AddRequest
-from llm_api.engine.pace import StepPace
-from llm_api.engine.sequence import Sequence, SequenceStatus
+from llm_api.engine.sequence import Chunk, Sequence, SequenceStatus
 
-SMALLEST_CHUNK = 16  # of prompts, however slow a step is: they must get on, too
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Tokens `start` to `start + length` of a sequence, computed in one step."""
-
-    sequence: Sequence
-    start: int
-    length: int
-
-    @property
-    def end(self) -> int:
-        return self.start + self.length
-
-    @property
-    def completes(self) -> bool:
-        """Whether the step ends with a token to sample."""
-        return self.end == len(self.sequence.token_ids)
-
-
-class Plan:
-    """One step in the making: a chunk per sequence, within the budget."""
-
-    def __init__(self, budget: int) -> None:
-        self.left = budget
-        self.chunks: dict[Sequence, Chunk] = {}
-
-    def add(self, sequence: Sequence, length: int) -> None:
-        self.chunks[sequence] = Chunk(sequence, sequence.num_computed, length)
-        self.left -= length
-
-    def drop(self, sequence: Sequence) -> None:
-        if chunk := self.chunks.pop(sequence, None):
-            self.left += chunk.length
+SMALLEST_CHUNK = 16  # prompt tokens per step that are computed however slow a step is, so that prompts always progress
+LATEST_STEP_WEIGHT = 0.5
 
 
 class Scheduler:
-    """First come, first served. When the cache is full the youngest sequence gives its blocks up and is recomputed."""
+    """First come, first served. When the cache is full, the youngest sequence frees its blocks and is recomputed later."""
 
-    def __init__(self, cache: KVCacheManager, max_num_seqs: int, max_num_batched_tokens: int, pace: StepPace) -> None:
+    def __init__(self, cache: KVCacheManager, max_num_seqs: int, max_num_batched_tokens: int, pace: "StepPace") -> None:
         self.cache = cache
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []  # in order of admission
@@ -70,7 +37,7 @@ class Scheduler:
         return len(self.waiting) + sum(map(len, self._siblings.values()))
 
     def add(self, request: AddRequest) -> None:
-        """The first sequence prefills the prompt; its siblings follow and find it in the prefix cache."""
+        """The first sequence prefills the prompt. Its siblings wait for that and then find the prompt in the prefix cache."""
         first, *siblings = (Sequence(request, index) for index in range(request.n))
         self.waiting.append(first)
         if siblings:
@@ -83,8 +50,8 @@ class Scheduler:
         if index is None:
             self._siblings.pop(request_id, None)
 
-    def remove(self, sequence: Sequence, *, forget: bool = False) -> None:
-        """Ends a sequence, wherever it is, and frees its blocks."""
+    def remove(self, sequence: Sequence, *, discard: bool = False) -> None:
+        """Ends a sequence in any state and frees its blocks. `discard`: their contents leave the prefix cache."""
         if sequence in self.running:
             self.running.remove(sequence)
         elif sequence in self.waiting:
@@ -92,13 +59,13 @@ class Scheduler:
         elif sequence in (siblings := self._siblings.get(sequence.request_id, [])):
             siblings.remove(sequence)
         sequence.status = SequenceStatus.FINISHED
-        self.cache.free(sequence, forget=forget)
+        self.cache.free(sequence, discard=discard)
         self._release_siblings(sequence)
 
     def schedule(self) -> list[Chunk]:
-        """The next step's work, decoding sequences first. Empty only when there is none."""
-        plan = Plan(self._budget())
-        # What was just preempted would only be preempted again.
+        """The chunks of the next step, decodes first. Empty only if there is no work."""
+        plan = StepPlan(self._budget())
+        # After a preemption nothing is admitted: it would be preempted in turn.
         if not self._schedule_running(plan):
             self._schedule_waiting(plan)
         return list(plan.chunks.values())
@@ -107,18 +74,18 @@ class Scheduler:
         """Records that a step has computed this chunk."""
         sequence = chunk.sequence
         sequence.num_computed = chunk.end
-        self.cache.share_computed(sequence, chunk.start)
+        self.cache.register_full_blocks(sequence, chunk.start)
         if chunk.completes:
             self._release_siblings(sequence)
 
     def _budget(self) -> int:
-        """Tokens of the next step. All that decode are in it."""
+        """Tokens of the next step, enough for every decoding sequence."""
         decoding = sum(sequence.is_decoding for sequence in self.running)
         if not decoding:
             return self._max_num_batched_tokens
         return int(min(max(self._pace.budget, decoding + SMALLEST_CHUNK), self._max_num_batched_tokens))
 
-    def _schedule_running(self, plan: Plan) -> bool:
+    def _schedule_running(self, plan: "StepPlan") -> bool:
         """Returns whether it had to preempt."""
         preemptions = self.preemptions
         for sequence in sorted(self.running, key=lambda s: not s.is_decoding):
@@ -127,7 +94,7 @@ class Scheduler:
                 plan.add(sequence, length)
         return self.preemptions > preemptions
 
-    def _make_room(self, sequence: Sequence, length: int, plan: Plan) -> bool:
+    def _make_room(self, sequence: Sequence, length: int, plan: "StepPlan") -> bool:
         while not self.cache.extend(sequence, sequence.num_computed + length):
             victim = self.running[-1]
             self._preempt(victim)
@@ -136,7 +103,7 @@ class Scheduler:
                 return False
         return True
 
-    def _schedule_waiting(self, plan: Plan) -> None:
+    def _schedule_waiting(self, plan: "StepPlan") -> None:
         while self.waiting and len(self.running) < self._max_num_seqs and plan.left:
             sequence = self.waiting[0]
             if not self.cache.admit(sequence):
@@ -155,10 +122,52 @@ class Scheduler:
         sequence.status = SequenceStatus.WAITING
         self.waiting.appendleft(sequence)
 
-    def _release_siblings(self, leader: Sequence) -> None:
-        if leader.index == 0:
-            self.waiting.extendleft(reversed(self._siblings.pop(leader.request_id, [])))
+    def _release_siblings(self, first: Sequence) -> None:
+        if first.index == 0:
+            self.waiting.extendleft(reversed(self._siblings.pop(first.request_id, [])))
 
     def _of_request(self, request_id: str) -> list[Sequence]:
-        everyone = [*self.running, *self.waiting, *self._siblings.get(request_id, [])]
-        return [sequence for sequence in everyone if sequence.request_id == request_id]
+        sequences = [*self.running, *self.waiting, *self._siblings.get(request_id, [])]
+        return [sequence for sequence in sequences if sequence.request_id == request_id]
+
+
+class StepPlan:
+    """The step being scheduled: one chunk per sequence, within the budget."""
+
+    def __init__(self, budget: int) -> None:
+        self.left = budget
+        self.chunks: dict[Sequence, Chunk] = {}
+
+    def add(self, sequence: Sequence, length: int) -> None:
+        self.chunks[sequence] = Chunk(sequence, sequence.num_computed, length)
+        self.left -= length
+
+    def drop(self, sequence: Sequence) -> None:
+        if chunk := self.chunks.pop(sequence, None):
+            self.left += chunk.length
+
+
+class StepPace:
+    """Measures steps and limits the tokens of the next one, so that it takes about `target` seconds; 0: no limit.
+
+    It averages the seconds per token of steps that prefill. A step also has a fixed cost, which makes tokens of short steps look
+    slower. From step to step the budget converges to the count whose step takes the target, and it follows when a longer context
+    or a busy machine makes tokens slower.
+    """
+
+    def __init__(self, target: float) -> None:
+        self._target = target
+        self._seconds_per_token: float | None = None
+
+    def record(self, tokens: int, seconds: float) -> None:
+        """`tokens` and `seconds` of a step that prefilled, its decodes included."""
+        latest = seconds / tokens
+        average = latest if self._seconds_per_token is None else self._seconds_per_token
+        self._seconds_per_token = LATEST_STEP_WEIGHT * latest + (1 - LATEST_STEP_WEIGHT) * average
+
+    @property
+    def budget(self) -> float:
+        """Tokens of a step that takes the target. Infinite without a target, and before the first step is recorded."""
+        if not self._target or not self._seconds_per_token:
+            return inf
+        return self._target / self._seconds_per_token

@@ -1,13 +1,13 @@
-"""A sequence: one choice of a request, from its prompt to its finish."""
+"""A sequence (one choice of a request, from its prompt to its last token) and a chunk of it (its part in one step)."""
 
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 from enum import Enum, auto
 from hashlib import blake2b
 
 from llm_api.engine.messages import AddRequest, TokenLogprobs
-from llm_api.engine.sampler.constraint import TokenConstraint
 
 
 class SequenceStatus(Enum):
@@ -17,10 +17,10 @@ class SequenceStatus(Enum):
 
 
 class Sequence:
-    """Prompt and completion tokens, and how many of them the KV cache holds.
+    """Prompt and completion tokens, and how many of them are in the KV cache.
 
-    A sequence is due `remaining` tokens of work: its whole prompt at first, one token per step once it decodes, and
-    prompt and completion together after a preemption has taken its blocks.
+    `remaining` tokens must be computed before the next token can be sampled: the whole prompt at first, one token once the
+    sequence decodes, and prompt and completion together after a preemption has freed its blocks.
     """
 
     __slots__ = (
@@ -28,7 +28,6 @@ class Sequence:
         "block_hashes",
         "block_ids",
         "cached_tokens",
-        "constraint",
         "index",
         "num_computed",
         "num_prompt",
@@ -48,9 +47,8 @@ class Sequence:
         self.num_computed = 0
         self.cached_tokens: int | None = None
         self.block_ids: list[int] = []
-        self.block_hashes: list[bytes] = []  # of the full blocks so far; tokens never change, so they outlive a preemption
+        self.block_hashes: list[bytes] = []  # of the full blocks; tokens never change, so they stay valid after a preemption
         self.status = SequenceStatus.WAITING
-        self.constraint: TokenConstraint | None = None
         self.prompt_logprobs: list[TokenLogprobs | None] = []
         seed = request.sampling.seed
         self._seed = secrets.randbits(64) if seed is None else seed
@@ -68,9 +66,9 @@ class Sequence:
         return len(self.token_ids) - self.num_prompt
 
     def uniform(self) -> float:
-        """A number in [0, 1) that seed, choice and position decide alone: neighbours, preemption and repeated steps do not."""
-        place = f"{self._seed}/{self.index}/{self.num_completion}"
-        return (int.from_bytes(blake2b(place.encode(), digest_size=8).digest()) >> 11) / 2**53
+        """A number in [0, 1) that depends only on seed, choice and position, not on other sequences, preemption or repeated steps."""
+        key = f"{self._seed}/{self.index}/{self.num_completion}"
+        return (int.from_bytes(blake2b(key.encode(), digest_size=8).digest()) >> 11) / 2**53
 
     @property
     def completion_token_ids(self) -> list[int]:
@@ -79,3 +77,21 @@ class Sequence:
     @property
     def wants_prompt_logprobs(self) -> bool:
         return self.sampling.prompt_logprobs is not None and self.num_completion == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Tokens `start` to `start + length` of a sequence, computed in one step."""
+
+    sequence: Sequence
+    start: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.length
+
+    @property
+    def completes(self) -> bool:
+        """Whether the step samples a token of this sequence."""
+        return self.end == len(self.sequence.token_ids)

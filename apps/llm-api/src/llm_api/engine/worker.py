@@ -1,4 +1,4 @@
-"""The engine process: loads the model, then steps until its parent is done with it."""
+"""Runs in the engine process: loads the model, warms it up, then runs the engine loop until the API process stops it."""
 
 import os
 import socket
@@ -13,27 +13,37 @@ import msgspec
 import structlog
 
 from llm_api.engine.errors import EngineError
-from llm_api.engine.executor import Runner
+from llm_api.engine.executor import Executor
 from llm_api.engine.kv_cache.storage import KVCache
 from llm_api.engine.loop import EngineLoop
-from llm_api.engine.machine import available_memory, return_free_memory
-from llm_api.engine.messages import EngineConfig, EngineInfo, EngineState, FromEngine, ToEngine
-from llm_api.engine.warm_up import warm_up
-from llm_api.engine.wire import LENGTH, frame
+from llm_api.engine.machine import available_memory
+from llm_api.engine.memory import return_free_memory
+from llm_api.engine.messages import (
+    LENGTH_BYTES,
+    AddRequest,
+    EngineConfig,
+    EngineInfo,
+    EngineState,
+    FromEngine,
+    SamplingParams,
+    StepOutput,
+    ToEngine,
+    frame,
+)
 from llm_api.telemetry.logs import configure_logs
 
 log = structlog.get_logger()
 
-LOWEST_PRIORITY = 19
+LOWEST_PRIORITY = 19  # nice value
 
 
 def run(fd: int) -> int:
-    """Serves the parent at the other end of the socket `fd`. Returns the exit status."""
+    """Serves the API process over the socket `fd`. Returns the exit status."""
     connection = socket.socket(fileno=fd)
     stream = connection.makefile("rb")
     try:
         config = msgspec.msgpack.decode(_read(stream), type=EngineConfig)
-    except EOFError:  # the parent found that there is nothing to serve
+    except EOFError:  # the API process exited before it sent a configuration
         return 0
     configure_logs(config.log_level, config.log_format)
     inbox: SimpleQueue[ToEngine] = SimpleQueue()
@@ -55,34 +65,55 @@ def run(fd: int) -> int:
     return 0
 
 
+def warm_up(executor: Executor) -> None:
+    """Runs a full prefill step, then decode steps at the smallest and the largest batch size, before the first request.
+
+    These steps size buffers and compile kernels that are compiled on first use. Raises EngineError if they fail.
+    """
+    for num_seqs in (1, executor.max_num_seqs):
+        loop = EngineLoop(executor, SimpleQueue(), lambda _message: None, prefix_caching=False)
+        prompt = [0] * min(executor.max_num_batched_tokens // num_seqs, executor.max_model_len - 4)
+        for number in range(num_seqs):
+            sampling = SamplingParams(max_tokens=3, temperature=0, ignore_eos=True)
+            loop.scheduler.add(AddRequest(request_id=str(number), prompt_token_ids=prompt, sampling=sampling))
+        while loop.scheduler.has_work:
+            _raise_on_failure(loop.step())
+
+
+def _raise_on_failure(step: StepOutput) -> None:
+    for output in step.outputs:
+        if output.error is not None:
+            raise EngineError(f"the model fails in a test step: {output.error} See the log for details.")
+
+
 def _load(config: EngineConfig, inbox: SimpleQueue[ToEngine], send: Callable[[FromEngine], None]) -> EngineLoop:
     started = time.perf_counter()
     send(EngineState(phase="loading"))
-    runner = Runner(config)
+    executor = Executor(config)
     send(EngineState(phase="warming"))
-    warm_up(runner)
+    warm_up(executor)
     return_free_memory()
-    threading.Thread(target=_populate, args=(runner.cache,), daemon=True).start()
-    send(EngineState(phase="ready", info=_info(runner, time.perf_counter() - started)))
-    return EngineLoop(runner, inbox, send, config.enable_prefix_caching)
+    threading.Thread(target=_populate, args=(executor.cache,), daemon=True).start()
+    send(EngineState(phase="ready", info=_info(executor, time.perf_counter() - started)))
+    return EngineLoop(executor, inbox, send, config.enable_prefix_caching)
 
 
 def _populate(cache: KVCache) -> None:
-    """In what time the cores have left: a request need not wait for it."""
-    if sys.platform == "linux":  # where a thread has a priority of its own
+    """Populates the KV cache's memory at the lowest priority, so that requests do not wait for it."""
+    if sys.platform == "linux":  # only Linux has a priority per thread
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
         cache.populate(available_memory)
 
 
-def _info(runner: Runner, seconds: float) -> EngineInfo:
+def _info(executor: Executor, seconds: float) -> EngineInfo:
     return EngineInfo(
-        max_model_len=runner.max_model_len,
-        max_num_seqs=runner.max_num_seqs,
-        vocab_size=runner.model_config.vocab_size,
-        device=str(runner.device),
-        dtype=str(runner.dtype).removeprefix("torch."),
-        runner=runner.model.name,
-        kv_cache_tokens=runner.cache.num_blocks * runner.cache.block_size,
+        max_model_len=executor.max_model_len,
+        max_num_seqs=executor.max_num_seqs,
+        vocab_size=executor.model_config.vocab_size,
+        device=str(executor.device),
+        dtype=str(executor.dtype).removeprefix("torch."),
+        runner=executor.model.name,
+        kv_cache_tokens=executor.cache.num_blocks * executor.cache.block_size,
         load_seconds=round(seconds, 2),
     )
 
@@ -93,14 +124,14 @@ def _receive(stream: BinaryIO, inbox: SimpleQueue[ToEngine]) -> None:
         try:
             body = _read(stream)
         except (EOFError, OSError):
-            # The parent is gone. Even a step that never ends must not outlive it.
+            # The API process is gone. Exit at once: even a step that hangs must not outlive it.
             os._exit(1)
         inbox.put(decoder.decode(body))
 
 
 def _read(stream: BinaryIO) -> bytes:
-    header = stream.read(LENGTH)
+    header = stream.read(LENGTH_BYTES)
     body = stream.read(int.from_bytes(header, "big"))
-    if len(header) < LENGTH or len(body) < int.from_bytes(header, "big"):
+    if len(header) < LENGTH_BYTES or len(body) < int.from_bytes(header, "big"):
         raise EOFError
     return body

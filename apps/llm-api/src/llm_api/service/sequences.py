@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Protocol, TypeVar
 
-from llm_api.engine.client import EngineDied
+from llm_api.engine.errors import EngineDied
 from llm_api.engine.messages import EngineState, EngineStats, SamplingParams, SequenceOutput
 from llm_api.protocol.errors import EngineFailed
 from llm_api.protocol.response import Usage

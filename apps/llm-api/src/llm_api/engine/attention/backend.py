@@ -1,34 +1,52 @@
-"""What the models ask of attention, whatever the device."""
+"""The interface between models and attention backends, and helpers that the backends share."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
 from torch import Tensor
 
-from llm_api.engine.batch import Batch
+from llm_api.engine.batch import Batch, SequenceRows
+from llm_api.engine.kv_cache.storage import KVCache
 
 
 @dataclass(frozen=True, slots=True)
 class AttentionOptions:
-    """What differs from layer to layer in some models."""
+    """The parameters of attention that can differ between the layers of a model."""
 
     scale: float
-    sliding_window: int | None = None  # a token sees itself and the `sliding_window - 1` before it
+    sliding_window: int | None = None  # a token attends to itself and the `sliding_window - 1` tokens before it
 
 
 class StepAttention(Protocol):
-    """Attention of one step's rows, for every layer of the model."""
+    """Attention over the rows of one step, for every layer of the model."""
 
     def attend(self, layer: int, query: Tensor, key_values: Tensor, options: AttentionOptions) -> Tensor:
-        """Stores the rows' keys and values, then lets each row see its own sequence up to itself.
+        """Writes the rows' keys and values to the cache, then computes causal attention of each row over its own sequence.
 
         query [rows, heads, head dim], key_values [rows, 2, kv heads, head dim]; returns [rows, heads, head dim].
-        Heads share kv heads in neighbouring groups (grouped-query attention). What a padding row gets is unspecified.
+        Neighbouring heads share a kv head (grouped-query attention). The output of padding rows is unspecified.
         """
         ...
 
 
 class AttentionBackend(Protocol):
     def step(self, batch: Batch) -> StepAttention:
-        """What the layers share is made here, once per step."""
+        """Prepares, once per step, the metadata that all layers share."""
         ...
+
+
+def clear_new_partial_blocks(cache: KVCache, batch: Batch) -> None:
+    """Zeroes the last block of each sequence if the batch starts to fill it and does not complete it.
+
+    Attention masks the stale rest of such a block. But NaN, which its previous sequence may have left there, passes every mask.
+    """
+    block_size = cache.block_size
+    partial = [(s, s.context_len // block_size) for s in batch.sequences if s.context_len % block_size]
+    cache.clear([s.block_ids[last] for s, last in partial if s.context_len - (s.end - s.start) <= last * block_size])
+
+
+def fill_block_tables(sequences: list[SequenceRows], tables: "np.ndarray[Any, np.dtype[Any]]") -> None:
+    """Writes each sequence's block ids to the start of its row of `tables`. Leaves the rest of the row unchanged."""
+    for row, sequence in enumerate(sequences):
+        tables[row, : len(sequence.block_ids)] = sequence.block_ids

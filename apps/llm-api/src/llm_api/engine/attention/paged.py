@@ -1,8 +1,12 @@
-"""Attention by FlashAttention 2, which finds a sequence's blocks by its block table: one call for all rows of a step.
+"""Paged attention with FlashAttention 2 through torch's varlen_attn: one call per layer for all rows of a step.
 
-For GPUs, and none has run it yet; the tests put a slow stand-in under it (tests/engine/slow_varlen.py).
+For GPUs. It has not run on a GPU yet; the tests replace the kernel with a slow substitute (tests/engine/slow_varlen.py).
+
+varlen_attn can also use cuDNN, which accepts any block size that is a power of two. But cuDNN builds a plan for every new shape of
+rows, sequences and block tables, and keeps them all.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
@@ -14,35 +18,51 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import pad
 
-from llm_api.engine.attention.backend import AttentionOptions
-from llm_api.engine.attention.parts import clear_begun_blocks, put_block_tables
+from llm_api.engine.attention.backend import AttentionOptions, clear_new_partial_blocks, fill_block_tables
 from llm_api.engine.batch import Batch
 from llm_api.engine.kv_cache.storage import KVCache
 
-Varlen = Callable[..., Any]  # torch.nn.attention.varlen.varlen_attn
+BLOCK_MULTIPLE = 256  # https://github.com/Dao-AILab/flash-attention/issues/828
+SMALL_BLOCK = 16  # shares prefixes in smaller units and wastes fewer slots
+
+VarlenAttention = Callable[..., Any]  # torch.nn.attention.varlen.varlen_attn
+
+
+def can_page(device: torch.device, dtype: torch.dtype, head_dim: int) -> bool:
+    """Whether FlashAttention 2 can read a paged cache on this device."""
+    if device.type != "cuda" or dtype not in {torch.bfloat16, torch.float16} or head_dim % 8 or head_dim > 256:
+        return False
+    from torch.nn.attention.varlen import varlen_attn  # takes seconds to import, so only where it may be used
+
+    major, _ = torch.cuda.get_device_capability(device)
+    return major >= 8 and "block_table" in inspect.signature(varlen_attn).parameters  # torch before 2.12 has no block_table
+
+
+def default_block_size(*, pages: bool) -> int:
+    return BLOCK_MULTIPLE if pages else SMALL_BLOCK
 
 
 @dataclass(frozen=True, slots=True)
 class PagedRows:
-    """Where rows and contexts lie. Integer tensors on the cache's device; int32 but for `slots`, as the kernels want them."""
+    """The kernel's view of a step. Integer tensors on the cache's device: `slots` int64, the others int32 as the kernel requires."""
 
-    slots: Tensor  # [rows], where a row's key and value go
+    slots: Tensor  # [rows], where a row's key and value are stored
     row_starts: Tensor  # [sequences + 1]
     context_lens: Tensor  # [sequences], the sequence's own rows included
     context_starts: Tensor  # [sequences + 1], the running sum of context_lens
-    block_tables: Tensor  # [sequences, blocks]; of a shorter one only the first are read
-    longest_run: int  # rows of a sequence
+    block_tables: Tensor  # [sequences, blocks]; entries beyond a sequence's blocks are not read
+    longest_run: int  # most rows of a sequence
 
 
 class PagedAttention:
-    def __init__(self, cache: KVCache, varlen: Varlen) -> None:
-        """`varlen`: torch's varlen_attn, which is not imported here because that takes seconds."""
+    def __init__(self, cache: KVCache, varlen: VarlenAttention) -> None:
+        """`varlen`: torch's varlen_attn. Passed in, because its import takes seconds."""
         self.cache = cache
         self._varlen = varlen
 
     def step(self, batch: Batch) -> "PagedStep":
-        clear_begun_blocks(self.cache, batch)
-        return self.over(_rows(batch))
+        clear_new_partial_blocks(self.cache, batch)
+        return self.over(_paged_rows(batch))
 
     def over(self, rows: PagedRows) -> "PagedStep":
         return PagedStep(self.cache, rows, self._varlen)
@@ -52,7 +72,7 @@ class PagedAttention:
 class PagedStep:
     cache: KVCache
     rows: PagedRows
-    varlen: Varlen
+    varlen: VarlenAttention
 
     def attend(self, layer: int, query: Tensor, key_values: Tensor, options: AttentionOptions) -> Tensor:
         self.cache.write(layer, key_values, self.rows.slots)
@@ -76,17 +96,17 @@ class PagedStep:
         return attended if count == len(query) else pad(attended, (0, 0, 0, 0, 0, len(query) - count))
 
     def _window(self, options: AttentionOptions) -> tuple[int, int]:
-        """Tokens before and after its own that a row sees; -1: all.
+        """How many tokens before and after its own a row attends to; -1: all.
 
-        A sequence's only row is its last: nothing comes after it. The kernel lets heads share what it reads of the cache, and
-        divides long contexts, only if nothing is to be left out.
+        The only row of a decoding sequence is its last token, so (-1, -1) is causal too. Only without a mask does the kernel share
+        loaded keys between heads and split long contexts.
         """
         if options.sliding_window is not None:
             return options.sliding_window - 1, 0
         return (-1, -1) if self.rows.longest_run == 1 else (-1, 0)
 
 
-def _rows(batch: Batch) -> PagedRows:
+def _paged_rows(batch: Batch) -> PagedRows:
     device = batch.slots.device
 
     def tensor(values: list[int]) -> Tensor:
@@ -94,7 +114,7 @@ def _rows(batch: Batch) -> PagedRows:
 
     contexts = [sequence.context_len for sequence in batch.sequences]
     tables = np.zeros((len(contexts), max(len(sequence.block_ids) for sequence in batch.sequences)), np.int32)
-    put_block_tables(batch.sequences, tables)
+    fill_block_tables(batch.sequences, tables)
     return PagedRows(
         slots=batch.slots,
         row_starts=tensor([0, *(sequence.end for sequence in batch.sequences)]),

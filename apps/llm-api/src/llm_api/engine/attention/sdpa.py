@@ -1,13 +1,41 @@
-"""Attention by torch's scaled_dot_product_attention over gathered blocks: any device, no kernels of our own."""
+"""Attention with torch's scaled_dot_product_attention over gathered blocks: works on any device without custom kernels.
 
+Sequences that decode are computed in groups of similar context length, sequences that prefill one by one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from llm_api.engine.attention.backend import AttentionOptions
-from llm_api.engine.attention.parts import DecodeGroup, PrefillRun, clear_begun_blocks, decode_groups, prefill_runs
-from llm_api.engine.batch import Batch
+from llm_api.engine.attention.backend import AttentionOptions, clear_new_partial_blocks, fill_block_tables
+from llm_api.engine.batch import Batch, SequenceRows
 from llm_api.engine.kv_cache.storage import KVCache
+
+SHORT_CONTEXT = 128  # tokens; below this, padding costs less than another call
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeGroup:
+    """Rows `start` to `end`, one per sequence, with contexts of similar length."""
+
+    start: int
+    end: int
+    block_tables: Tensor  # [rows, blocks], padded with the row's own first block id
+    context_lens: Tensor  # [rows], the row's own token included
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillRun:
+    """Rows `start` to `end`: the last `end - start` tokens of a sequence whose context has `context_len` tokens."""
+
+    start: int
+    end: int
+    block_table: Tensor  # [blocks]
+    context_len: int
 
 
 class SdpaAttention:
@@ -15,12 +43,12 @@ class SdpaAttention:
         self._cache = cache
 
     def step(self, batch: Batch) -> "SdpaStep":
-        clear_begun_blocks(self._cache, batch)
+        clear_new_partial_blocks(self._cache, batch)
         return SdpaStep(self._cache, batch)
 
 
 class SdpaStep:
-    """A batch, divided into calls of torch's attention; the layers share the masks."""
+    """A batch divided into calls of torch's attention. The layers share the masks."""
 
     def __init__(self, cache: KVCache, batch: Batch) -> None:
         self._cache = cache
@@ -41,9 +69,9 @@ class SdpaStep:
     def _decode(self, layer: int, query: Tensor, group: DecodeGroup, options: AttentionOptions) -> Tensor:
         key, value = self._gather(layer, group.block_tables)
         rows, heads, dim = group.end - group.start, query.shape[1], query.shape[2]
-        # The heads that share a kv head stand in for a query's positions, which spares repeating keys and values.
+        # The heads that share a kv head take the place of query positions, so that keys and values need not be repeated.
         grouped = query[group.start : group.end].view(rows, key.shape[1], -1, dim)
-        mask = self._mask(group, key, options.sliding_window)
+        mask = self._mask_for(group, key, options.sliding_window)
         attended = scaled_dot_product_attention(grouped, key, value, attn_mask=mask, scale=options.scale)
         return attended.reshape(rows, heads, dim)
 
@@ -54,7 +82,7 @@ class SdpaStep:
         if run.end - run.start == run.context_len and options.sliding_window is None:
             attended = scaled_dot_product_attention(rows, key, value, is_causal=True, scale=options.scale, enable_gqa=True)
         else:
-            mask = self._mask(run, key, options.sliding_window)
+            mask = self._mask_for(run, key, options.sliding_window)
             attended = scaled_dot_product_attention(rows, key, value, attn_mask=mask, scale=options.scale, enable_gqa=True)
         return attended.squeeze(0).transpose(0, 1)
 
@@ -66,15 +94,15 @@ class SdpaStep:
         pairs = blocks.view(sequences, width * size, 2, heads, dim)
         return pairs[:, :, 0].transpose(1, 2), pairs[:, :, 1].transpose(1, 2)
 
-    def _mask(self, part: DecodeGroup | PrefillRun, key: Tensor, window: int | None) -> Tensor:
-        known = self._masks.get((part.start, window))
-        if known is None:
-            known = self._masks[part.start, window] = _mask(part, key, window)
-        return known
+    def _mask_for(self, part: DecodeGroup | PrefillRun, key: Tensor, window: int | None) -> Tensor:
+        mask = self._masks.get((part.start, window))
+        if mask is None:
+            mask = self._masks[part.start, window] = _mask(part, key, window)
+        return mask
 
 
 def _mask(part: DecodeGroup | PrefillRun, key: Tensor, window: int | None) -> Tensor:
-    """0 where a row may look, -inf where not: [rows, 1, 1, context] to decode, [rows, context] to prefill."""
+    """0 where a row may attend, -inf elsewhere: [rows, 1, 1, context] for decodes, [rows, context] for a prefill."""
     if isinstance(part, DecodeGroup):
         last = part.context_lens.view(-1, 1, 1, 1) - 1
     else:
@@ -85,3 +113,40 @@ def _mask(part: DecodeGroup | PrefillRun, key: Tensor, window: int | None) -> Te
     if window is not None:
         hidden |= position <= last - window
     return torch.zeros(hidden.shape, dtype=key.dtype, device=key.device).masked_fill_(hidden, float("-inf"))
+
+
+def decode_groups(batch: Batch, block_size: int) -> list[DecodeGroup]:
+    decodes = [sequence for sequence in batch.sequences if sequence.end - sequence.start == 1]
+    return [_decode_group(group, block_size, batch.slots.device) for group in _by_context(decodes)]
+
+
+def prefill_runs(batch: Batch) -> list[PrefillRun]:
+    return [_prefill_run(run, batch.slots.device) for run in batch.sequences if run.end - run.start > 1]
+
+
+def _by_context(decodes: list[SequenceRows]) -> Iterator[list[SequenceRows]]:
+    """Groups whose longest context is at most twice the shortest, so that padding at most doubles the work."""
+    first = 0
+    for position in range(1, len(decodes) + 1):
+        if position == len(decodes) or decodes[position].context_len > 2 * max(decodes[first].context_len, SHORT_CONTEXT):
+            yield decodes[first:position]
+            first = position
+
+
+def _decode_group(group: list[SequenceRows], block_size: int, device: torch.device) -> DecodeGroup:
+    width = -(-group[-1].context_len // block_size)
+    firsts = np.array([[sequence.block_ids[0]] for sequence in group], np.int64)
+    tables = firsts.repeat(width, 1)  # another sequence's block may hold NaN, which passes a mask
+    fill_block_tables(group, tables)
+    lengths = np.array([sequence.context_len for sequence in group], np.int64)
+    return DecodeGroup(
+        start=group[0].start,
+        end=group[-1].end,
+        block_tables=torch.from_numpy(tables).to(device, non_blocking=True),
+        context_lens=torch.from_numpy(lengths).to(device, non_blocking=True),
+    )
+
+
+def _prefill_run(run: SequenceRows, device: torch.device) -> PrefillRun:
+    table = torch.from_numpy(np.array(run.block_ids, np.int64)).to(device, non_blocking=True)
+    return PrefillRun(run.start, run.end, table, run.context_len)

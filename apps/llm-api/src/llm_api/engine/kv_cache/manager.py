@@ -1,4 +1,4 @@
-"""Gives sequences the blocks they need, and the prefixes that are already there."""
+"""Allocates KV cache blocks to sequences and finds their cached prefixes."""
 
 from llm_api.engine.kv_cache.block_pool import BlockPool, hash_block
 from llm_api.engine.sequence import Sequence
@@ -8,14 +8,14 @@ class KVCacheManager:
     def __init__(self, num_blocks: int, block_size: int, enable_prefix_caching: bool) -> None:
         self.pool = BlockPool(num_blocks)
         self.block_size = block_size
-        self.queries = 0  # prompt tokens looked up, and found
-        self.hits = 0
+        self.queries = 0  # prompt tokens looked up in the prefix cache
+        self.hits = 0  # prompt tokens found in it
         self._prefix_caching = enable_prefix_caching
 
     def admit(self, sequence: Sequence) -> bool:
-        """Gives the sequence the blocks that already hold the start of its tokens.
+        """Gives the sequence the cached blocks that hold its prefix.
 
-        False, and nothing changed, when the whole of it does not fit now: admitting less would only lead to preemptions.
+        Returns False and changes nothing when the whole sequence does not fit now: admitting it would only cause preemptions.
         """
         shared = self._find_prefix(sequence)
         shared_and_free = sum(self.pool.is_free(block) for block in shared)
@@ -32,7 +32,7 @@ class KVCacheManager:
         return True
 
     def extend(self, sequence: Sequence, num_tokens: int) -> bool:
-        """Makes room for the sequence's first `num_tokens` tokens. False, and nothing changed, when there is none."""
+        """Allocates blocks for the sequence's first `num_tokens` tokens. Returns False and changes nothing when too few are free."""
         missing = self._blocks_for(num_tokens) - len(sequence.block_ids)
         if missing > self.pool.num_free:
             return False
@@ -40,26 +40,26 @@ class KVCacheManager:
             sequence.block_ids += self.pool.allocate(missing)
         return True
 
-    def share_computed(self, sequence: Sequence, num_computed_before: int) -> None:
-        """Lets others find the blocks that this step has filled."""
+    def register_full_blocks(self, sequence: Sequence, num_computed_before: int) -> None:
+        """Adds the blocks that this step has filled to the prefix cache."""
         if not self._prefix_caching:
             return
         filled = range(num_computed_before // self.block_size, sequence.num_computed // self.block_size)
         self._hash_blocks(sequence, filled.stop)
         for position in filled:
-            self.pool.remember(sequence.block_ids[position], sequence.block_hashes[position])
+            self.pool.register(sequence.block_ids[position], sequence.block_hashes[position])
 
-    def free(self, sequence: Sequence, *, forget: bool = False) -> None:
-        """Takes the blocks back. With `forget` nobody will find their contents again."""
-        if forget:
-            self.pool.forget(sequence.block_ids)
+    def free(self, sequence: Sequence, *, discard: bool = False) -> None:
+        """Frees the sequence's blocks. `discard`: their contents leave the prefix cache."""
+        if discard:
+            self.pool.unregister(sequence.block_ids)
         self.pool.release(reversed(sequence.block_ids))
         sequence.block_ids = []
         sequence.num_computed = 0
 
     def _find_prefix(self, sequence: Sequence) -> list[int]:
-        # One token at least must be computed: its logits are what the next one is sampled from.
-        # A prompt whose own logprobs are wanted needs all of them.
+        # At least one token must be computed: the next one is sampled from its logits.
+        # Prompt logprobs need the logits of all prompt tokens.
         if not self._prefix_caching or sequence.wants_prompt_logprobs:
             return []
         num_blocks = (len(sequence.token_ids) - 1) // self.block_size

@@ -1,4 +1,4 @@
-"""The memory of the KV cache."""
+"""The tensors of the KV cache."""
 
 import math
 from collections.abc import Callable
@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llm_api.engine.pages import LARGE_PAGE, populate, zeroed_pages
+from llm_api.engine.memory import HUGE_PAGE, populate, zeroed_pages
 
-SPARED = 1.25  # times what is still to be populated must be available
+MEMORY_RESERVE = 1.25  # populating continues while this many times the missing memory is available
 
 
 @dataclass(frozen=True, slots=True)
 class KVCacheShape:
-    """What one token needs in the cache."""
+    """The size of one token in the cache."""
 
     num_layers: int
     num_kv_heads: int
@@ -28,11 +28,11 @@ class KVCacheShape:
 
 
 class KVCache:
-    """Per layer a tensor [blocks + 1, block size, 2, kv heads, head dim]: a token's key beside its value."""
+    """One tensor per layer: [blocks + 1, block size, 2, kv heads, head dim]. A token's key is next to its value."""
 
     def __init__(self, shape: KVCacheShape, num_blocks: int, block_size: int, device: torch.device) -> None:
         size = (shape.num_layers, num_blocks + 1, block_size, 2, shape.num_kv_heads, shape.head_dim)
-        # Zeros, not empty: masked positions get weight 0, and 0 times a stray NaN is NaN.
+        # Zeros, not empty: masked positions get weight 0, and 0 times NaN is NaN.
         self._pages = zeroed_pages(math.prod(size) * shape.dtype.itemsize) if device.type == "cpu" else None
         if self._pages is None:
             self._storage = torch.zeros(size, dtype=shape.dtype, device=device)
@@ -42,32 +42,32 @@ class KVCache:
         self.shape = shape
         self.device = device
         self.num_blocks = num_blocks
-        self.padding_block = num_blocks  # no sequence's: rows of padding that must write somewhere write there
+        self.padding_block = num_blocks  # belongs to no sequence: padding rows that must write to a slot write here
         self.block_size = block_size
 
     def layer(self, layer: int) -> Tensor:
         return self._layers[layer]
 
     def write(self, layer: int, key_values: Tensor, slots: Tensor) -> None:
-        """Stores `key_values` [rows, 2, kv heads, head dim] in the rows' slots; those without one, padding, go nowhere."""
+        """Stores `key_values` [rows, 2, kv heads, head dim] in the rows' slots. Padding rows have no slot and are not stored."""
         self._layers[layer].flatten(0, 1).index_copy_(0, slots, key_values[: slots.shape[0]])
 
     def clear(self, block_ids: list[int]) -> None:
-        """Zeroes blocks that attention will read beyond what their sequence has written."""
+        """Zeroes blocks."""
         if block_ids:
             self._storage.index_fill_(1, torch.tensor(block_ids).to(self.device, non_blocking=True), 0)
 
     def populate(self, available_memory: Callable[[], int]) -> None:
-        """Has the system provide a CPU's cache ahead of use, in the order in which blocks are first handed out.
+        """Makes the system provide a CPU cache's memory before its first use, in the order in which blocks are first allocated.
 
-        A large page takes a fraction of a millisecond, and milliseconds on some virtual machines; every layer needs one when
-        a block begins one. It ends early where memory has become scarce, as others took some since the cache's size was
-        chosen, or as that was set to nearly all: what is missing then comes at first use.
+        A huge page takes a fraction of a millisecond, and milliseconds on some virtual machines; a block at the start of a page
+        needs one in every layer. Stops early when memory is scarce: other processes have taken some since the cache's size was
+        chosen, or the size was set to nearly all of it. The remaining pages are then provided on first use.
         """
         if self._pages is None:
             return
         layers = np.split(self._pages, len(self._layers))
-        for start in range(0, layers[0].size, LARGE_PAGE):
+        for start in range(0, layers[0].size, HUGE_PAGE):
             missing = self._pages.size - start * len(layers)
-            if available_memory() < SPARED * missing or not all(populate(layer[start : start + LARGE_PAGE]) for layer in layers):
+            if available_memory() < MEMORY_RESERVE * missing or not all(populate(layer[start : start + HUGE_PAGE]) for layer in layers):
                 return

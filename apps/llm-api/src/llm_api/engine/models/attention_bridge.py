@@ -1,4 +1,4 @@
-"""Lets the attention layers of a transformers model use our attention and cache."""
+"""Connects the attention layers of a transformers model to the engine's attention and KV cache."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +15,9 @@ UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 
 
 class AttentionBridge:
-    """Registered with transformers under a name of its own, which a model is loaded with.
+    """An attention implementation, registered with transformers under a unique name. A model is loaded with that name.
 
-    The step's attention waits here and not in the model's keyword arguments: not every family passes those down.
+    The bridge holds the step's attention. Passing it as a keyword argument of the model would not work for every family.
     """
 
     def __init__(self) -> None:
@@ -28,8 +28,8 @@ class AttentionBridge:
         AttentionMaskInterface.register(self.name, _no_mask)
 
     @contextmanager
-    def to(self, attention: StepAttention) -> Iterator[None]:
-        """Around a forward pass."""
+    def use(self, attention: StepAttention) -> Iterator[None]:
+        """Computes the attention of the forward pass inside the block with `attention`."""
         self.layers_seen.clear()
         self._step = attention
         try:
@@ -48,12 +48,12 @@ class AttentionBridge:
         sliding_window: int | None = None,
         **options: Any,
     ) -> tuple[Tensor, None]:
-        """transformers' signature: query [1, heads, rows, head dim], key and value [1, kv heads, rows, head dim]."""
+        """Has the signature that transformers expects: query [1, heads, rows, head dim], key and value [1, kv heads, rows, head dim]."""
         if self._step is None:
             raise RuntimeError("attention outside of a step")
         layer = int(module.layer_idx)  # type: ignore[arg-type]
         unsupported = [name for name in UNSUPPORTED if options.get(name) is not None]
-        if attention_mask is not None:  # we gave none
+        if attention_mask is not None:  # the engine passes no mask, so the model made one
             unsupported.append("a mask of its own")
         if key.shape != value.shape:
             unsupported.append("keys and values that differ")
@@ -70,4 +70,4 @@ class AttentionBridge:
 
 
 def _no_mask(*_args: Any, **_options: Any) -> None:
-    """Our attention knows from the step's batch who may see what."""
+    """transformers need not build masks: the step's attention derives them from the batch."""

@@ -1,4 +1,4 @@
-"""Tensors from safetensors files, by name."""
+"""Reads tensors by name from safetensors files."""
 
 import json
 import math
@@ -13,19 +13,17 @@ from torch import Tensor
 
 from llm_api.engine.errors import EngineError
 
-WHOLE = {"F64", "F32", "F16", "BF16"}
+UNQUANTISED = {"F64", "F32", "F16", "BF16"}
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
-    """`packed`: bytes of tensors of anything else, which quantised checkpoints keep several weights in."""
-
-    weights: int
-    packed: int
+class CheckpointSize:
+    weights: int  # number of unquantised weights
+    packed: int  # bytes of all other tensors; quantised checkpoints pack several weights into an element
 
 
 class Checkpoint:
-    """Tensors by name from one or many safetensors files, on one device and in one dtype."""
+    """The tensors of one or more safetensors files, loaded to one device in one dtype."""
 
     def __init__(self, files: dict[str, safe_open], dtype: torch.dtype, device: torch.device) -> None:
         self._files = files
@@ -35,29 +33,29 @@ class Checkpoint:
     def __contains__(self, name: str) -> bool:
         return name in self._files
 
-    def contents(self) -> Contents:
+    def size(self) -> CheckpointSize:
         weights = packed = 0
         for name, file in self._files.items():
             tensor = file.get_slice(name)
-            size, kind = math.prod(tensor.get_shape()), tensor.get_dtype()
-            if kind in WHOLE:
-                weights += size
+            elements, kind = math.prod(tensor.get_shape()), tensor.get_dtype()
+            if kind in UNQUANTISED:
+                weights += elements
             else:
-                packed += size * _bits(kind) // 8
-        return Contents(weights, packed)
+                packed += elements * _bits(kind) // 8
+        return CheckpointSize(weights, packed)
 
     def get(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
         if name not in self._files:
-            raise EngineError(f"the checkpoint lacks the tensor {name}: incomplete, or not of the kind config.json says")
+            raise EngineError(f"the checkpoint lacks the tensor {name}: it is incomplete or does not match config.json")
         return self._files[name].get_tensor(name).to(self._device, dtype or self._dtype)
 
-    def maybe(self, name: str, dtype: torch.dtype | None = None) -> Tensor | None:
+    def get_optional(self, name: str, dtype: torch.dtype | None = None) -> Tensor | None:
         return self.get(name, dtype) if name in self else None
 
 
 @contextmanager
 def open_checkpoint(model_path: Path, dtype: torch.dtype, device: torch.device) -> Iterator[Checkpoint]:
-    """Raises EngineError for a missing, truncated or foreign file."""
+    """Raises EngineError for a file that is missing, truncated or not safetensors."""
     with ExitStack() as stack:
         files: dict[str, safe_open] = {}
         for path in _files(model_path):
@@ -69,14 +67,14 @@ def open_checkpoint(model_path: Path, dtype: torch.dtype, device: torch.device) 
         yield Checkpoint(files, dtype, device)
 
 
-def contents_of(model_path: Path) -> Contents:
-    """Without reading any. Raises EngineError as `open_checkpoint` does."""
+def checkpoint_size(model_path: Path) -> CheckpointSize:
+    """Reads the headers, not the tensors. Raises EngineError as `open_checkpoint` does."""
     with open_checkpoint(model_path, torch.bfloat16, torch.device("cpu")) as checkpoint:
-        return checkpoint.contents()
+        return checkpoint.size()
 
 
 def _bits(kind: str) -> int:
-    """Of "I32" or "F8_E4M3"."""
+    """Bits of a safetensors dtype such as "I32" or "F8_E4M3"."""
     digits = "".join(filter(str.isdigit, kind.partition("_")[0]))
     return int(digits) if digits else 8
 

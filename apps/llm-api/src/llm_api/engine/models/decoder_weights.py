@@ -1,4 +1,4 @@
-"""The weights of Llama-like checkpoints, fused for the fast paths."""
+"""Reads the weights of Llama-like checkpoints, fused for the native and the torch decoder."""
 
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -11,63 +11,65 @@ from llm_api.engine.errors import EngineError
 from llm_api.engine.models.checkpoint import Checkpoint
 from llm_api.engine.models.model_config import ModelConfig
 
-Product = TypeVar("Product")
-Head = TypeVar("Head")
-Product_co = TypeVar("Product_co", covariant=True)
-Head_co = TypeVar("Head_co", covariant=True)
+LinearT = TypeVar("LinearT")
+HeadT = TypeVar("HeadT")
+LinearT_co = TypeVar("LinearT_co", covariant=True)
+HeadT_co = TypeVar("HeadT_co", covariant=True)
 
 
-class Layout(Protocol[Product_co, Head_co]):
-    """How a path keeps the weights of its matrix products: `weight` is [out, in], `bias` [out]."""
+class Layout(Protocol[LinearT_co, HeadT_co]):
+    """Converts weights into a decoder's own layout: `weight` is [out, in], `bias` [out]."""
 
-    def linear(self, weight: Tensor, bias: Tensor | None) -> Product_co: ...
+    def linear(self, weight: Tensor, bias: Tensor | None) -> LinearT_co: ...
 
-    def gate_up(self, weight: Tensor, bias: Tensor | None) -> Product_co:
-        """All gates, then as many ups."""
+    def gate_up(self, weight: Tensor, bias: Tensor | None) -> LinearT_co:
+        """`weight` and `bias` hold the gate projection, then the up projection."""
         ...
 
-    def head(self, weight: Tensor) -> Head_co: ...
+    def head(self, weight: Tensor) -> HeadT_co: ...
 
     def plain(self, weight: Tensor) -> Tensor:
-        """An embedding or a norm, which is in no product."""
+        """Converts the weight of an embedding or a norm."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class DecoderLayer(Generic[Product]):
+class DecoderLayer(Generic[LinearT]):
     input_norm: Tensor  # norms are float32 [hidden]
-    qkv: Product
-    query_norm: Tensor | None  # [head dim], Qwen3's
+    qkv: LinearT
+    query_norm: Tensor | None  # [head dim]; Qwen3 only
     key_norm: Tensor | None
-    output: Product
+    output: LinearT
     post_attention_norm: Tensor
-    gate_up: Product
-    down: Product
+    gate_up: LinearT
+    down: LinearT
     attention: AttentionOptions
 
 
 @dataclass(frozen=True, slots=True)
-class DecoderWeights(Generic[Product, Head]):
+class DecoderWeights(Generic[LinearT, HeadT]):
     embedding: Tensor  # [vocabulary, hidden]
-    layers: list[DecoderLayer[Product]]
+    layers: list[DecoderLayer[LinearT]]
     norm: Tensor
-    head: Head
+    head: HeadT
 
 
-def read_decoder(checkpoint: Checkpoint, config: ModelConfig, layout: Layout[Product, Head]) -> DecoderWeights[Product, Head]:
+def read_decoder(checkpoint: Checkpoint, config: ModelConfig, layout: Layout[LinearT, HeadT]) -> DecoderWeights[LinearT, HeadT]:
     embedding = checkpoint.get("model.embed_tokens.weight")
     if embedding.shape != (config.vocab_size, config.hidden_size):
-        raise EngineError(f"model.embed_tokens.weight is {tuple(embedding.shape)}: not what config.json says of vocabulary and hidden size")
-    shares = config.raw.get("tie_word_embeddings", False) and "lm_head.weight" not in checkpoint
+        raise EngineError(
+            f"model.embed_tokens.weight is {tuple(embedding.shape)}, which does not match vocabulary and hidden size in config.json"
+        )
+    is_tied = config.raw.get("tie_word_embeddings", False) and "lm_head.weight" not in checkpoint
     return DecoderWeights(
         embedding=layout.plain(embedding),
         layers=[_read_layer(checkpoint, config, layer, layout) for layer in range(config.num_layers)],
         norm=layout.plain(checkpoint.get("model.norm.weight", torch.float32)),
-        head=layout.head(embedding if shares else checkpoint.get("lm_head.weight")),
+        head=layout.head(embedding if is_tied else checkpoint.get("lm_head.weight")),
     )
 
 
-def _read_layer(checkpoint: Checkpoint, config: ModelConfig, layer: int, layout: Layout[Product, Head]) -> DecoderLayer[Product]:
+def _read_layer(checkpoint: Checkpoint, config: ModelConfig, layer: int, layout: Layout[LinearT, HeadT]) -> DecoderLayer[LinearT]:
     at = f"model.layers.{layer}"
     return DecoderLayer(
         input_norm=layout.plain(checkpoint.get(f"{at}.input_layernorm.weight", torch.float32)),
@@ -82,12 +84,12 @@ def _read_layer(checkpoint: Checkpoint, config: ModelConfig, layer: int, layout:
     )
 
 
-def _head_norm(checkpoint: Checkpoint, name: str, layout: Layout[Product, Head]) -> Tensor | None:
-    weight = checkpoint.maybe(name, torch.float32)
+def _head_norm(checkpoint: Checkpoint, name: str, layout: Layout[LinearT, HeadT]) -> Tensor | None:
+    weight = checkpoint.get_optional(name, torch.float32)
     return None if weight is None else layout.plain(weight)
 
 
 def _fused(checkpoint: Checkpoint, *names: str) -> tuple[Tensor, Tensor | None]:
-    """One product for several projections of the same input."""
-    biases = [bias for name in names if (bias := checkpoint.maybe(f"{name}.bias")) is not None]
+    """Concatenates projections of the same input into one linear layer."""
+    biases = [bias for name in names if (bias := checkpoint.get_optional(f"{name}.bias")) is not None]
     return torch.cat([checkpoint.get(f"{name}.weight") for name in names]), torch.cat(biases) if biases else None

@@ -1,4 +1,4 @@
-"""The general path: any AutoModelForCausalLM, unmodified, with our attention and cache under it."""
+"""RUNNER=general: any unmodified AutoModelForCausalLM, with the engine's attention and KV cache."""
 
 from pathlib import Path
 
@@ -9,13 +9,15 @@ from transformers.utils import logging
 
 from llm_api.engine.attention.sdpa import SdpaAttention
 from llm_api.engine.batch import Batch
-from llm_api.engine.errors import EngineError, one_line
+from llm_api.engine.errors import EngineError, shortened
 from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
 from llm_api.engine.models.attention_bridge import AttentionBridge
 from llm_api.engine.models.model_config import ModelConfig
 
 
 class GeneralModel:
+    """A transformers model whose attention layers call the engine's attention through an AttentionBridge."""
+
     name = "general"
 
     def __init__(self, model: torch.nn.Module, shape: KVCacheShape, bridge: AttentionBridge) -> None:
@@ -27,7 +29,7 @@ class GeneralModel:
         self._attention = SdpaAttention(cache)
 
     def logits(self, batch: Batch) -> Tensor:
-        with self._bridge.to(self._attention.step(batch)):
+        with self._bridge.use(self._attention.step(batch)):
             output = self._model(
                 input_ids=batch.token_ids.unsqueeze(0),
                 position_ids=batch.positions.unsqueeze(0),
@@ -35,8 +37,9 @@ class GeneralModel:
                 logits_to_keep=batch.logits_rows,
             )
         if len(self._bridge.layers_seen) != self.cache_shape.num_layers:
-            # A layer that keeps its own state (Mamba's, say) would mix the sequences of a batch.
-            raise EngineError(f"only {len(self._bridge.layers_seen)} of the model's {self.cache_shape.num_layers} layers are attention")
+            # A layer with its own state (Mamba, for example) would mix the sequences of a batch.
+            attention_layers, layers = len(self._bridge.layers_seen), self.cache_shape.num_layers
+            raise EngineError(f"only {attention_layers} of the model's {layers} layers are attention: not supported")
         logits: Tensor = output.logits.squeeze(0).float()
         return logits
 
@@ -44,7 +47,7 @@ class GeneralModel:
 def load_general(
     model_path: Path, config: ModelConfig, dtype: torch.dtype, device: torch.device, allow_remote_code: bool, max_model_len: int
 ) -> GeneralModel:
-    """Raises EngineError for an architecture that transformers, or our attention, does not know."""
+    """Raises EngineError for an architecture that transformers or the engine's attention does not support."""
     logging.disable_progress_bar()
     bridge = AttentionBridge()
     try:
@@ -57,7 +60,7 @@ def load_general(
             trust_remote_code=allow_remote_code,
         )
     except (ValueError, OSError, KeyError, ImportError) as error:
-        reason = "its attention cannot be replaced" if bridge.name in str(error) else one_line(error)
+        reason = "its attention cannot be replaced" if bridge.name in str(error) else shortened(error)
         raise EngineError(f"transformers cannot load {model_path}: {reason}") from error
     _check_supported(model, max_model_len)
     shape = KVCacheShape(config.num_layers, config.num_kv_heads, config.head_dim, dtype)
@@ -65,18 +68,18 @@ def load_general(
 
 
 def _check_supported(model: PreTrainedModel, max_model_len: int) -> None:
-    """What the attention layers do not show, and what would make answers wrong instead of failing."""
+    """Rejects models that would give wrong output without an error, for reasons that their attention layers do not show."""
     if model._is_stateful:
-        raise EngineError(f"{type(model).__name__} keeps a state beside attention (Mamba's, say): not supported")
-    limit = _plain_up_to(model.config.get_text_config())
+        raise EngineError(f"{type(model).__name__} keeps state outside attention (Mamba, for example): not supported")
+    limit = _plain_attention_limit(model.config.get_text_config())
     if limit is not None and max_model_len > limit:
         raise EngineError(
             f"{type(model).__name__} changes its attention beyond {limit} tokens, which is not supported: set MAX_MODEL_LEN={limit}"
         )
 
 
-def _plain_up_to(config: PretrainedConfig) -> int | None:
-    """The tokens beyond which attention is split into chunks (Llama 4), or all positions change with the longest prompt (longrope)."""
+def _plain_attention_limit(config: PretrainedConfig) -> int | None:
+    """The context length beyond which attention is chunked (Llama 4) or all positions depend on the longest prompt (longrope)."""
     limits = [getattr(config, "attention_chunk_size", None)]
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type") == "longrope":

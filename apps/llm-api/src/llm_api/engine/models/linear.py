@@ -1,16 +1,16 @@
-"""Matrix products with weights that never change."""
+"""Linear layers whose weights are prepacked once."""
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-PACK_HINT = 16  # rows that oneDNN lays the weights out for; a hint of 1 was up to twice as slow at 4 and 16 rows
+PACK_HINT = 16  # the row count that oneDNN optimises the layout for; a hint of 1 was up to twice as slow at 4 and 16 rows
 
 
 class Linear:
-    """x @ weight.T + bias. On a CPU the weights are laid out once as oneDNN's kernels want them.
+    """x @ weight.T + bias. On a CPU the weights are packed once into the layout of oneDNN's kernels.
 
-    weight [out, in]; called with x [rows, in], it returns [rows, out].
+    weight [out, in]; maps x [rows, in] to [rows, out].
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
@@ -25,7 +25,7 @@ class Linear:
 
 
 def _can_pack(weight: Tensor) -> bool:
-    """Packing goes through the operators that torch.compile's freezing emits; there is no public name for them."""
+    """Packing uses the operators that torch.compile emits when it freezes weights. They have no public API."""
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False
     if weight.dtype is torch.bfloat16:
@@ -36,16 +36,16 @@ def _can_pack(weight: Tensor) -> bool:
 class OutputHead:
     """Logits in float32 from a float32 hidden state.
 
-    bfloat16 logits would be multiples of 1/8 where they matter: too coarse for logprobs, and full of ties.
+    bfloat16 logits of typical size are multiples of 1/8: too coarse for logprobs, and with many ties.
     """
 
     def __init__(self, weight: Tensor) -> None:
-        self._widens = weight.device.type == "cuda" and weight.dtype is not torch.float32
+        self._mixed = weight.device.type == "cuda" and weight.dtype is not torch.float32
         self._weight = weight
-        self._product = None if self._widens else Linear(weight.float())
+        self._linear = None if self._mixed else Linear(weight.float())
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self._product is not None:
-            return self._product(x)
-        # Only CUDA has a product of narrow factors with a wide result. No GPU has run this line yet.
+        if self._linear is not None:
+            return self._linear(x)
+        # Only CUDA multiplies bfloat16 matrices into a float32 result. This line has not run on a GPU yet.
         return torch.mm(x.to(self._weight.dtype), self._weight.t(), out_dtype=torch.float32)

@@ -1,49 +1,66 @@
-"""Chooses the path that computes a model."""
+"""Chooses the implementation that computes a model (native, torch or general) and loads the model with it."""
 
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 import torch
+from torch import Tensor
 
+from llm_api.engine.batch import Batch
 from llm_api.engine.errors import EngineError
-from llm_api.engine.kv_cache.storage import KVCacheShape
+from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
 from llm_api.engine.messages import EngineConfig
 from llm_api.engine.models.checkpoint import Checkpoint, open_checkpoint
 from llm_api.engine.models.decoder_weights import read_decoder
-from llm_api.engine.models.fast_path import has_fast_path, takes_fast_path
-from llm_api.engine.models.model import Model
 from llm_api.engine.models.model_config import ModelConfig
-from llm_api.engine.models.native.decoder import NativeDecoder
-from llm_api.engine.models.native.interface import Kernels
+from llm_api.engine.models.native.bindings import Kernels, load_kernels
+from llm_api.engine.models.native.decoder import NativeDecoder, unsupported_reason
 from llm_api.engine.models.native.layout import NativeLayout
-from llm_api.engine.models.native.library import load_kernels
-from llm_api.engine.models.native.requirements import why_not
 from llm_api.engine.models.rope import RotaryEmbedding, rope_parameters
 from llm_api.engine.models.torch_decoder import TorchDecoder, TorchLayout
 
 log = structlog.get_logger()
 
-DEFAULT_RMS_NORM_EPS = 1e-6  # transformers', for configurations that leave it out
+DEFAULT_RMS_NORM_EPS = 1e-6  # the default of transformers
+
+
+class Model(Protocol):
+    """The interface between the executor and a model."""
+
+    name: str  # native, torch or general
+    cache_shape: KVCacheShape
+
+    def bind(self, cache: KVCache, max_num_seqs: int, /) -> None:
+        """Sets the KV cache and the most sequences of a step. Called once, before the first step.
+
+        The cache is created after the model is loaded: its size depends on the memory that is left.
+        """
+        ...
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Computes a step. Float32 [outputs, vocabulary] for `batch.logits_rows`, with or without padding; valid until the next call."""
+        ...
 
 
 def load_model(
     config: ModelConfig, settings: EngineConfig, block_size: int, max_model_len: int, dtype: torch.dtype, device: torch.device
 ) -> Model:
-    """`settings.runner`: auto takes the fastest path that there is for the model here; native, torch and general are those paths.
+    """RUNNER=auto uses the fastest implementation that supports the model on this machine.
 
-    Raises EngineError.
+    Raises EngineError when the model cannot be loaded with these settings.
     """
     runner, model_path = settings.runner, Path(settings.model_path)
-    if runner in {"native", "torch"} and not has_fast_path(config):
-        raise EngineError(f"RUNNER={runner} knows Llama, Mistral, Qwen2 and Qwen3, not {config.model_type}: set RUNNER=auto or general")
-    if not takes_fast_path(config, runner):
-        _refuse_quantization(settings, f"{config.model_type} runs on the general one with RUNNER={runner}")
-        # transformers takes seconds to import: not where a fast path serves.
+    if runner in {"native", "torch"} and not config.has_fast_path:
+        raise EngineError(f"RUNNER={runner} supports Llama, Mistral, Qwen2 and Qwen3, not {config.model_type}: set RUNNER=auto or general")
+    if not config.uses_fast_path(runner):
+        _refuse_quantization(settings, f"RUNNER={runner} runs {config.model_type} on the general runner")
+        # transformers takes seconds to import, so only where it is needed.
         from llm_api.engine.models.general import load_general
 
         return load_general(model_path, config, dtype, device, settings.allow_remote_code, max_model_len)
     if runner == "torch":
-        _refuse_quantization(settings, "this is RUNNER=torch")
+        _refuse_quantization(settings, "RUNNER is torch")
     kernels = None if runner == "torch" else _native_kernels(config, settings, block_size, dtype, device)
     layout = None if kernels is None else NativeLayout(kernels, settings.quantization)
     with open_checkpoint(model_path, dtype, device) as checkpoint:
@@ -54,20 +71,20 @@ def _native_kernels(
     config: ModelConfig, settings: EngineConfig, block_size: int, dtype: torch.dtype, device: torch.device
 ) -> Kernels | None:
     kernels = load_kernels()
-    reason = why_not(config, block_size, dtype, device, kernels)
+    reason = unsupported_reason(config, block_size, dtype, device, kernels)
     if reason is None:
         return kernels
     if settings.runner == "native":
-        raise EngineError(f"RUNNER=native does not work here: {reason}")
-    _refuse_quantization(settings, f"that does not work here: {reason}")
+        raise EngineError(f"RUNNER=native does not work on this machine: {reason}")
+    _refuse_quantization(settings, f"it does not work on this machine: {reason}")
     if device.type == "cpu":
-        log.warning("the fast path runs on torch's operators, which are slower", reason=reason)
+        log.warning("using the torch runner instead of the native runner, which is slower", reason=reason)
     return None
 
 
 def _refuse_quantization(settings: EngineConfig, reason: str) -> None:
     if settings.quantization != "none":
-        raise EngineError(f"QUANTIZATION={settings.quantization} is for the native runner alone, and {reason}: set QUANTIZATION=none")
+        raise EngineError(f"QUANTIZATION={settings.quantization} requires the native runner, but {reason}: set QUANTIZATION=none")
 
 
 def _read(

@@ -1,4 +1,4 @@
-"""What config.json says of a model, as far as the engine needs it."""
+"""The parts of config.json that the engine needs."""
 
 import json
 from dataclasses import dataclass
@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from llm_api.engine.errors import EngineError
+from llm_api.engine.models.rope import rope_parameters
 
-DEFAULT_SLIDING_WINDOW = 4096  # transformers', for configurations that leave them out
+FAST_MODEL_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
+FAST_ROPE_TYPES = frozenset({"default", "linear", "llama3"})
+DEFAULT_SLIDING_WINDOW = 4096  # the defaults of transformers
 DEFAULT_MAX_WINDOW_LAYERS = 28
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """`raw` keeps the whole file for the parts that only one model family knows."""
+    """`raw` is the whole file, for settings that only one model family has."""
 
     raw: dict[str, Any]
     model_type: str
@@ -26,8 +29,22 @@ class ModelConfig:
     max_position_embeddings: int
     eos_token_ids: frozenset[int]
 
+    @property
+    def has_fast_path(self) -> bool:
+        """Whether the engine's own decoders can compute the model. transformers computes the others."""
+        return (
+            self.model_type in FAST_MODEL_TYPES
+            and self.raw.get("hidden_act", "silu") == "silu"
+            and rope_parameters(self.raw)["rope_type"] in FAST_ROPE_TYPES
+            and "quantization_config" not in self.raw
+        )
+
+    def uses_fast_path(self, runner: str) -> bool:
+        """`runner`: the RUNNER setting."""
+        return runner != "general" and self.has_fast_path
+
     def sliding_window(self, layer: int) -> int | None:
-        """Tokens that a layer of a fast path's family sees; None: all. As transformers' configurations have it."""
+        """Tokens that a layer attends to, as transformers reads the configuration; None: all. For families with a fast path."""
         window: int | None = self.raw.get("sliding_window", DEFAULT_SLIDING_WINDOW)
         return window if self._slides(layer) else None
 
@@ -40,7 +57,7 @@ class ModelConfig:
 
 
 def read_model_config(model_path: Path) -> ModelConfig:
-    """Raises EngineError when config.json is missing, broken or of no text model."""
+    """Raises EngineError when config.json is missing, invalid or not a text model's."""
     try:
         raw = json.loads((model_path / "config.json").read_text())
         if not isinstance(raw, dict):
@@ -72,7 +89,7 @@ def _model_config(raw: dict[str, Any], text: dict[str, Any], model_path: Path) -
 
 
 def _named(text: dict[str, Any], name: str, older_name: str) -> Any:
-    """Some families kept the names of their first release."""
+    """Some families still use the names of their first release."""
     return text[older_name] if older_name in text else text[name]
 
 

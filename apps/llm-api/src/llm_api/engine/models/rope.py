@@ -1,4 +1,4 @@
-"""Rotary position embeddings (https://arxiv.org/abs/2104.09864), as Hugging Face's checkpoints expect them."""
+"""Rotary position embeddings (https://arxiv.org/abs/2104.09864), as Hugging Face checkpoints expect them."""
 
 import math
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def rope_parameters(raw: dict[str, Any]) -> dict[str, Any]:
-    """config.json's rope settings, in the form that transformers 5 writes; older files spread them over two keys."""
+    """The RoPE settings of config.json in the format of transformers 5. Older files spread them over two keys."""
     parameters = dict(raw.get("rope_parameters") or raw.get("rope_scaling") or {})
     parameters.setdefault("rope_theta", raw.get("rope_theta", 10000.0))
     parameters.setdefault("rope_type", parameters.get("type", "default"))
@@ -16,7 +16,7 @@ def rope_parameters(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def inverse_frequencies(parameters: dict[str, Any], head_dim: int) -> Tensor:
-    """Float32 [head_dim / 2]. Knows rope types default, linear and llama3."""
+    """Float32 [head_dim / 2]. Supports the RoPE types default, linear and llama3."""
     exponents = torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim
     frequencies = 1.0 / parameters["rope_theta"] ** exponents
     if parameters["rope_type"] == "linear":
@@ -27,7 +27,7 @@ def inverse_frequencies(parameters: dict[str, Any], head_dim: int) -> Tensor:
 
 
 def _llama3(frequencies: Tensor, parameters: dict[str, Any]) -> Tensor:
-    """Long waves are stretched by `factor`, short ones kept, those between blended (Llama 3.1)."""
+    """Llama 3.1: divides low frequencies by `factor`, keeps high ones and interpolates between them."""
     factor, low, high = parameters["factor"], parameters["low_freq_factor"], parameters["high_freq_factor"]
     waves = parameters["original_max_position_embeddings"] * frequencies / (2 * math.pi)
     blend = ((waves - low) / (high - low)).clamp(0, 1)
@@ -35,7 +35,7 @@ def _llama3(frequencies: Tensor, parameters: dict[str, Any]) -> Tensor:
 
 
 class RotaryEmbedding:
-    """`cos` and `sin`, each float32 [positions, head dim]; the sign of rotate_half is already in `sin`."""
+    """`cos` and `sin`, each float32 [positions, head dim]; `sin` includes the sign of rotate_half."""
 
     def __init__(self, parameters: dict[str, Any], head_dim: int, max_positions: int, device: torch.device) -> None:
         angles = torch.outer(torch.arange(max_positions, dtype=torch.float32), inverse_frequencies(parameters, head_dim))
@@ -44,10 +44,10 @@ class RotaryEmbedding:
         self._half = head_dim // 2
 
     def at(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """[rows] to cos and sin, each [rows, 1, head dim]."""
+        """Maps positions [rows] to cos and sin, each [rows, 1, head dim]."""
         return self.cos[positions].unsqueeze(1), self.sin[positions].unsqueeze(1)
 
     def rotate(self, x: Tensor, cos_sin: tuple[Tensor, Tensor]) -> Tensor:
-        """[rows, heads, head dim], rotated in float32 and rounded back."""
+        """Rotates x [rows, heads, head dim] in float32 and rounds the result to its dtype."""
         cos, sin = cos_sin
         return torch.addcmul(x * cos, x.roll(self._half, -1), sin).to(x.dtype)

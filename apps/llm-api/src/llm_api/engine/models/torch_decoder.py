@@ -1,22 +1,22 @@
-"""A minimal Llama-like decoder (Llama, SmolLM, Mistral, Qwen2, Qwen3) on fused weights, by torch's operators."""
+"""RUNNER=torch: a Llama-like decoder (Llama, SmolLM, Mistral, Qwen2, Qwen3) on torch's operators, with fused weights."""
 
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding, rms_norm, silu
 
 from llm_api.engine.attention.backend import StepAttention
-from llm_api.engine.attention.choice import choose_attention
 from llm_api.engine.attention.paged import PagedAttention
+from llm_api.engine.attention.selector import select_attention
 from llm_api.engine.batch import Batch
 from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
-from llm_api.engine.models.decode_graphs import DecodeGraphs, captured_decode
+from llm_api.engine.models.cuda_graphs import DecodeGraphs, capture_decode
 from llm_api.engine.models.decoder_weights import DecoderLayer, DecoderWeights
 from llm_api.engine.models.linear import Linear, OutputHead
 from llm_api.engine.models.rope import RotaryEmbedding
 
 
 class TorchLayout:
-    """The weights as torch's operators take them."""
+    """Weights in the layout of torch's operators."""
 
     def linear(self, weight: Tensor, bias: Tensor | None) -> Linear:
         return Linear(weight, bias)
@@ -32,7 +32,7 @@ class TorchLayout:
 
 
 class TorchDecoder:
-    """The residual stream, norms and logits are float32; matrix products and the cache are in the model's dtype."""
+    """The residual stream, norms and logits are float32; matrix multiplications and the cache use the model's dtype."""
 
     name = "torch"
 
@@ -46,13 +46,13 @@ class TorchDecoder:
 
     def bind(self, cache: KVCache, max_num_seqs: int) -> None:
         has_windows = any(layer.attention.sliding_window is not None for layer in self._weights.layers)
-        self.attention = choose_attention(cache, self._num_heads, has_windows)
+        self.attention = select_attention(cache, self._num_heads, has_windows)
         if isinstance(self.attention, PagedAttention):
             max_context = min(len(self._rope.cos), cache.num_blocks * cache.block_size)
-            self.graphs = captured_decode(self.forward, self.attention, max_num_seqs, max_context)
+            self.graphs = capture_decode(self.forward, self.attention, max_num_seqs, max_context)
 
     def logits(self, batch: Batch) -> Tensor:
-        if self.graphs is not None and self.graphs.take(batch):
+        if self.graphs is not None and self.graphs.can_run(batch):
             return self.graphs.logits(batch)
         return self.forward(batch.token_ids, batch.positions, self.attention.step(batch), batch.logits_rows)
 
@@ -79,7 +79,7 @@ class TorchDecoder:
         num_rotated = self._num_heads + shape.num_kv_heads
         rotated = self._rope.rotate(self._norm_heads(layer, heads[:, :num_rotated]), cos_sin)
         heads[:, self._num_heads : num_rotated] = rotated[:, self._num_heads :]
-        # Keys and values lie side by side in qkv's output, as they do in the cache.
+        # Keys and values are adjacent in the output of qkv, as in the cache.
         key_values = heads[:, self._num_heads :].view(rows, 2, shape.num_kv_heads, shape.head_dim)
         attended = attention.attend(index, rotated[:, : self._num_heads], key_values, layer.attention)
         return layer.output(attended.reshape(rows, -1))

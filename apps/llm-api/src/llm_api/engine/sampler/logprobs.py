@@ -1,14 +1,14 @@
-"""Logprobs of the model's own distribution, before temperature, penalties and truncation."""
+"""Logprobs of the model's distribution, before temperature, penalties and truncation."""
 
 from torch import Tensor
 
 from llm_api.engine.messages import TokenLogprobs
 
-ROWS_AT_ONCE = 64  # a prompt's rows are taken in parts: a row of the vocabulary is large
+ROWS_AT_ONCE = 64  # limits the memory for a long prompt's logprobs
 
 
 def token_logprobs(logits: Tensor, token_ids: list[int], num_top: int) -> list[TokenLogprobs]:
-    """For raw float32 `logits` [rows, vocabulary] and one token per row: its logprob and the `num_top` most likely ones'."""
+    """For unmodified float32 `logits` [rows, vocabulary] and one token per row: its logprob, and the `num_top` most likely tokens."""
     result: list[TokenLogprobs] = []
     for start in range(0, len(token_ids), ROWS_AT_ONCE):
         tokens = token_ids[start : start + ROWS_AT_ONCE]

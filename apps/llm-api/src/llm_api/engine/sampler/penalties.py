@@ -1,4 +1,4 @@
-"""Penalties and biases: what changes single tokens' logits before the distribution is shaped."""
+"""Penalties and biases, which change the logits of single tokens before temperature and truncation."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -10,7 +10,7 @@ from llm_api.engine.sequence import Sequence
 
 
 def apply_penalties(logits: Tensor, sequences: list[Sequence]) -> list[int]:
-    """In place, for float32 `logits` [sequences, vocabulary]. Returns the rows that changed: others' sequences ask for nothing."""
+    """Changes float32 `logits` [sequences, vocabulary] in place. Returns the rows that changed."""
     changed = []
     for row, sequence in enumerate(sequences):
         penalties = list(_penalties(sequence))
@@ -30,19 +30,17 @@ def _penalties(sequence: Sequence) -> Iterator[Callable[[Tensor], None]]:
         yield partial(_frequency, token_ids=tokens, frequency=sampling.frequency_penalty, presence=sampling.presence_penalty)
     if sampling.logit_bias:
         yield partial(_bias, logit_bias=sampling.logit_bias)
-    if sequence.constraint is not None:
-        yield sequence.constraint.forbid
 
 
 def _repetition(row: Tensor, token_ids: list[int], penalty: float) -> None:
-    """Over prompt and completion, as https://arxiv.org/abs/1909.05858 and transformers have it."""
+    """Over prompt and completion, as in https://arxiv.org/abs/1909.05858 and transformers."""
     seen = torch.unique(torch.tensor(token_ids, device=row.device))
     logits = row[seen]
     row[seen] = torch.where(logits > 0, logits / penalty, logits * penalty)
 
 
 def _frequency(row: Tensor, token_ids: list[int], frequency: float, presence: float) -> None:
-    """Over the completion alone, as OpenAI documents: logit - count * frequency - (count > 0) * presence."""
+    """Over the completion only, as in OpenAI's API: logit - count * frequency - (count > 0) * presence."""
     if token_ids:
         seen, counts = torch.unique(torch.tensor(token_ids, device=row.device), return_counts=True)
         row[seen] -= counts * frequency + presence

@@ -1,4 +1,4 @@
-"""A Llama-like decoder whose step is one call of the library."""
+"""RUNNER=native: a Llama-like decoder on CPUs. A step is one call of the C++ library."""
 
 from ctypes import Array, byref
 
@@ -10,25 +10,26 @@ from llm_api.engine.batch import Batch
 from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
 from llm_api.engine.models.decoder_weights import DecoderLayer, DecoderWeights
 from llm_api.engine.models.model_config import ModelConfig
-from llm_api.engine.models.native import interface
-from llm_api.engine.models.native.layout import DTYPES, PackedProduct
+from llm_api.engine.models.native import bindings
+from llm_api.engine.models.native.layout import DTYPES, PackedLinear
 from llm_api.engine.models.rope import RotaryEmbedding
 
-LOGITS_KEPT = 64 * 2**20  # bytes; a prompt's logprobs may need more, once
+LOGITS_BUFFER_LIMIT = 64 * 2**20  # bytes; prompt logprobs can need more for a single step
+LANES = 16  # float32 values of the widest vectors (simd.h); attention.h computes as many keys at once
 
 
 class NativeDecoder:
-    """The residual stream, norms, sums and logits are float32; factors and the cache are in the model's dtype.
+    """The residual stream, norms, accumulators and logits are float32; the inputs of products and the cache use the model's dtype.
 
-    A row's result depends on its sequence alone, bit for bit: not on the batch, nor on how its prompt was cut in chunks.
+    The result of a row is bitwise reproducible: it depends on its sequence only, not on the batch or on the chunks of its prompt.
     """
 
     name = "native"
 
     def __init__(
         self,
-        kernels: interface.Kernels,
-        weights: DecoderWeights[PackedProduct, PackedProduct],
+        kernels: bindings.Kernels,
+        weights: DecoderWeights[PackedLinear, PackedLinear],
         config: ModelConfig,
         shape: KVCacheShape,
         eps: float,
@@ -36,8 +37,8 @@ class NativeDecoder:
     ) -> None:
         self.cache_shape = shape
         self._kernels = kernels
-        self._weights, self._rope = weights, rope  # the structs point into them
-        self._layers = (interface.Layer * config.num_layers)(*map(_layer, weights.layers))
+        self._weights, self._rope = weights, rope  # kept alive: the structs point into them
+        self._layers = (bindings.Layer * config.num_layers)(*map(_layer, weights.layers))
         self._model = _model(weights, self._layers, config, shape, eps, rope)
         self._workspace = torch.empty(0, dtype=torch.uint8)
         self._logits = torch.empty(0, weights.head.struct.out_features)
@@ -54,7 +55,7 @@ class NativeDecoder:
         tables = np.fromiter((block for sequence in batch.sequences for block in sequence.block_ids), np.int64, starts[-1])
         row_starts = np.array([sequence.start for sequence in batch.sequences] + [batch.num_rows], np.int64)
         logits = self._logits_for(batch.num_outputs)
-        rows = interface.Batch(
+        rows = bindings.Batch(
             rows=batch.num_rows,
             sequences=len(batch.sequences),
             outputs=batch.num_outputs,
@@ -67,7 +68,7 @@ class NativeDecoder:
             logits_rows=batch.logits_rows.data_ptr(),
             logits=logits.data_ptr(),
         )
-        workspace = self._workspace_for(self._kernels.workspace_bytes(byref(self._model), rows.rows, rows.outputs, threads))
+        workspace = self._workspace_for(self._kernels.workspace_bytes(byref(self._model), rows.rows, threads))
         self._kernels.step(byref(self._model), byref(rows), workspace.data_ptr(), threads)
         return logits
 
@@ -77,17 +78,17 @@ class NativeDecoder:
         return self._workspace
 
     def _logits_for(self, outputs: int) -> Tensor:
-        """Kept from step to step: fresh pages for megabytes of logits would cost more than filling them."""
+        """Reuses one buffer: page faults on megabytes of new memory would cost more than writing the logits."""
         vocabulary = self._model.vocabulary
-        if outputs * vocabulary * 4 > LOGITS_KEPT:
+        if outputs * vocabulary * 4 > LOGITS_BUFFER_LIMIT:
             return torch.empty(outputs, vocabulary)
         if self._logits.shape[0] < outputs:
             self._logits = torch.empty(outputs, vocabulary)
         return self._logits[:outputs]
 
 
-def _layer(layer: DecoderLayer[PackedProduct]) -> interface.Layer:
-    return interface.Layer(
+def _layer(layer: DecoderLayer[PackedLinear]) -> bindings.Layer:
+    return bindings.Layer(
         input_norm=layer.input_norm.data_ptr(),
         qkv=layer.qkv.struct,
         query_norm=None if layer.query_norm is None else layer.query_norm.data_ptr(),
@@ -102,14 +103,14 @@ def _layer(layer: DecoderLayer[PackedProduct]) -> interface.Layer:
 
 
 def _model(
-    weights: DecoderWeights[PackedProduct, PackedProduct],
-    layers: "Array[interface.Layer]",
+    weights: DecoderWeights[PackedLinear, PackedLinear],
+    layers: "Array[bindings.Layer]",
     config: ModelConfig,
     shape: KVCacheShape,
     eps: float,
     rope: RotaryEmbedding,
-) -> interface.Model:
-    return interface.Model(
+) -> bindings.Model:
+    return bindings.Model(
         dtype=DTYPES[shape.dtype],
         num_layers=config.num_layers,
         hidden=config.hidden_size,
@@ -126,3 +127,26 @@ def _model(
         norm=weights.norm.data_ptr(),
         head=weights.head.struct,
     )
+
+
+def unsupported_reason(
+    config: ModelConfig, block_size: int, dtype: torch.dtype, device: torch.device, kernels: bindings.Kernels | None
+) -> str | None:
+    """Why the library cannot compute the model on this machine. None: it can."""
+    if device.type != "cpu":
+        return "it supports CPUs only"
+    if kernels is None:
+        return "this installation was built without a C++ compiler: install g++ and reinstall"
+    return _unsupported_shape(config, block_size, dtype)
+
+
+def _unsupported_shape(config: ModelConfig, block_size: int, dtype: torch.dtype) -> str | None:
+    if dtype not in DTYPES:
+        return f"it supports bfloat16 and float32, not {str(dtype).removeprefix('torch.')}"
+    if config.head_dim % LANES:
+        return f"the head dimension {config.head_dim} is not a multiple of {LANES}"
+    if block_size % LANES:
+        return f"BLOCK_SIZE={block_size} is not a multiple of {LANES}"
+    if config.hidden_size % 2 or config.raw["intermediate_size"] % 2:
+        return "the hidden and the intermediate size must be even"
+    return None

@@ -1,4 +1,4 @@
-"""Weights in 8 or 4 bits: a scale and a minimum for each group of 32 inputs of an output."""
+"""Quantises weights to 8 or 4 bits, with a scale and a minimum per group of 32 inputs of an output."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ from torch.nn.functional import pad
 
 GROUP = 32  # quantised.h
 BITS = {"int8": 8, "int4": 4}
-REFINEMENTS = 1  # more than one gained 3% of the error and took as long again
-VALUES_AT_ONCE = 2**18  # what is computed on the way stays in the cache
+REFINEMENTS = 1  # a second one reduced the error by 3% and doubled the time
+VALUES_AT_ONCE = 2**18  # so that intermediate results stay in the CPU cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,8 @@ class QuantisedWeight:
     scales: Tensor  # float16 [out, groups]; the last group may be shorter
     minima: Tensor
 
-    def restored(self) -> Tensor:
-        """Float32 [out, in]."""
+    def dequantised(self) -> Tensor:
+        """The weight that the codes represent: float32 [out, in]."""
         inputs = self.codes.shape[1]
         scales, minima = (part.float().repeat_interleave(GROUP, 1)[:, :inputs] for part in (self.scales, self.minima))
         return scales * self.codes + minima
@@ -43,21 +43,21 @@ def _quantise(weight: Tensor, highest: int) -> tuple[Tensor, Tensor, Tensor]:
     scales = (groups.amax(-1, keepdim=True) - minima) / highest
     best = _round(groups, scales, minima, highest)
     for _ in range(REFINEMENTS):
-        best = _better(best, _round(groups, *_line_through(groups, best[0]), highest), groups)
+        best = _better(best, _round(groups, *_least_squares(groups, best[0]), highest), groups)
     codes, scales, minima = best
     return codes.to(torch.uint8).flatten(1)[:, :inputs].contiguous(), scales[..., 0].contiguous(), minima[..., 0].contiguous()
 
 
 def _round(groups: Tensor, scales: Tensor, minima: Tensor, highest: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The codes nearest to the groups once scales and minima are float16. A weight that is not finite makes them so."""
+    """Rounds scales and minima to float16, then the groups to the nearest codes. A non-finite weight makes its scale non-finite."""
     scales, minima = scales.half(), minima.half()
     steps = scales.float()
     codes = (groups - minima.float()) / torch.where(steps > 0, steps, 1)
     return codes.round().clamp(0, highest).nan_to_num(0), scales, minima
 
 
-def _line_through(groups: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-    """Scale and minimum with the least squared error for these codes."""
+def _least_squares(groups: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+    """The scale and minimum with the least squared error for these codes (linear regression)."""
     codes_mean, mean = codes.mean(-1, keepdim=True), groups.mean(-1, keepdim=True)
     around = codes - codes_mean
     spread = around.square().sum(-1, keepdim=True)
@@ -66,9 +66,9 @@ def _line_through(groups: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _better(one: tuple[Tensor, ...], other: tuple[Tensor, ...], groups: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Group by group."""
-    takes = _error(other, groups) < _error(one, groups)
-    codes, scales, minima = (torch.where(takes, b, a) for a, b in zip(one, other, strict=True))
+    """The fit with the smaller error, for each group."""
+    is_better = _error(other, groups) < _error(one, groups)
+    codes, scales, minima = (torch.where(is_better, b, a) for a, b in zip(one, other, strict=True))
     return codes, scales, minima
 
 

@@ -1,7 +1,7 @@
-"""Decode steps as CUDA graphs: one launch for a step instead of some twenty for each layer. No GPU has run them yet.
+"""Decode steps as CUDA graphs: one launch per step instead of about twenty per layer. They have not run on a GPU yet.
 
-A graph repeats its kernels on the very addresses that it was captured with: a step's input is copied to where the graph reads
-it, and one graph is kept for each count of rows that `padded` knows.
+A graph replays its kernels on the memory addresses that it was captured with. A step's inputs are therefore copied to the graph's
+input buffers, and there is one graph per padded row count.
 """
 
 from collections.abc import Callable
@@ -14,18 +14,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from llm_api.engine.attention.backend import StepAttention
+from llm_api.engine.attention.backend import StepAttention, clear_new_partial_blocks, fill_block_tables
 from llm_api.engine.attention.paged import PagedAttention, PagedRows
-from llm_api.engine.attention.parts import clear_begun_blocks, put_block_tables
 from llm_api.engine.batch import Batch, padded
-from llm_api.engine.errors import one_line
+from llm_api.engine.errors import shortened
 from llm_api.engine.kv_cache.storage import KVCache
 
 log = structlog.get_logger()
 
-SMALLEST_VOCABULARY = 256  # bytes
-WARM_UPS = 2  # before a capture: libraries make their plans and workspaces at their first calls
-TOLERANCE = 1e-2  # between a graph's logits and those of the same kernels launched one by one
+SMALLEST_VOCABULARY = 256  # of a byte-level tokenizer
+WARM_UPS = 2  # before a capture: libraries create plans and workspaces on their first calls
+TOLERANCE = 1e-2  # absolute, between the logits of a graph and of the same kernels launched one by one
 
 Forward = Callable[[Tensor, Tensor, StepAttention], Tensor]  # token ids [rows], positions [rows]: logits [rows, vocabulary]
 
@@ -33,14 +32,14 @@ Forward = Callable[[Tensor, Tensor, StepAttention], Tensor]  # token ids [rows],
 @dataclass(frozen=True, slots=True)
 class Captured:
     replay: Callable[[], None]
-    logits: Tensor  # [rows, vocabulary], where `replay` leaves them
+    logits: Tensor  # [rows, vocabulary], written by `replay`
 
 
 Capture = Callable[[Callable[[], Tensor]], Captured]
 
 
 class CudaCapture:
-    """The graphs share memory: one runs at a time."""
+    """Captures CUDA graphs that share a memory pool, because only one of them runs at a time."""
 
     def __init__(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
@@ -59,7 +58,7 @@ class CudaCapture:
 
 
 class DecodeInputs:
-    """What the graphs read. Rows of padding decode token 0 at position 0, in the cache's padding block."""
+    """The graphs' input buffers. Padding rows decode token 0 at position 0, in the cache's padding block."""
 
     def __init__(self, rows: int, blocks: int, padding_block: int, device: torch.device) -> None:
         self.token_ids = torch.zeros(rows, dtype=torch.int64, device=device)
@@ -69,16 +68,16 @@ class DecodeInputs:
         self._padding_block = padding_block
 
     def fill(self, batch: Batch) -> None:
-        """The GPU has nothing to do yet when a step begins: a copy from memory that is not pinned keeps nothing waiting."""
+        """Copies a batch to the buffers. The GPU is idle when a step begins, so copies from unpinned memory delay nothing."""
         rows, staged = len(batch.token_ids), self._staged
         staged[batch.num_rows : rows, 0] = self._padding_block
-        put_block_tables(batch.sequences, staged)
+        fill_block_tables(batch.sequences, staged)
         self.token_ids[:rows].copy_(batch.token_ids)
         self.positions[:rows].copy_(batch.positions)
         self.block_tables[:rows].copy_(torch.from_numpy(staged[:rows]))
 
     def fill_trial(self, rows: int, cache: KVCache) -> list[int]:
-        """Different tokens at different positions, each row in a slot of its own as far as the cache has slots. Returns the blocks."""
+        """Fills in different tokens and positions, each row with its own slot while the cache has slots. Returns the blocks used."""
         own = torch.arange(rows, device=cache.device) % (cache.num_blocks * cache.block_size)
         self.token_ids[:rows].copy_(own % SMALLEST_VOCABULARY)
         self.positions[:rows].copy_(own % cache.block_size)
@@ -88,22 +87,23 @@ class DecodeInputs:
 
 class DecodeGraphs:
     def __init__(self, forward: Forward, attention: PagedAttention, capture: Capture, max_rows: int, max_context: int) -> None:
-        """Captures for up to `max_rows` sequences of up to `max_context` tokens: seconds. Raises what the capture raises."""
+        """Captures graphs, in seconds, for up to `max_rows` sequences of up to `max_context` tokens. Raises what `capture` raises."""
         self._forward = forward
         self._attention = attention
-        self._logits: Tensor | None = None  # all graphs': megabytes each otherwise
+        self._logits: Tensor | None = None  # shared by all graphs, to save megabytes per graph
         cache = attention.cache
-        counts = sorted({padded(rows) for rows in range(1, max_rows + 1)}, reverse=True)  # the largest sizes the memory that all share
+        # The largest comes first: it determines the size of the shared memory.
+        counts = sorted({padded(rows) for rows in range(1, max_rows + 1)}, reverse=True)
         self._inputs = DecodeInputs(counts[0], -(-max_context // cache.block_size), cache.padding_block, cache.device)
         with torch.inference_mode():
             self._graphs = {rows: capture(partial(self._compute, rows)) for rows in counts}
 
-    def take(self, batch: Batch) -> bool:
-        """Whether the batch decodes one token of each sequence, and wants the logits of all."""
+    def can_run(self, batch: Batch) -> bool:
+        """Whether the batch decodes one token of every sequence and needs all logits."""
         return len(batch.token_ids) in self._graphs and len(batch.sequences) == batch.num_rows == batch.num_outputs
 
     def logits(self, batch: Batch) -> Tensor:
-        clear_begun_blocks(self._attention.cache, batch)
+        clear_new_partial_blocks(self._attention.cache, batch)
         self._inputs.fill(batch)
         graph = self._graphs[len(batch.token_ids)]
         graph.replay()
@@ -111,7 +111,7 @@ class DecodeGraphs:
 
     @torch.inference_mode()
     def agree(self) -> bool:
-        """Whether the graphs compute, from other inputs than they were captured with, what the same kernels compute without them."""
+        """Whether the graphs and the same kernels without graphs give equal logits, for inputs other than the captured ones."""
         for rows, graph in self._graphs.items():
             used = self._inputs.fill_trial(rows, self._attention.cache)
             expected = self._compute(rows).clone()
@@ -124,7 +124,7 @@ class DecodeGraphs:
         return True
 
     def _compute(self, rows: int) -> Tensor:
-        """All from the inputs, on their device: nothing here may wait for it."""
+        """Reads only the input buffers. No operation here may synchronise with the device."""
         positions, tables = self._inputs.positions[:rows], self._inputs.block_tables[:rows]
         block_size = self._attention.cache.block_size
         blocks = tables.gather(1, (positions // block_size).unsqueeze(1)).squeeze(1)
@@ -139,20 +139,20 @@ class DecodeGraphs:
         )
         logits = self._forward(self._inputs.token_ids[:rows], positions, self._attention.over(paged))
         if self._logits is None:
-            self._logits = torch.empty_like(logits)  # of the largest count, which comes first
+            self._logits = torch.empty_like(logits)  # the first count is the largest
         return self._logits[:rows].copy_(logits)
 
 
-def captured_decode(
+def capture_decode(
     forward: Forward, attention: PagedAttention, max_rows: int, max_context: int, capture: Callable[[], Capture] = CudaCapture
 ) -> DecodeGraphs | None:
-    """None, and a line in the log, where graphs do not work: steps then launch their kernels one by one."""
+    """Returns None and logs the reason where graphs do not work. Steps then launch their kernels one by one."""
     try:
         graphs = DecodeGraphs(forward, attention, capture(), max_rows, max_context)
         if graphs.agree():
             return graphs
         reason = "their logits differ from the model's"
     except Exception as error:
-        reason = one_line(error)
+        reason = shortened(error)
     log.warning("decode steps run without CUDA graphs, which is slower", reason=reason)
     return None

@@ -1,32 +1,31 @@
-"""Chooses the attention of the path that runs on torch's operators."""
+"""Selects the attention backend for models that run on torch's operators."""
 
 import structlog
 import torch
 from torch import Tensor
 
 from llm_api.engine.attention.backend import AttentionBackend, AttentionOptions
-from llm_api.engine.attention.flash import BLOCK_MULTIPLE, can_page
-from llm_api.engine.attention.paged import PagedAttention
+from llm_api.engine.attention.paged import BLOCK_MULTIPLE, PagedAttention, can_page
 from llm_api.engine.attention.sdpa import SdpaAttention
 from llm_api.engine.batch import Batch, SequenceRows, slots_of
-from llm_api.engine.errors import one_line
+from llm_api.engine.errors import shortened
 from llm_api.engine.kv_cache.storage import KVCache
 
 log = structlog.get_logger()
 
-TOLERANCE = 0.02  # absolute and relative: bfloat16 keeps 8 bits
+TOLERANCE = 0.02  # absolute and relative; bfloat16 has 8 significant bits
 SMALL_WINDOW = 5
 
 
-def choose_attention(cache: KVCache, num_heads: int, has_windows: bool) -> AttentionBackend:
-    """Paged where a kernel for it is at hand and gives what torch's plain attention gives; else that one.
+def select_attention(cache: KVCache, num_heads: int, has_windows: bool) -> AttentionBackend:
+    """Paged attention if its kernel is available and agrees with torch's plain attention, else plain attention.
 
     `has_windows`: some layers have a sliding window.
     """
     if not can_page(cache.device, cache.shape.dtype, cache.shape.head_dim):
         return SdpaAttention(cache)
     if cache.block_size % BLOCK_MULTIPLE:
-        _refused(f"BLOCK_SIZE={cache.block_size} is not a multiple of {BLOCK_MULTIPLE}")
+        _reject(f"BLOCK_SIZE={cache.block_size} is not a multiple of {BLOCK_MULTIPLE}")
         return SdpaAttention(cache)
     from torch.nn.attention.varlen import varlen_attn  # takes seconds to import
 
@@ -35,26 +34,26 @@ def choose_attention(cache: KVCache, num_heads: int, has_windows: bool) -> Atten
 
 
 def agrees(paged: AttentionBackend, plain: AttentionBackend, cache: KVCache, num_heads: int, has_windows: bool) -> bool:
-    """Tries both on small steps. Logs why, where the first cannot be trusted on this machine."""
+    """Compares both backends on small steps. Logs the reason if the paged one cannot be used on this machine."""
     decoding, mixed = SequenceRows(0, 1, [cache.padding_block, 0], cache.block_size + 2), SequenceRows(1, 4, [cache.padding_block], 10)
     try:
         for window in (None, SMALL_WINDOW) if has_windows else (None,):
             for sequences in ([decoding], [decoding, mixed]):
-                given, expected = (_try(way, cache, num_heads, sequences, window) for way in (paged, plain))
-                if not torch.allclose(given, expected, rtol=TOLERANCE, atol=TOLERANCE):
-                    return _refused(f"the kernel's result is off by {float((given - expected).abs().max()):.3g}")
+                actual, expected = (_try(backend, cache, num_heads, sequences, window) for backend in (paged, plain))
+                if not torch.allclose(actual, expected, rtol=TOLERANCE, atol=TOLERANCE):
+                    return _reject(f"the kernel's result differs by {float((actual - expected).abs().max()):.3g}")
     except Exception as error:
-        return _refused(f"the kernel does not run here: {one_line(error)}")
+        return _reject(f"the kernel fails on this machine: {shortened(error)}")
     return True
 
 
-def _refused(reason: str) -> bool:
-    log.warning("attention is not paged, which is slower", reason=reason)
+def _reject(reason: str) -> bool:
+    log.warning("using plain attention instead of paged attention, which is slower", reason=reason)
     return False
 
 
 def _try(attention: AttentionBackend, cache: KVCache, num_heads: int, sequences: list[SequenceRows], window: int | None) -> Tensor:
-    """The same random numbers each time. Two blocks, which any cache has, are written, and clean again after it."""
+    """Uses the same random numbers every time. Writes to two blocks, which every cache has, and zeroes them again."""
     shape, device, blocks = cache.shape, cache.device, [0, cache.padding_block]
     generator = torch.Generator().manual_seed(0)
 

@@ -1,6 +1,14 @@
-"""The library's structs, as llm_step.h declares them."""
+"""ctypes bindings of the C++ library: the structs of llm_step.h, and how the library is found and loaded.
 
-from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_float, c_int64, c_void_p
+The wheel contains the library if it was built with a C++ compiler.
+"""
+
+from ctypes import CDLL, CFUNCTYPE, POINTER, Structure, c_char_p, c_float, c_int64, c_void_p
+from importlib.metadata import PackageNotFoundError, files
+
+import torch  # noqa: F401  loads torch's OpenMP runtime first, which the library shares
+
+LIBRARY = "libllm_step.so"
 
 
 class Linear(Structure):
@@ -73,7 +81,26 @@ class Kernels(Structure):
         ("pack", CFUNCTYPE(None, c_int64, c_void_p, c_int64, c_int64, c_void_p)),
         ("packed_groups_bytes", CFUNCTYPE(c_int64, c_int64, c_int64, c_int64)),
         ("pack_groups", CFUNCTYPE(None, c_int64, c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_void_p)),
-        ("multiply", CFUNCTYPE(None, c_int64, POINTER(Linear), c_void_p, c_int64, c_void_p)),
-        ("workspace_bytes", CFUNCTYPE(c_int64, POINTER(Model), c_int64, c_int64, c_int64)),
+        ("matmul", CFUNCTYPE(None, c_int64, POINTER(Linear), c_void_p, c_int64, c_void_p)),
+        ("workspace_bytes", CFUNCTYPE(c_int64, POINTER(Model), c_int64, c_int64)),
         ("step", CFUNCTYPE(None, POINTER(Model), POINTER(Batch), c_void_p, c_int64)),
     ]
+
+
+def load_kernels(instructions: str | None = None) -> Kernels | None:
+    """The kernels for an instruction set, by default the best one of this CPU. None if there is no library or no such CPU feature."""
+    path = _path()
+    if path is None:
+        return None
+    kernels_for = CDLL(path).llm_kernels_for
+    kernels_for.argtypes, kernels_for.restype = [c_char_p], POINTER(Kernels)
+    found = kernels_for(instructions.encode() if instructions else None)
+    return found.contents if found else None
+
+
+def _path() -> str | None:
+    try:
+        listed = files("llm-api") or []
+    except PackageNotFoundError:
+        return None
+    return next((str(file.locate()) for file in listed if file.name == LIBRARY), None)
