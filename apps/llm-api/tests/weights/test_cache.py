@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from weights.conftest import Notes
 
-from llm_api.weights import manifest
+from llm_api.weights import checksums
 from llm_api.weights.cache import Built, ModelCache
 from llm_api.weights.disk import disk_errors
 from llm_api.weights.errors import CacheNotWritable, WeightsError, WrongChecksum
@@ -72,7 +72,7 @@ def test_a_damaged_one_is_made_again(damage: Callable[[Path], None], cache: Mode
     cache.obtain(entry, "source", build)
     assert build.times == 2
     assert (entry / "model.safetensors").read_bytes() == CONTENT
-    assert "model.safetensors is not what was recorded" in notes.text
+    assert "model.safetensors differs from its recorded checksum" in notes.text
 
 
 def test_a_restored_copy_with_new_times_is_still_good(cache: ModelCache, entry: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_restored_copy_with_new_times_is_still_good(cache: ModelCache, entry: 
 def test_one_of_an_older_format_is_made_again(cache: ModelCache, entry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = Building()
     cache.obtain(entry, "source", build)
-    monkeypatch.setattr(manifest, "FORMAT", manifest.FORMAT + 1)
+    monkeypatch.setattr(checksums, "FORMAT", checksums.FORMAT + 1)
     cache.obtain(entry, "source", build)
     assert build.times == 2
 
@@ -124,12 +124,12 @@ def test_a_file_that_is_not_what_its_source_promised_is_removed(cache: ModelCach
 
 def test_verifying_finds_what_the_quick_check_cannot(cache: ModelCache, entry: Path, notes: Notes) -> None:
     file = cache.obtain(entry, "source", Building()) / "model.safetensors"
-    assert manifest.verify(entry, notes.progress) == 1
+    assert checksums.verify(entry, notes.progress) == 1
     before = file.stat()
     _alter(file)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(WrongChecksum, match=r"model\.safetensors"):
-        manifest.verify(entry, notes.progress)
+        checksums.verify(entry, notes.progress)
     build = Building()
     cache.obtain(entry, "source", build)
     assert build.times == 1
@@ -137,7 +137,7 @@ def test_verifying_finds_what_the_quick_check_cannot(cache: ModelCache, entry: P
 
 def test_a_folder_outside_the_cache_has_nothing_to_verify(tmp_path: Path, notes: Notes) -> None:
     with pytest.raises(WeightsError, match="no recorded checksums"):
-        manifest.verify(tmp_path, notes.progress)
+        checksums.verify(tmp_path, notes.progress)
 
 
 def test_a_cache_that_cannot_be_written_is_named(notes: Notes) -> None:

