@@ -43,7 +43,7 @@ def pull(tmp_path: Path, notes: Notes, uri: str = URI, *, allow: tuple[str, ...]
 
 @pytest.fixture
 def known_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saves the seconds that importing transformers takes; one test below has it run."""
+    """Saves the import of transformers; one test below has the real check."""
     monkeypatch.setattr("llm_api.weights.converter.Converter.check", lambda converter, folder: None)
 
 
@@ -144,6 +144,7 @@ def test_code_of_its_own_needs_leave_by_name(repo: HubRepo, notes: Notes, tmp_pa
     assert (source.path / "code.py").exists()
 
 
+@pytest.mark.usefixtures("converts_here")
 def test_an_unknown_architecture_is_refused(repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
     repo.files["config.json"] = b'{"model_type": "nonesuch"}'
     repo.publish()

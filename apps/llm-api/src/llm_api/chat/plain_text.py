@@ -35,9 +35,7 @@ class PlainText:
 
     def _changed(self, messages: Sequence[Message], characters: dict[str, str]) -> list[Message]:
         table = str.maketrans(characters)
-        return [
-            {key: _translated(value, table) if key not in KEPT else value for key, value in message.items()} for message in messages
-        ]
+        return [{key: _translated(value, table) if key not in KEPT else value for key, value in message.items()} for message in messages]
 
 
 def _translated(value: Any, table: dict[int, str]) -> Any:

@@ -27,19 +27,23 @@ _WEIGHTS_BAR = "Loading weights"  # transformers' own name for its progress bar 
 def main(arguments: list[str]) -> int:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        match arguments:
-            case ["gguf", file, folder]:
-                convert_gguf(Path(file), Path(folder))
-            case ["tokenizer", folder]:
-                convert_tokenizer(Path(folder))
-            case ["check", folder]:
-                check_architecture(Path(folder))
-            case _:
-                raise WeightsError(f"unknown arguments {arguments}")
+        run(arguments)
     except WeightsError as error:
         _send(error=str(error))
         return error.exit_code
     return 0
+
+
+def run(arguments: list[str]) -> None:
+    match arguments:
+        case ["gguf", file, folder]:
+            convert_gguf(Path(file), Path(folder))
+        case ["tokenizer", folder]:
+            convert_tokenizer(Path(folder))
+        case ["check", folder]:
+            check_architecture(Path(folder))
+        case _:
+            raise WeightsError(f"unknown arguments {arguments}")
 
 
 def convert_gguf(file: Path, folder: Path) -> None:
@@ -80,9 +84,12 @@ def _save_gguf(file: Path, folder: Path, pre: str) -> None:
     from transformers.utils.logging import set_tqdm_hook
 
     _send(stage="weights")
-    set_tqdm_hook(_report_weights)
     where: dict[str, Any] = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
-    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True))
+    previous = set_tqdm_hook(_report_weights)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True))
+    finally:
+        set_tqdm_hook(previous)
     _send(stage="tokenizer")
     tokenizer = AutoTokenizer.from_pretrained(**where)
     restore_pre_tokenizer(tokenizer.backend_tokenizer, pre)
