@@ -1,4 +1,4 @@
-"""What must answer after a rollout: the model list, a chat completion and a stream, asked through the same door as a client's requests."""
+"""The smoke test after a rollout: requests the model list, a chat completion and a stream at the same URL as clients do."""
 
 import json
 import time
@@ -8,22 +8,22 @@ from typing import Any
 import httpx2
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
-_PASSING = (429, 502, 503, 504)
+_TRANSIENT = (429, 502, 503, 504)
 _QUESTION = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 16, "temperature": 0}
 
 
 class SmokeFailed(Exception):
-    """Which check, and what came instead of an answer."""
+    """The message names the check and what it received."""
 
 
 class Smoke:
-    """`patience`: seconds in which connections that fail and passing refusals (429, 5xx of a proxy) are tried again."""
+    """`patience`: seconds during which failed connections and transient errors (429, 5xx of a proxy) are retried."""
 
     def __init__(self, url: str, key: str | None, patience: float, say: Callable[[str], None]) -> None:
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self._http = httpx2.Client(base_url=url, headers=headers, timeout=httpx2.Timeout(120, connect=5))
         self._retrying = Retrying(
-            retry=retry_if_exception(_passes), stop=stop_after_delay(patience), wait=wait_fixed(min(1, patience)), reraise=True
+            retry=retry_if_exception(_is_transient), stop=stop_after_delay(patience), wait=wait_fixed(min(1, patience)), reraise=True
         )
         self._say = say
 
@@ -43,7 +43,7 @@ class Smoke:
         except httpx2.HTTPError as error:
             raise SmokeFailed(f"{name}: {error or type(error).__name__}") from error
         except (LookupError, TypeError, ValueError) as error:
-            raise SmokeFailed(f"{name}: the answer has not the expected shape: {type(error).__name__}: {error}") from error
+            raise SmokeFailed(f"{name}: the response has not the expected shape: {type(error).__name__}: {error}") from error
         self._say(f"{name} ok, {time.monotonic() - started:.2f} s: {found!r}")
         return found
 
@@ -55,7 +55,7 @@ class Smoke:
     def _chat(self, model: str) -> str:
         response = self._http.post("/v1/chat/completions", json={"model": model, **_QUESTION}).raise_for_status()
         choice = response.json()["choices"][0]
-        return _said("chat", choice["message"]["content"], choice["finish_reason"])
+        return _answer("chat", choice["message"]["content"], choice["finish_reason"])
 
     def _stream(self, model: str) -> str:
         text, finish_reason, last = "", None, ""
@@ -65,7 +65,7 @@ class Smoke:
                 finish_reason = choice["finish_reason"] or finish_reason
         if last != "[DONE]":
             raise SmokeFailed("stream: it ended without [DONE]")
-        return _said("stream", text, finish_reason)
+        return _answer("stream", text, finish_reason)
 
     def _events(self, body: dict[str, Any]) -> Iterator[str]:
         with self._http.stream("POST", "/v1/chat/completions", json=body) as response:
@@ -75,13 +75,13 @@ class Smoke:
             yield from (line.removeprefix("data: ") for line in response.iter_lines() if line.startswith("data: "))
 
 
-def _said(check: str, text: str | None, finish_reason: str | None) -> str:
+def _answer(check: str, text: str | None, finish_reason: str | None) -> str:
     if not text or finish_reason not in ("stop", "length"):
-        raise SmokeFailed(f"{check}: no whole answer: finish_reason {finish_reason!r}, text {text!r}")
+        raise SmokeFailed(f"{check}: incomplete answer: finish_reason {finish_reason!r}, text {text!r}")
     return text
 
 
-def _passes(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     if isinstance(error, httpx2.HTTPStatusError):
-        return error.response.status_code in _PASSING
+        return error.response.status_code in _TRANSIENT
     return isinstance(error, httpx2.TransportError)

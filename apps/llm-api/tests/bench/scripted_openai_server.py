@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server whose manners are scripted, on a free loopback port."""
+"""An OpenAI-compatible server with scripted behaviour, on a free loopback port."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""`llm-api bench` as a person runs it."""
+"""`llm-api bench` from the command line to its report."""
 
 import asyncio
 import json

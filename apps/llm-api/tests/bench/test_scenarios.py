@@ -1,4 +1,4 @@
-"""Scenarios besides the closed loop: what they ask of a server, and how their figures come about."""
+"""Scenarios besides the closed loop: their requests, and the calculation of their figures."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Prompts are those of transformers' `apply_chat_template`, on templates that use what model families use."""
+"""Prompts equal those of transformers' `apply_chat_template`, for templates with the features of real model families."""
 
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ CASES = [
 
 
 def by_transformers(folder: Path, messages: list[dict[str, Any]], **options: Any) -> str:
-    from transformers import PreTrainedTokenizerFast  # takes seconds, which other tests need not wait
+    from transformers import PreTrainedTokenizerFast  # slow to import, and other tests do not need it
 
     rendered: str = PreTrainedTokenizerFast.from_pretrained(folder).apply_chat_template(messages, tokenize=False, **options)
     return rendered

@@ -1,4 +1,4 @@
-"""No template makes a control token of what people wrote, whatever it does to their text."""
+"""No template turns text of a message into a special token, whatever it does to the text."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Keys are made, listed and checked; only their hashes are kept."""
+"""Keys are made, listed and checked. Only their hashes are stored."""
 
 import hashlib
 import os

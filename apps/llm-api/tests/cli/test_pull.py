@@ -1,4 +1,4 @@
-"""`llm-api pull` prints the folder, and what is wrong in one line."""
+"""`llm-api pull` prints the folder, or one line with the error."""
 
 import os
 from pathlib import Path

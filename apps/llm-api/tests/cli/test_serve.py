@@ -25,7 +25,7 @@ from llm_api.cli.service_run import Announcement
 
 
 @contextmanager
-def serving(stderr: int = subprocess.PIPE, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def serving(stderr: int = subprocess.PIPE, /, **environment: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "llm_api", "serve", "--port", "0"]
     with subprocess.Popen(command, env=os.environ | environment, stderr=stderr, text=True) as process:
         try:
@@ -34,7 +34,7 @@ def serving(stderr: int = subprocess.PIPE, **environment: str) -> Iterator[subpr
             process.kill()
 
 
-def said_until(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
+def logged_until(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
     for line in process.stderr or ():
         said: dict[str, Any] = json.loads(line)
         if said["event"] == event:
@@ -45,7 +45,7 @@ def said_until(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
 def test_it_serves_what_it_announces(tmp_path: Path) -> None:
     model = write_folder(tmp_path / "tiny", max_position_embeddings=256)
     with serving(MODEL_PATH=str(model), MODEL_NAME="org/chat", LAME_DUCK_SECONDS="0") as process:
-        ready = said_until(process, "ready")
+        ready = logged_until(process, "ready")
         assert ready["docs"] == f"{ready['url']}/docs"
         client = OpenAI(base_url=f"{ready['url']}/v1", api_key="none", max_retries=0)
         answer = client.chat.completions.create(model="org/chat", messages=[{"role": "user", "content": "Hi"}], max_tokens=4)
@@ -62,7 +62,7 @@ CONVERTING = "converting m.gguf: loading the libraries"
 
 @pytest.fixture
 def converting(tmp_path: Path) -> dict[str, str]:
-    """The environment of a service that has to convert its model first."""
+    """The environment of a service that must convert its model first."""
     return {"MODEL_PATH": str(write_gguf(tmp_path / "m.gguf")), "MODEL_CACHE": str(tmp_path / "cache")}
 
 
@@ -78,7 +78,7 @@ def test_progress_is_plain_lines_and_a_signal_ends_the_conversion(converting: di
 
 def test_progress_is_log_records_where_json_is_asked_for(converting: dict[str, str]) -> None:
     with serving(**converting, LOG_FORMAT="json") as process:
-        assert said_until(process, CONVERTING)["logger"] == "llm_api.weights"
+        assert logged_until(process, CONVERTING)["logger"] == "llm_api.weights"
 
 
 def test_progress_is_a_bar_on_a_terminal(converting: dict[str, str]) -> None:
@@ -115,17 +115,17 @@ def test_what_keeps_it_from_starting_is_one_record(tmp_path: Path, environment: 
 
 def test_a_setting_that_only_the_engine_can_judge_has_the_exit_code_of_the_others(tmp_path: Path) -> None:
     with serving(MODEL_PATH=str(write_folder(tmp_path / "tiny")), KV_CACHE_MEMORY="1000") as process:
-        assert "raise KV_CACHE_MEMORY" in said_until(process, "the model cannot serve any more")["reason"]
+        assert "raise KV_CACHE_MEMORY" in logged_until(process, "the model cannot serve any more")["reason"]
         assert process.wait(timeout=20) == 78
 
 
 def test_an_engine_that_is_killed_as_it_loads_is_no_wrong_setting(tmp_path: Path) -> None:
     with serving(MODEL_PATH=str(write_folder(tmp_path / "tiny"))) as process:
-        said_until(process, "listening")
+        logged_until(process, "listening")
         while not (engines := psutil.Process(process.pid).children()):
             time.sleep(0.01)
         engines[0].kill()
-        assert "SIGKILL" in said_until(process, "the model cannot serve any more")["reason"]
+        assert "SIGKILL" in logged_until(process, "the model cannot serve any more")["reason"]
         assert process.wait(timeout=20) == 1
 
 

@@ -1,4 +1,4 @@
-"""Settings come from the environment, options win, and a bad one is named."""
+"""Settings come from the environment, options override them, and the error for an invalid one names it."""
 
 import json
 import subprocess

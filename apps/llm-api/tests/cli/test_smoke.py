@@ -1,4 +1,4 @@
-"""`llm-api smoke` passes where a client is answered, and says what it got where one is not."""
+"""`llm-api smoke` passes when the service answers, and else reports what it received."""
 
 import json
 from collections.abc import Callable
@@ -54,9 +54,9 @@ def test_it_asks_for_models_an_answer_and_a_stream(answering: Callable[[Service]
     ("broken", "reason"),
     [
         (service(events=EVENTS), "stream: it ended without [DONE]"),
-        (service(events=["[DONE]"]), "stream: no whole answer"),
-        (service(answer={"choices": []}), "chat: the answer has not the expected shape"),
-        (service(answer={"choices": [{"message": {"content": ""}, "finish_reason": "stop"}]}), "chat: no whole answer"),
+        (service(events=["[DONE]"]), "stream: incomplete answer"),
+        (service(answer={"choices": []}), "chat: the response has not the expected shape"),
+        (service(answer={"choices": [{"message": {"content": ""}, "finish_reason": "stop"}]}), "chat: incomplete answer"),
     ],
 )
 def test_what_is_not_a_whole_answer_fails_by_name(answering: Callable[[Service], None], broken: Service, reason: str) -> None:
@@ -74,7 +74,8 @@ def test_a_refused_key_fails_at_once_and_is_not_shown(answering: Callable[[Servi
     assert "another-key" not in result.output
 
 
-def test_a_busy_service_is_asked_again(answering: Callable[[Service], None]) -> None:
+def test_a_busy_service_is_asked_again(answering: Callable[[Service], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
     refusals = [503, 429]
 
     def busy(request: httpx2.Request) -> httpx2.Response:

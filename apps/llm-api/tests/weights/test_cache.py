@@ -1,4 +1,4 @@
-"""A cached model is made once, and made again when it is no longer what it was."""
+"""A cached model is built once, and built again when its files changed."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ CONTENT = b"weights " * 1000
 
 
 class Building:
-    """Makes a small model and counts how often."""
+    """Builds a small model and counts the builds."""
 
     def __init__(self, fails: int = 0, sha256: dict[str, str] | None = None) -> None:
         self.times, self._fails, self._sha256 = 0, fails, sha256 or {}
@@ -98,7 +98,7 @@ def test_an_intact_one_is_used_without_writing(cache: ModelCache, entry: Path, t
     assert not (tmp_path / "cache" / "locks").exists()
 
 
-def test_a_failed_making_leaves_no_model_and_is_gone_on_with(cache: ModelCache, entry: Path) -> None:
+def test_a_failed_build_leaves_no_model_and_is_resumed(cache: ModelCache, entry: Path) -> None:
     build = Building(fails=1)
     with pytest.raises(WeightsError):
         cache.obtain(entry, "source", build)
@@ -147,7 +147,7 @@ def test_a_cache_that_cannot_be_written_is_named(notes: Notes) -> None:
 
 
 @pytest.mark.parametrize("place", ["/dev/null", "/proc", "file/below", "x" * 300])
-def test_a_cache_that_can_be_no_folder_is_told_with_the_setting(notes: Notes, tmp_path: Path, place: str) -> None:
+def test_a_cache_that_cannot_be_a_folder_is_an_error_with_the_setting(notes: Notes, tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("")
     cache = ModelCache(tmp_path / place, notes.progress)
     with pytest.raises(CacheNotWritable, match=r"cannot write to .*: .*Set MODEL_CACHE"):
@@ -155,6 +155,6 @@ def test_a_cache_that_can_be_no_folder_is_told_with_the_setting(notes: Notes, tm
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
-def test_what_is_wrong_with_the_disk_is_told_with_the_setting(tmp_path: Path, number: int) -> None:
+def test_a_failing_disk_is_an_error_with_the_setting(tmp_path: Path, number: int) -> None:
     with pytest.raises(WeightsError, match=f"{tmp_path}/absent.*[Ss]et MODEL_CACHE to a"), disk_errors(tmp_path / "absent"):
         raise OSError(number, os.strerror(number))

@@ -1,4 +1,4 @@
-"""A GGUF becomes a folder that can be served, once, in a process of its own."""
+"""A GGUF is converted to a servable folder, once, in a separate process."""
 
 import json
 import os
@@ -39,7 +39,7 @@ class Outcome:
 
 @pytest.fixture(scope="session")
 def pulled(tiny_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
-    """Two processes that pull the same model; the second begins once the first converts."""
+    """Two processes that pull the same model. The second starts when the first converts."""
     cache = tmp_path_factory.mktemp("cache")
     with pulling(tiny_gguf, cache) as first:
         said = first.stderr.readline() if first.stderr else ""
@@ -91,7 +91,7 @@ def test_others_may_read_it(folder: Path) -> None:
 
 def test_text_is_split_as_the_file_says(folder: Path) -> None:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    assert tokenizer.encode("  1", add_special_tokens=False).tokens == ["ĠĠ", "1"]  # GPT-2's rule alone would part the spaces
+    assert tokenizer.encode("  1", add_special_tokens=False).tokens == ["ĠĠ", "1"]  # GPT-2's rule alone would split the spaces
     assert tokenizer.encode("<|im_end|>", add_special_tokens=False).ids == [vocabulary().index("<|im_end|>")]
 
 
@@ -140,7 +140,7 @@ def test_an_architecture_that_transformers_does_not_know_is_one_line(notes: Note
 
 
 class Killer(LineProgress):
-    """Kills the conversion as soon as it says something."""
+    """Kills the conversion at its first line."""
 
     def __init__(self) -> None:
         super().__init__(self._kill)
@@ -150,7 +150,7 @@ class Killer(LineProgress):
             child.kill()
 
 
-def test_a_conversion_that_is_killed_is_said_to_want_memory(tiny_gguf: Path, tmp_path: Path) -> None:
+def test_a_killed_conversion_is_reported_as_out_of_memory(tiny_gguf: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="was killed, most likely because memory ran out"):
         Converter(Killer()).gguf(tiny_gguf, tmp_path / "model")
 

@@ -1,4 +1,4 @@
-"""A download goes on where it stopped, and what is kept is what was promised."""
+"""A download resumes where it stopped, and only a file with the right checksum is kept."""
 
 import hashlib
 import random

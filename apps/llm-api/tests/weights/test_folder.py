@@ -1,4 +1,4 @@
-"""A folder is servable or it is said what it lacks."""
+"""A folder can be served, or the error says what it lacks."""
 
 import os
 from collections.abc import Callable

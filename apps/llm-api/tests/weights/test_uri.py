@@ -1,4 +1,4 @@
-"""A model URI is understood in full or refused with what was expected."""
+"""A model URI is parsed completely, or refused with the expected form."""
 
 from pathlib import Path
 

@@ -38,7 +38,7 @@ class Metrics:
     """One instance a process, with its own registry. Not thread-safe beyond what prometheus_client promises."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the counters, and no dashboard reads them
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the series, and no dashboard reads them
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -49,9 +49,9 @@ class Metrics:
     def _engine_metrics(self) -> None:
         registry = self.registry
         self.running = Gauge("llm_num_requests_running", "Sequences in the engine's current batch.", registry=registry)
-        self.waiting = Gauge("llm_num_requests_waiting", "Sequences that wait for a place in the batch.", registry=registry)
+        self.waiting = Gauge("llm_num_requests_waiting", "Sequences waiting for a place in the batch.", registry=registry)
         self.kv_cache_usage = Gauge("llm_kv_cache_usage_perc", "Share of the KV cache in use, 0 to 1.", registry=registry)
-        self.preemptions = Counter("llm_num_preemptions", "Sequences preempted for want of KV cache.", registry=registry)
+        self.preemptions = Counter("llm_num_preemptions", "Sequences preempted because the KV cache was full.", registry=registry)
         self.prefix_queries = Counter("llm_prefix_cache_queries", "Prompt tokens looked up in the prefix cache.", registry=registry)
         self.prefix_hits = Counter("llm_prefix_cache_hits", "Prompt tokens found in the prefix cache.", registry=registry)
         self.step_tokens = Histogram("llm_iteration_tokens_total", "Tokens computed in a step.", buckets=STEP_TOKENS, registry=registry)
@@ -83,7 +83,7 @@ class Metrics:
         )  # fmt: skip
 
     def watch_keys(self, count: Callable[[], int], file_is_good: Callable[[], bool]) -> None:
-        """Both are asked at each scrape, so that they are true without any request too."""
+        """Both are called at each scrape, so that the gauges are current without any request."""
         Gauge("llm_api_keys_loaded", "API keys that are accepted.", registry=self.registry).set_function(count)
         Gauge(
             "llm_api_keys_last_reload_success",
