@@ -48,7 +48,7 @@ async def test_a_mistake_is_one_line() -> None:
 
 async def test_a_service_that_does_not_start_is_reported_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    result = await bench(MODEL_PATH=str(tmp_path / "nowhere"))
+    result = await bench(BLOCK_SIZE="none")
     assert result.exit_code == 1
-    assert result.stderr == "llm-api bench: the service exited with code 66: see build/bench-server.log\n"
-    assert "nowhere" in (tmp_path / "build" / "bench-server.log").read_text()
+    assert result.stderr == "llm-api bench: the service exited with code 78: see build/bench-server.log\n"
+    assert "BLOCK_SIZE=none" in (tmp_path / "build" / "bench-server.log").read_text()

@@ -26,7 +26,7 @@ VARIANTS: tuple[dict[str, str], ...] = (
     {"DTYPE": "float32"},
     {"QUANTIZATION": "int8"},
     {"QUANTIZATION": "int4"},
-)  # settings; float32 is a yardstick
+)  # settings; float32 is the reference for rounding errors
 TEXTS = ("corpus.txt", "passages.txt")
 OPENING_WORDS = 40
 CONTINUATION = 64  # tokens

@@ -1,4 +1,4 @@
-"""Prometheus metrics: `llm_` before vLLM's names and with vLLM's buckets, so that its dashboards and scalers carry over."""
+"""Prometheus metrics: vLLM's names with the prefix `llm_` and vLLM's buckets, so that its dashboards and scalers can be reused."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -35,7 +35,7 @@ class StepStats(Protocol):
 
 
 class Metrics:
-    """One instance a process, with its own registry. Not thread-safe beyond what prometheus_client promises."""
+    """One instance per process, with its own registry. As thread-safe as prometheus_client."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the series, and no dashboard reads them
@@ -95,7 +95,7 @@ class Metrics:
         self.running.set(stats.running)
         self.waiting.set(stats.waiting)
         self.kv_cache_usage.set(stats.kv_cache_usage)
-        if stats.step_tokens:  # else a report between steps
+        if stats.step_tokens:  # 0 in a report between steps
             self.step_tokens.observe(stats.step_tokens)
         self._advance(self.preemptions, stats.preemptions)
         self._advance(self.prefix_queries, stats.prefix_cache_queries)

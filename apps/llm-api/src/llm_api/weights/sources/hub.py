@@ -13,6 +13,7 @@ from llm_api.weights.uri import HubModel
 
 
 def look_up_hub(model: HubModel, with_code: bool) -> Snapshot:
+    """The needed files at the newest commit of the revision. Raises WeightsError."""
     from huggingface_hub import HfApi  # slow to import
     from huggingface_hub.hf_api import RepoFile
 
@@ -26,7 +27,7 @@ def look_up_hub(model: HubModel, with_code: bool) -> Snapshot:
 
 
 def fetch_hub(model: HubModel, snapshot: Snapshot, folder: Path, progress: Progress) -> None:
-    """Writes the snapshot's files to `folder`, and resumes what an earlier run left there."""
+    """Writes the snapshot's files to `folder`, and resumes what an earlier run left there. Raises WeightsError."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils.tqdm import disable_progress_bars
 

