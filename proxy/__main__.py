@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from llm_api.bench.exchange import BenchError
 from llm_api.bench.load import Load
-from llm_api.bench.target import BenchError
 from llm_api.markdown import replace_section
 from llm_api.settings import Settings
 from proxy.compose import Compose

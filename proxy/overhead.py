@@ -10,14 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-from llm_api.bench.load import Load, Run
+from llm_api.bench.exchange import Target
+from llm_api.bench.load import Load, Run, interleaved_rounds
 from llm_api.bench.machine import QUIET, cpu_busy, describe_machine, describe_software
 from llm_api.bench.own_server import own_server
 from llm_api.bench.probe import probe
 from llm_api.bench.prompts import Prompts
-from llm_api.bench.rounds import measure
 from llm_api.bench.sample import Sample
-from llm_api.bench.target import Target
 from proxy import nginx
 from proxy.certificates import certificate
 from proxy.processes import nginx_options
@@ -78,7 +77,7 @@ async def measure_overhead(load: Load, rounds: int, progress: Callable[[Run], No
         targets = [replace(own.target, name=DIRECT), replace(own.target, name=AGAIN), proxied]
         servers = [await probe(each, prompts) for each in targets]
         busy = cpu_busy()
-        runs = await measure(servers, [load], rounds, prompts, progress)
+        runs = await interleaved_rounds(servers, [load], rounds, prompts, progress)
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return Overhead(now, f"{describe_machine()}; {describe_software()}", busy, load, rounds, runs)
 

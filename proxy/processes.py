@@ -2,11 +2,9 @@
 
 import os
 import socket
-import sys
 
 from llm_api.api.keys import ApiKeys, ApiKeysError
-from llm_api.cli.console import logged_progress, terminal_progress
-from llm_api.cli.model import find_model
+from llm_api.cli.model import find_model, readable_progress
 from llm_api.settings import Settings
 from llm_api.weights.errors import WeightsError
 from proxy import environment, nginx
@@ -111,7 +109,7 @@ def check_ports(settings: ProxySettings, ours: set[int]) -> None:
 
 def _find_model() -> str:
     """Its name. Gets it once, before several replicas ask for it at the same time. Raises ProxyError."""
-    progress = terminal_progress() if sys.stderr.isatty() else logged_progress()
+    progress = readable_progress()
     try:
         return find_model(Settings(), progress).name
     except WeightsError as error:

@@ -1,4 +1,4 @@
-"""Writes README's table of settings from settings.py: `settings_table.py README.md`, or with --check tells whether it is current."""
+"""Writes the table of settings into a page, from settings.py: `settings_table.py PAGE`. With --check it fails if the table is outdated."""
 
 import argparse
 import sys
@@ -23,7 +23,7 @@ def main() -> None:
     text = arguments.page.read_text(encoding="utf-8")
     current = replace_section(text, SECTION, settings_table())
     if arguments.check:
-        sys.exit(None if current == text else f"{arguments.page} is not current: run `make docs`")
+        sys.exit(None if current == text else f"{arguments.page} is outdated: run `make docs`")
     arguments.page.write_text(current, encoding="utf-8")
 
 

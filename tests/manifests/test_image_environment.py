@@ -10,7 +10,7 @@ import yaml
 from delivery.kustomize import Object, render
 from delivery.policy.overlay import environment, main_container
 from llm_api.settings import DEFAULT_MODEL_URI, Settings
-from llm_api.weights.source import gguf_name
+from llm_api.weights.uri import gguf_name
 
 ROOT = Path(__file__).parents[2]
 BAKED = "/opt/models"

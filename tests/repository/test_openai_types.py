@@ -48,7 +48,7 @@ def test_a_stale_table_is_told_and_made_current(monkeypatch: pytest.MonkeyPatch,
         (
             '    - "top_k: only here"\n',
             '    - "top_k: only here"\n    - "gone: only here"\n',
-            "a reason for a difference that is gone: gone: only here",
+            "a reason for a difference that no longer exists: gone: only here",
         ),
         ('    - "top_k: only here"\n', '    - "top_k: only here"\n' * 2, "more than one reason for: top_k: only here"),
     ],

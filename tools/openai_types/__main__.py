@@ -1,5 +1,5 @@
-"""Writes docs/openai.md's table of differences from OpenAI's API: `python -m tools.openai_types docs/openai.md`, or with --check tells
-whether it is current."""
+"""Writes the table of differences from OpenAI's API into a page: `python -m tools.openai_types PAGE`. With --check it fails if the table
+is outdated."""
 
 import argparse
 import sys
@@ -27,12 +27,12 @@ def main() -> None:
     except ReasonsError as error:
         sys.exit(str(error))
     if arguments.check:
-        sys.exit(None if current == text else f"{arguments.page} is not current: run `make docs`")
+        sys.exit(None if current == text else f"{arguments.page} is outdated: run `make docs`")
     arguments.page.write_text(current, encoding="utf-8")
 
 
 def table(found: list[Difference], reasons: dict[str, str]) -> str:
-    """One row for each field and reason; the same difference in several parts is one row."""
+    """One row for each field and reason. The same difference in several parts of the API is one row."""
     rows = []
     for reason in dict.fromkeys(reasons.values()):
         for path, what, parts in _merged([difference for difference in found if reasons[difference.key] == reason]):

@@ -1,4 +1,4 @@
-"""The differences between two shapes, one by one."""
+"""Compares two shapes and lists their differences."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Difference:
 
     @property
     def key(self) -> str:
-        """As reasons.yaml names it, under the part."""
+        """The name in reasons.yaml."""
         return f"{self.path}: {self.what}"
 
 
@@ -32,7 +32,7 @@ def compare(part: str, path: str, theirs: Shape, ours: Shape) -> Iterator[Differ
 
 
 def _compare_values(part: str, path: str, theirs: Shape, ours: Shape) -> Iterator[Difference]:
-    """Where both list them: a type that only one has is a difference already."""
+    """Compares listed values where both shapes list some. A type that only one of them has is already a difference."""
     if not (theirs.values and ours.values):
         return
     if ANY_VALUE not in theirs.values | ours.values:
@@ -59,7 +59,7 @@ def _compare_objects(part: str, path: str, theirs: Shape, ours: Shape) -> Iterat
 
 
 def _compare_fields(part: str, path: str, theirs: dict[str, Field], ours: dict[str, Field], tag: str) -> Iterator[Difference]:
-    """`tag`: the field by which these objects were found to be each other's counterpart."""
+    """`tag`: the field whose value matched these two objects."""
     for name in sorted((theirs.keys() | ours.keys()) - {tag}):
         at = f"{path}.{name}" if path else name
         if name not in ours:

@@ -1,4 +1,4 @@
-"""reasons.yaml beside the differences: each needs the other."""
+"""Reads reasons.yaml. Every difference needs a reason, and every reason a difference."""
 
 from collections import Counter
 from pathlib import Path
@@ -12,7 +12,7 @@ FILE = Path(__file__).with_name("reasons.yaml")
 
 
 class ReasonsError(ValueError):
-    """One line for each difference without a reason, each reason without a difference, each one given twice."""
+    """One line for each difference without a reason, reason without a difference, and difference with two reasons."""
 
 
 def reasons_for(differences: list[Difference], file: Path = FILE) -> dict[str, str]:
@@ -21,9 +21,9 @@ def reasons_for(differences: list[Difference], file: Path = FILE) -> dict[str, s
     reasons = {key: entry["reason"] for entry in entries for key in entry["differences"]}
     found = {difference.key: difference.part for difference in differences}
     problems = [f"no reason for {found[key]!r}: {key}" for key in sorted(found.keys() - reasons.keys())]
-    problems += [f"a reason for a difference that is gone: {key}" for key in sorted(reasons.keys() - found.keys())]
+    problems += [f"a reason for a difference that no longer exists: {key}" for key in sorted(reasons.keys() - found.keys())]
     given = Counter(key for entry in entries for key in entry["differences"])
     problems += [f"more than one reason for: {key}" for key, count in given.items() if count > 1]
     if problems:
-        raise ReasonsError("\n".join([f"{file.name} does not fit the API:", *problems]))
+        raise ReasonsError("\n".join([f"{file.name} does not match the API:", *problems]))
     return reasons

@@ -1,4 +1,4 @@
-"""What a JSON schema takes, as far as two APIs can be compared by it: types, listed values, fields, items."""
+"""The parts of a JSON schema that matter for the comparison of two APIs: types, listed values, fields and items."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-TAGS = ("role", "type")  # what tells a union's objects apart
+TAGS = ("role", "type")  # the fields that distinguish the objects of a union
 ANY_VALUE = "any"
 
 
@@ -20,16 +20,16 @@ class Field:
 class Shape:
     types: set[str] = field(default_factory=set)
     values: set[str] = field(default_factory=set)
-    """Strings and booleans that are listed; ANY_VALUE among them when some need not be."""
+    """Listed strings and booleans; with ANY_VALUE where other values are allowed too."""
     objects: dict[str, dict[str, Field]] = field(default_factory=dict)
-    """The fields of each object, by its tag, or under '' when it has none."""
+    """The fields of each object, by its tag; '' for an object without one."""
     items: Shape | None = None
-    """Of an array, or of an object with free keys."""
+    """The items of an array, or the values of an object with free keys."""
 
 
 class Shapes:
     def __init__(self, definitions: dict[str, Any]) -> None:
-        """`definitions`: what `$ref` names, by the last part of the reference."""
+        """`definitions`: the targets of `$ref`, by the last part of the reference."""
         self._definitions = definitions
 
     def of(self, schema: Any) -> Shape:
@@ -39,7 +39,7 @@ class Shapes:
         return shape
 
     def _branches(self, schema: Any) -> Iterator[dict[str, Any]]:
-        """A schema's alternatives, each of one type."""
+        """The schema's alternatives, each with one type."""
         if not schema or schema is True:
             yield {"type": "anything"}
         elif "$ref" in schema:
@@ -81,7 +81,7 @@ def _values(branch: dict[str, Any]) -> list[Any]:
 
 
 def _tags(fields: dict[str, Field]) -> list[str]:
-    """`role=user`; an object with a tag of several values is that many objects."""
+    """Such as `role=user`. An object whose tag has several values counts once for each value."""
     for name in TAGS:
         if name in fields and fields[name].required and ANY_VALUE not in fields[name].shape.values:
             return [f"{name}={value}" for value in sorted(fields[name].shape.values)]

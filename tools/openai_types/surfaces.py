@@ -1,4 +1,4 @@
-"""The parts of the API that both have: the openai package's types, and /openapi.json as the service writes it."""
+"""The two sides of the comparison: the types of the openai package, and the service's /openapi.json."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -23,7 +23,7 @@ CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 
 
 class ChatRequest(chat_create_params.CompletionCreateParamsBase, total=False):
-    stream: bool | None  # which the package has in two subclasses, one for each type of answer
+    stream: bool | None  # the package has it in two subclasses, one for each type of response
 
 
 class CompletionRequest(completion_create_params.CompletionCreateParamsBase, total=False):
@@ -31,13 +31,13 @@ class CompletionRequest(completion_create_params.CompletionCreateParamsBase, tot
 
 
 class ErrorBody(TypedDict):
-    """The package takes it apart by hand."""
+    """The package has no type for the whole body."""
 
     error: shared.ErrorObject
 
 
 class OneModel:
-    """Stands for a service: the document needs no more of it than a model's id."""
+    """A service that only knows its model's id, which is all that the document needs."""
 
     def models(self) -> list[Model]:
         return [Model(id="model", created=0, owned_by="llm-api")]
@@ -59,7 +59,7 @@ def differences(document: dict[str, Any]) -> list[Difference]:
 
 
 def _parts(paths: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Names, their types, our schemas."""
+    """The name of each part, the package's type, our schema."""
     yield "Chat request", ChatRequest, _request(paths[CHAT])
     yield "Chat answer", chat.ChatCompletion, _answer(paths[CHAT]["post"])
     yield "Chat chunk", chat.ChatCompletionChunk, _chunk(paths[CHAT])
@@ -80,7 +80,7 @@ def _answer(operation: dict[str, Any], status: str = "200") -> Any:
 
 
 def _chunk(path: dict[str, Any]) -> Any:
-    """Beside the error event, the one schema of an event's JSON."""
+    """The schema of a stream event's JSON that is not the error event."""
     event = path["post"]["responses"]["200"]["content"]["text/event-stream"]["itemSchema"]["properties"]["data"]
     [content] = [branch["contentSchema"] for branch in event["anyOf"] if "contentSchema" in branch]
     return content["anyOf"][0]

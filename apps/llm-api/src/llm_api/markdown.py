@@ -1,4 +1,4 @@
-"""Markdown that is generated: tables, and sections of files between `<!-- name:begin -->` and `<!-- name:end -->`."""
+"""Generated Markdown: tables, and the sections of a file between `<!-- name:begin -->` and `<!-- name:end -->`."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def replace_section(text: str, name: str, body: str) -> str:
-    """A text without the markers gets the section at its end."""
+    """Replaces the section. A text without its markers gets it at the end. Raises ValueError for a section without an end."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     section = f"{begin}\n{body.strip()}\n{end}"
     before, found, rest = text.partition(begin)

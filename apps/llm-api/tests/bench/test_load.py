@@ -1,14 +1,12 @@
 """The load generator against a scripted server, over real HTTP."""
 
 import pytest
-from bench.scripted_server import ScriptedServer, serving
+from bench.scripted_openai_server import ScriptedServer, serving
 
-from llm_api.bench.exchange import exchange
-from llm_api.bench.load import Load, closed_loop
+from llm_api.bench.exchange import BenchError, Target, exchange, parse_target
+from llm_api.bench.load import Load, closed_loop, interleaved_rounds
 from llm_api.bench.probe import Server, probe
 from llm_api.bench.prompts import Prompts
-from llm_api.bench.rounds import measure
-from llm_api.bench.target import BenchError, Target, parse_target
 
 
 async def test_a_closed_loop_keeps_so_many_requests_in_flight_and_sends_each_prompt_once() -> None:
@@ -69,13 +67,13 @@ async def test_a_server_that_fails_under_load_ends_the_benchmark() -> None:
         server = await probe(scripted.target(), Prompts(1))
         scripted.status = 500
         with pytest.raises(BenchError, match="scripted answered none of 2 requests at concurrency 2: HTTP 500"):
-            await measure([server], [Load(2, 1, 4)], 1, Prompts(1), lambda run: None)
+            await interleaved_rounds([server], [Load(2, 1, 4)], 1, Prompts(1), lambda run: None)
 
 
 async def test_each_round_begins_with_another_server() -> None:
     async with serving(ScriptedServer()) as scripted:
         servers = [Server(scripted.target(name), "", {}) for name in ("a", "b", "c")]
-        runs = await measure(servers, [Load(1, 1, 2), Load(2, 1, 2)], 3, Prompts(1), lambda run: None)
+        runs = await interleaved_rounds(servers, [Load(1, 1, 2), Load(2, 1, 2)], 3, Prompts(1), lambda run: None)
     assert [run.server for run in runs] == [*"abcabc", *"bcabca", *"cabcab"]
     assert [run.round for run in runs] == [1] * 6 + [2] * 6 + [3] * 6
     assert [run.concurrency for run in runs] == [1, 1, 1, 2, 2, 2] * 3

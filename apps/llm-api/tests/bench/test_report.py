@@ -2,12 +2,12 @@ import json
 
 import pytest
 
+from llm_api.bench.exchange import Target
 from llm_api.bench.load import Load, Run
 from llm_api.bench.probe import Server
 from llm_api.bench.report import Report
 from llm_api.bench.sample import Sample
 from llm_api.bench.summary import Spread, compare, percentile, summarise
-from llm_api.bench.target import Target
 
 
 def run(server: str, round_number: int, tokens: int, failed: int = 0) -> Run:
@@ -40,7 +40,7 @@ def test_percentiles_of_few_values(values: list[float], expected: float | None) 
 def test_figures_of_a_busy_machine_are_marked() -> None:
     servers = [Server(Target(name, "127.0.0.1", 1), "", {"ignore_eos": True}) for name in ("ours", "peer")]
     report = Report("now", "a machine", "Python", 43.0, 3, 7, [Load(4, 2, 64)], servers, RUNS)
-    assert "Not to be relied on: 43% of the machine's CPU was busy" in report.to_markdown()
+    assert "Not reliable: 43% of the machine's CPU was busy" in report.to_markdown()
 
 
 def test_the_report_has_the_tables_and_never_the_key() -> None:
@@ -53,7 +53,7 @@ def test_the_report_has_the_tables_and_never_the_key() -> None:
     assert "| 4 | ours | 45.0 (20.0 to 50.0) | 250.0 | 250.0 | 20.0 | 30.0 | 110 | 90 | 3 | 2 |" in markdown
     assert "| ours / peer | 2.00 (1.00 to 3.00) |" in markdown
     assert "end early: peer." in markdown
-    assert "Not to be relied on" not in markdown
+    assert "Not reliable" not in markdown
     assert json.loads(data)["ratios"][0]["ratio"] == {"median": 2.0, "low": 1.0, "high": 3.0}
     assert len(json.loads(data)["runs"]) == 6
     assert "secret" not in markdown + data

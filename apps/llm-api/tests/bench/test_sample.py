@@ -1,4 +1,4 @@
-"""A sample reads any server's stream, however it is cut into pieces and whatever it leaves out."""
+"""A sample reads the stream of any server, in any pieces, with or without the optional parts."""
 
 import json
 from typing import Any
@@ -65,7 +65,7 @@ def test_usage_null_before_the_last_chunk_is_no_usage() -> None:
         (answer(failure="connection refused"), "connection refused"),
     ],
 )
-def test_a_failure_is_told_and_counts_no_tokens(exchange: Exchange, reason: str) -> None:
+def test_a_failure_is_reported_and_counts_no_tokens(exchange: Exchange, reason: str) -> None:
     sample = read_sample(exchange)
     assert sample.failure is not None
     assert reason in sample.failure

@@ -1,24 +1,21 @@
-"""Scenarios besides the closed loop: what they ask of a server, and how their figures come about."""
+"""Scenarios besides the closed loop: their requests, and the calculation of their figures."""
 
 import os
 
 import pytest
-from bench.scripted_server import ScriptedServer, serving
+from bench.scripted_openai_server import ScriptedServer, serving
 
-from llm_api.bench.footprint import Footprint, memory_of
-from llm_api.bench.mixed_load import STREAMS, MixedRun, mixed_load, section
-from llm_api.bench.own_server import NAME
+from llm_api.bench.exchange import BenchError
+from llm_api.bench.own_server import NAME, Footprint, memory_of
 from llm_api.bench.probe import Server
 from llm_api.bench.prompts import Prompts
 from llm_api.bench.sample import Sample
-from llm_api.bench.scenarios import SCENARIOS, measure_scenario, named
-from llm_api.bench.shared_prefix import FOLLOWERS, shared_prefix
-from llm_api.bench.target import BenchError
+from llm_api.bench.scenarios import FOLLOWERS, SCENARIOS, STREAMS, MixedRun, measure_scenario, mixed_load, named, shared_prefix
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llm_api.bench.mixed_load.HEAD_START", 0.1)
+    monkeypatch.setattr("llm_api.bench.scenarios.HEAD_START", 0.1)
 
 
 async def test_requests_of_a_round_share_a_system_prompt_that_no_earlier_round_had() -> None:
@@ -49,7 +46,7 @@ def test_a_pause_counts_where_it_overlaps_the_long_prompts_prefill() -> None:
     run = MixedRun("ours", 1, long, [stream])  # pieces at 9, 9.9, 10.4, 10.6, 12.1, 12.4 and 12.5
     assert run.longest_pause(disturbed=True) == 1.5
     assert run.longest_pause(disturbed=False) == pytest.approx(0.3)
-    assert "| ours |  | 1500 | 300 | 2000 | 0 |" in section([run]).markdown
+    assert "| ours |  | 1500 | 300 | 2000 | 0 |" in SCENARIOS["mixed"].section([run]).markdown
 
 
 async def test_a_server_that_refuses_is_counted_and_does_not_end_the_benchmark() -> None:

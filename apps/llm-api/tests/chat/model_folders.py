@@ -1,4 +1,4 @@
-"""Model folders that hold one chat template and a tokenizer of no use."""
+"""Model folders with a chat template and a minimal tokenizer."""
 
 import json
 import shutil

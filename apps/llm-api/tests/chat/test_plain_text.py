@@ -1,4 +1,4 @@
-"""No template makes a control token of what people wrote, whatever it does to their text."""
+"""No template turns text of a message into a special token, whatever it does to the text."""
 
 from pathlib import Path
 
@@ -45,6 +45,6 @@ def test_text_without_them_stays_in_one_piece(tmp_path: Path, text: str) -> None
     assert parts(tmp_path, PLAIN, text) == [f"<s>{text}</s>"]
 
 
-def test_a_vocabulary_without_control_tokens_splits_nothing(tmp_path: Path) -> None:
+def test_a_vocabulary_without_special_tokens_splits_nothing(tmp_path: Path) -> None:
     template = ChatTemplate(model_folder(tmp_path, chat_template=PLAIN))
     assert PlainText([], template.prompt).parts([{"role": "user", "content": "<s>"}]) == ["<s><s></s>"]

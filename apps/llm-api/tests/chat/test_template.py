@@ -4,8 +4,7 @@ from typing import Any
 import pytest
 from chat.model_folders import model_folder
 
-from llm_api.chat.errors import ChatTemplateError
-from llm_api.chat.template import ChatTemplate
+from llm_api.chat.template import ChatTemplate, ChatTemplateError
 
 USER = {"role": "user", "content": "hello"}
 PARTS = {"role": "user", "content": [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]}
@@ -51,7 +50,7 @@ def test_a_model_without_a_template_points_to_completions(tmp_path: Path) -> Non
 
 
 def test_a_broken_template_is_refused_at_the_start(tmp_path: Path) -> None:
-    with pytest.raises(ChatTemplateError, match="'default' is no valid template"):
+    with pytest.raises(ChatTemplateError, match="chat template is not valid"):
         template(tmp_path, "{% if %}")
 
 

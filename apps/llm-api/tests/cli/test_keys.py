@@ -1,4 +1,4 @@
-"""Keys are made, listed and checked; only their hashes are kept."""
+"""Keys are made, listed and checked. Only their hashes are stored."""
 
 import hashlib
 import os
@@ -54,7 +54,7 @@ def test_a_name_in_use_is_refused(file: Path) -> None:
     before = file.read_text()
     result = run_cli("keys", "new", "alice", "--file", str(file))
     assert result.exit_code == 78
-    assert "already has a key of alice" in result.stderr
+    assert "already has a key named alice" in result.stderr
     assert result.stdout == ""
     assert file.read_text() == before
 

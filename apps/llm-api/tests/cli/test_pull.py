@@ -1,4 +1,4 @@
-"""`llm-api pull` prints the folder, and what is wrong in one line."""
+"""`llm-api pull` prints the folder, or one line with the error."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from cli.commands import run_cli
 from weights.tiny_models import write_folder
 
 from llm_api.settings import DEFAULT_MODEL_URI
-from llm_api.weights import manifest
+from llm_api.weights import checksums
 from llm_api.weights.progress import LineProgress
 
 
@@ -16,7 +16,7 @@ from llm_api.weights.progress import LineProgress
 def cached(tmp_path: Path) -> Path:
     """A cache that holds the default model, as it would be after a pull."""
     folder = write_folder(tmp_path / "models" / "SmolLM2-135M-Instruct-f6dd6c42c253")
-    manifest.record(folder, DEFAULT_MODEL_URI, None, LineProgress(print))
+    checksums.write_manifest(folder, DEFAULT_MODEL_URI, None, LineProgress(print))
     return folder
 
 

@@ -5,11 +5,13 @@ import pytest
 from weights.file_server import FileServer, running
 from weights.tiny_models import write_gguf
 
+from llm_api.weights import conversion_worker
+from llm_api.weights.converter import Converter
 from llm_api.weights.progress import LineProgress
 
 
 class Notes(list[str]):
-    """What a progress said."""
+    """The lines of a progress."""
 
     @property
     def progress(self) -> LineProgress:
@@ -23,6 +25,12 @@ class Notes(list[str]):
 @pytest.fixture
 def notes() -> Notes:
     return Notes()
+
+
+@pytest.fixture
+def converts_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Converts in this process, because a new one imports torch and transformers first. test_conversion.py starts real ones."""
+    monkeypatch.setattr(Converter, "_run", lambda converter, description, *arguments: conversion_worker.run(list(arguments)))
 
 
 @pytest.fixture

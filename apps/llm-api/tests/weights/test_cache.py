@@ -1,4 +1,4 @@
-"""A cached model is made once, and made again when it is no longer what it was."""
+"""A cached model is built once, and built again when its files changed."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from weights.conftest import Notes
 
-from llm_api.weights import manifest
+from llm_api.weights import checksums
 from llm_api.weights.cache import Built, ModelCache
 from llm_api.weights.disk import disk_errors
 from llm_api.weights.errors import CacheNotWritable, WeightsError, WrongChecksum
@@ -18,7 +18,7 @@ CONTENT = b"weights " * 1000
 
 
 class Building:
-    """Makes a small model and counts how often."""
+    """Builds a small model and counts the builds."""
 
     def __init__(self, fails: int = 0, sha256: dict[str, str] | None = None) -> None:
         self.times, self._fails, self._sha256 = 0, fails, sha256 or {}
@@ -72,7 +72,7 @@ def test_a_damaged_one_is_made_again(damage: Callable[[Path], None], cache: Mode
     cache.obtain(entry, "source", build)
     assert build.times == 2
     assert (entry / "model.safetensors").read_bytes() == CONTENT
-    assert "model.safetensors is not what was recorded" in notes.text
+    assert "model.safetensors differs from its recorded checksum" in notes.text
 
 
 def test_a_restored_copy_with_new_times_is_still_good(cache: ModelCache, entry: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_restored_copy_with_new_times_is_still_good(cache: ModelCache, entry: 
 def test_one_of_an_older_format_is_made_again(cache: ModelCache, entry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = Building()
     cache.obtain(entry, "source", build)
-    monkeypatch.setattr(manifest, "FORMAT", manifest.FORMAT + 1)
+    monkeypatch.setattr(checksums, "FORMAT", checksums.FORMAT + 1)
     cache.obtain(entry, "source", build)
     assert build.times == 2
 
@@ -98,7 +98,7 @@ def test_an_intact_one_is_used_without_writing(cache: ModelCache, entry: Path, t
     assert not (tmp_path / "cache" / "locks").exists()
 
 
-def test_a_failed_making_leaves_no_model_and_is_gone_on_with(cache: ModelCache, entry: Path) -> None:
+def test_a_failed_build_leaves_no_model_and_is_resumed(cache: ModelCache, entry: Path) -> None:
     build = Building(fails=1)
     with pytest.raises(WeightsError):
         cache.obtain(entry, "source", build)
@@ -124,12 +124,12 @@ def test_a_file_that_is_not_what_its_source_promised_is_removed(cache: ModelCach
 
 def test_verifying_finds_what_the_quick_check_cannot(cache: ModelCache, entry: Path, notes: Notes) -> None:
     file = cache.obtain(entry, "source", Building()) / "model.safetensors"
-    assert manifest.verify(entry, notes.progress) == 1
+    assert checksums.verify(entry, notes.progress) == 1
     before = file.stat()
     _alter(file)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(WrongChecksum, match=r"model\.safetensors"):
-        manifest.verify(entry, notes.progress)
+        checksums.verify(entry, notes.progress)
     build = Building()
     cache.obtain(entry, "source", build)
     assert build.times == 1
@@ -137,7 +137,7 @@ def test_verifying_finds_what_the_quick_check_cannot(cache: ModelCache, entry: P
 
 def test_a_folder_outside_the_cache_has_nothing_to_verify(tmp_path: Path, notes: Notes) -> None:
     with pytest.raises(WeightsError, match="no recorded checksums"):
-        manifest.verify(tmp_path, notes.progress)
+        checksums.verify(tmp_path, notes.progress)
 
 
 def test_a_cache_that_cannot_be_written_is_named(notes: Notes) -> None:
@@ -147,7 +147,7 @@ def test_a_cache_that_cannot_be_written_is_named(notes: Notes) -> None:
 
 
 @pytest.mark.parametrize("place", ["/dev/null", "/proc", "file/below", "x" * 300])
-def test_a_cache_that_can_be_no_folder_is_told_with_the_setting(notes: Notes, tmp_path: Path, place: str) -> None:
+def test_a_cache_that_cannot_be_a_folder_is_an_error_with_the_setting(notes: Notes, tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("")
     cache = ModelCache(tmp_path / place, notes.progress)
     with pytest.raises(CacheNotWritable, match=r"cannot write to .*: .*Set MODEL_CACHE"):
@@ -155,6 +155,6 @@ def test_a_cache_that_can_be_no_folder_is_told_with_the_setting(notes: Notes, tm
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
-def test_what_is_wrong_with_the_disk_is_told_with_the_setting(tmp_path: Path, number: int) -> None:
+def test_a_failing_disk_is_an_error_with_the_setting(tmp_path: Path, number: int) -> None:
     with pytest.raises(WeightsError, match=f"{tmp_path}/absent.*[Ss]et MODEL_CACHE to a"), disk_errors(tmp_path / "absent"):
         raise OSError(number, os.strerror(number))

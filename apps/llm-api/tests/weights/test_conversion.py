@@ -1,4 +1,4 @@
-"""A GGUF becomes a folder that can be served, once, in a process of its own."""
+"""A GGUF is converted to a servable folder, once, in a separate process."""
 
 import json
 import os
@@ -19,8 +19,7 @@ from llm_api.weights.converter import Converter
 from llm_api.weights.errors import WeightsError
 from llm_api.weights.folder import inspect
 from llm_api.weights.progress import LineProgress
-from llm_api.weights.resolve import resolve
-from llm_api.weights.source import ModelSource
+from llm_api.weights.resolve import ServableModel, resolve
 
 
 @contextmanager
@@ -40,7 +39,7 @@ class Outcome:
 
 @pytest.fixture(scope="session")
 def pulled(tiny_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
-    """Two processes that pull the same model; the second begins once the first converts."""
+    """Two processes that pull the same model. The second starts when the first converts."""
     cache = tmp_path_factory.mktemp("cache")
     with pulling(tiny_gguf, cache) as first:
         said = first.stderr.readline() if first.stderr else ""
@@ -67,6 +66,13 @@ def test_two_processes_convert_once(pulled: list[Outcome]) -> None:
     assert first.stdout == second.stdout
 
 
+def test_where_there_is_no_terminal_each_stage_is_a_plain_line(pulled: list[Outcome]) -> None:
+    stages = ("reading the file", "loading the libraries", "weights", "tokenizer", "writing")
+    lines = [line for line in pulled[0].stderr.splitlines() if " of 11 (" not in line]  # the share of the weights, on a slow machine
+    assert lines[:-1] == ["converting tiny-chat.Q8_0.gguf", *(f"converting tiny-chat.Q8_0.gguf: {stage}" for stage in stages)]
+    assert lines[-1].startswith("recording checksums (")
+
+
 def test_a_gguf_becomes_a_servable_folder(folder: Path) -> None:
     assert inspect(folder).has_tokenizer
     assert json.loads((folder / "config.json").read_bytes())["dtype"] == "bfloat16"
@@ -75,7 +81,7 @@ def test_a_gguf_becomes_a_servable_folder(folder: Path) -> None:
 
 def test_a_model_is_named_without_its_quantization(folder: Path, tiny_gguf: Path, notes: Notes) -> None:
     source = resolve(tiny_gguf, "", folder.parent.parent, notes.progress)
-    assert source == ModelSource(folder, "tiny-chat")
+    assert source == ServableModel(folder, "tiny-chat")
     assert notes == []  # it was there
 
 
@@ -85,7 +91,7 @@ def test_others_may_read_it(folder: Path) -> None:
 
 def test_text_is_split_as_the_file_says(folder: Path) -> None:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    assert tokenizer.encode("  1", add_special_tokens=False).tokens == ["ĠĠ", "1"]  # GPT-2's rule alone would part the spaces
+    assert tokenizer.encode("  1", add_special_tokens=False).tokens == ["ĠĠ", "1"]  # GPT-2's rule alone would split the spaces
     assert tokenizer.encode("<|im_end|>", add_special_tokens=False).ids == [vocabulary().index("<|im_end|>")]
 
 
@@ -104,10 +110,6 @@ def _half(path: Path) -> Path:
     return path
 
 
-def _unknown_architecture(path: Path) -> Path:
-    return write_gguf(path, architecture="nonesuch")
-
-
 def _unknown_quantization(path: Path) -> Path:
     content = write_gguf(path).read_bytes()
     name = b"token_embd.weight"
@@ -122,7 +124,6 @@ def _unknown_quantization(path: Path) -> Path:
         (_garbage, "cannot read m.gguf as GGUF"),
         (_half, "cannot read m.gguf as GGUF"),
         (_unknown_quantization, "cannot read m.gguf as GGUF: ValueError: .*999.* is not a valid GGMLQuantizationType"),
-        (_unknown_architecture, "cannot convert m.gguf: .*architecture nonesuch is not supported"),
     ],
 )
 def test_a_file_that_cannot_be_converted_is_one_line(make: Callable[[Path], Path], line: str, notes: Notes, tmp_path: Path) -> None:
@@ -132,8 +133,14 @@ def test_a_file_that_cannot_be_converted_is_one_line(make: Callable[[Path], Path
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.usefixtures("converts_here")
+def test_an_architecture_that_transformers_does_not_know_is_one_line(notes: Notes, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="cannot convert m.gguf: .*architecture nonesuch is not supported"):
+        resolve(write_gguf(tmp_path / "m.gguf", architecture="nonesuch"), "", tmp_path / "cache", notes.progress)
+
+
 class Killer(LineProgress):
-    """Kills the conversion as soon as it says something."""
+    """Kills the conversion at its first line."""
 
     def __init__(self) -> None:
         super().__init__(self._kill)
@@ -143,18 +150,19 @@ class Killer(LineProgress):
             child.kill()
 
 
-def test_a_conversion_that_is_killed_is_said_to_want_memory(tiny_gguf: Path, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="was killed, most likely for want of memory"):
+def test_a_killed_conversion_is_reported_as_out_of_memory(tiny_gguf: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="was killed, most likely because memory ran out"):
         Converter(Killer()).gguf(tiny_gguf, tmp_path / "model")
 
 
 def test_a_conversion_ends_with_its_parent(tiny_gguf: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "llm_api.weights.convert", "gguf", str(tiny_gguf), str(tmp_path / "model")]
+    command = [sys.executable, "-m", "llm_api.weights.conversion_worker", "gguf", str(tiny_gguf), str(tmp_path / "model")]
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60)
     assert (ended.returncode, ended.stderr) == (1, b"")
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.usefixtures("converts_here")
 def test_a_folder_with_another_tokenizer_gets_one_that_is_fast(notes: Notes, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "slow")
     write_slow_tokenizer(folder)

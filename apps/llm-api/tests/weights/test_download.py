@@ -1,4 +1,4 @@
-"""A download goes on where it stopped, and what is kept is what was promised."""
+"""A download resumes where it stopped, and only a file with the right checksum is kept."""
 
 import hashlib
 import random
@@ -8,8 +8,8 @@ import pytest
 from weights.conftest import Notes
 from weights.file_server import FileServer
 
-from llm_api.weights.download import AccessRefused, Downloader
-from llm_api.weights.errors import DiskFull, ModelNotFound, SourceUnreachable, WrongChecksum
+from llm_api.weights.errors import DiskFull, SourceUnreachable, WeightsNotFound, WrongChecksum
+from llm_api.weights.sources.download import AccessRefused, Downloader
 
 CONTENT = random.Random(0).randbytes(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -28,7 +28,7 @@ def downloader(notes: Notes, attempts: int = 1) -> Downloader:
 def test_an_interrupted_run_is_resumed_by_the_next(server: FileServer, file: str, notes: Notes, tmp_path: Path) -> None:
     target, part = tmp_path / "m.bin", tmp_path / "m.bin.part"
     server.cuts = [1_000_000]
-    with pytest.raises(SourceUnreachable, match="What came is kept"):
+    with pytest.raises(SourceUnreachable, match="The downloaded part is kept"):
         downloader(notes).fetch(file, target, SHA256)
     kept = part.stat().st_size
     assert 0 < kept <= 1_000_000
@@ -43,7 +43,7 @@ def test_broken_connections_are_retried_in_the_same_run(server: FileServer, file
     server.cuts = [500_000, 700_000]
     downloader(notes, attempts=3).fetch(file, tmp_path / "m.bin", SHA256)
     assert (tmp_path / "m.bin").read_bytes() == CONTENT
-    assert notes.text.count("trying again") == 2
+    assert notes.text.count("retrying") == 2
     assert server.sent["/m.bin"] < 1.1 * len(CONTENT)
 
 
@@ -85,7 +85,7 @@ def test_a_disk_that_fills_up_is_named(file: str, notes: Notes, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("status", "error", "line"),
-    [(404, ModelNotFound, "not on 127.0.0.1 any more"), (503, SourceUnreachable, "HTTP 503"), (401, AccessRefused, "HTTP 401")],
+    [(404, WeightsNotFound, "no longer on 127.0.0.1"), (503, SourceUnreachable, "HTTP 503"), (401, AccessRefused, "HTTP 401")],
 )
 def test_each_refusal_has_its_own_line(
     status: int, error: type[Exception], line: str, server: FileServer, file: str, notes: Notes, tmp_path: Path

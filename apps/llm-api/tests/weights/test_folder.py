@@ -1,4 +1,4 @@
-"""A folder is servable or it is said what it lacks."""
+"""A folder can be served, or the error says what it lacks."""
 
 import os
 from collections.abc import Callable
@@ -70,10 +70,10 @@ def _unreadable(folder: Path) -> None:
         (_remove("config.json"), r"has no config\.json"),
         (_remove("tokenizer.json"), r"has no tokenizer\.json"),
         (_gguf_alone, r"set MODEL_PATH=.*/m\.gguf"),
-        (_cut, r"model\.safetensors is truncated or not safetensors"),
+        (_cut, r"model\.safetensors is truncated or not a safetensors file"),
         (_write("config.json", "{"), r"config\.json is not valid JSON"),
         (_write("config.json", "[]"), r"config\.json is not a JSON object"),
-        (_write("config.json", "{}"), r"names no model_type"),
+        (_write("config.json", "{}"), r"has no model_type"),
         (_write("model.safetensors.index.json", '{"weight_map": {"a": "model-00002.safetensors"}}'), r"has no model-00002\.safetensors"),
         (_unreadable, r"cannot read .*config\.json: Is a directory"),
     ],

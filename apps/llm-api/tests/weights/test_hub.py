@@ -1,4 +1,4 @@
-"""A model of the hub. The hub is a small server of our own, with the endpoints that the real huggingface_hub asks."""
+"""A model of the Hugging Face hub. A small local server has the endpoints that the real huggingface_hub calls."""
 
 from pathlib import Path
 
@@ -8,25 +8,24 @@ from weights.file_server import FileServer
 from weights.hub_server import COMMIT, HubRepo
 from weights.tiny_models import write_folder
 
-from llm_api.weights import manifest
+from llm_api.weights import checksums
 from llm_api.weights.errors import (
-    ModelNotFound,
     NotAuthorised,
     RemoteCodeRefused,
     SourceUnreachable,
     UnsupportedModel,
     WeightsError,
+    WeightsNotFound,
     WrongChecksum,
 )
-from llm_api.weights.resolve import resolve
-from llm_api.weights.source import ModelSource
+from llm_api.weights.resolve import ServableModel, resolve
 
 URI = "hf://org/tiny@main"
 
 
 @pytest.fixture(autouse=True)
 def endpoint(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What HF_ENDPOINT does, which the library reads when it is imported."""
+    """The effect of HF_ENDPOINT, which the library reads when it is imported."""
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.url)
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", server.url + "/{repo_id}/resolve/{revision}/{filename}")
     monkeypatch.delenv("HF_TOKEN", raising=False)
@@ -38,13 +37,13 @@ def repo(server: FileServer, tmp_path: Path) -> HubRepo:
     return HubRepo(server, "org/tiny", files=files)
 
 
-def pull(tmp_path: Path, notes: Notes, uri: str = URI, *, allow: tuple[str, ...] = (), refresh: bool = False) -> ModelSource:
+def pull(tmp_path: Path, notes: Notes, uri: str = URI, *, allow: tuple[str, ...] = (), refresh: bool = False) -> ServableModel:
     return resolve(None, uri, tmp_path / "cache", notes.progress, allow_remote_code=allow, refresh=refresh)
 
 
 @pytest.fixture
 def known_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saves the seconds that importing transformers takes; one test below has it run."""
+    """Saves the import of transformers; one test below has the real check."""
     monkeypatch.setattr("llm_api.weights.converter.Converter.check", lambda converter, folder: None)
 
 
@@ -82,17 +81,17 @@ class TestARepositoryOfSafetensors:
         assert not (folder / "generation_config.json").exists()
         pull(tmp_path, notes, refresh=True)
         assert (folder / "generation_config.json").exists()
-        known = manifest.read(folder)
+        known = checksums.read_manifest(folder)
         assert known is not None
         assert known.revision == repo.commit
 
     def test_an_interrupted_pull_goes_on(self, repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
         repo.files["model.safetensors"] = b""
         repo.publish()
-        with pytest.raises(WeightsError, match="truncated or not safetensors"):
+        with pytest.raises(WeightsError, match="truncated or not a safetensors file"):
             pull(tmp_path, notes)
         repo.server.asked.clear()
-        with pytest.raises(WeightsError, match="truncated or not safetensors"):
+        with pytest.raises(WeightsError, match="truncated or not a safetensors file"):
             pull(tmp_path, notes)
         assert not any(request.method == "GET" for request in repo.server.asked if request.path.endswith("tokenizer.json"))
 
@@ -121,7 +120,7 @@ def test_a_repository_of_ggufs_asks_for_one(repo: HubRepo, notes: Notes, tmp_pat
 def test_a_gguf_that_is_not_there_is_answered_with_those_that_are(repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
     repo.files = {"a.gguf": b""}
     repo.publish()
-    with pytest.raises(ModelNotFound, match=r"has no b\.gguf at main; it has a\.gguf"):
+    with pytest.raises(WeightsNotFound, match=r"has no b\.gguf at main; it has a\.gguf"):
         pull(tmp_path, notes, f"{URI}/b.gguf")
 
 
@@ -133,7 +132,7 @@ def test_a_gguf_is_fetched_alone(repo: HubRepo, notes: Notes, tmp_path: Path) ->
     assert not repo.asked_for("model.safetensors")
 
 
-def test_code_of_its_own_needs_leave_by_name(repo: HubRepo, notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_of_its_own_needs_permission_by_name(repo: HubRepo, notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llm_api.weights.converter.Converter.check", _unknown_architecture)
     repo.files |= {"config.json": b'{"model_type": "nonesuch", "auto_map": {"AutoConfig": "code.Config"}}', "code.py": b""}
     repo.publish()
@@ -145,6 +144,7 @@ def test_code_of_its_own_needs_leave_by_name(repo: HubRepo, notes: Notes, tmp_pa
     assert (source.path / "code.py").exists()
 
 
+@pytest.mark.usefixtures("converts_here")
 def test_an_unknown_architecture_is_refused(repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
     repo.files["config.json"] = b'{"model_type": "nonesuch"}'
     repo.publish()
@@ -156,9 +156,9 @@ def test_an_unknown_architecture_is_refused(repo: HubRepo, notes: Notes, tmp_pat
     ("status", "code", "error", "line"),
     [
         (403, "GatedRepo", NotAuthorised, "org/tiny is gated: .*HF_TOKEN"),
-        (404, "RepoNotFound", ModelNotFound, "org/tiny is not on the hub, or it is private"),
-        (404, "RevisionNotFound", ModelNotFound, "org/tiny has no revision 'main'"),
-        (403, "", NotAuthorised, "the hub refuses org/tiny"),
+        (404, "RepoNotFound", WeightsNotFound, "org/tiny is not on the hub, or it is private"),
+        (404, "RevisionNotFound", WeightsNotFound, "org/tiny has no revision 'main'"),
+        (403, "", NotAuthorised, "the hub refuses access to org/tiny"),
         (500, "", SourceUnreachable, "HTTP 500"),
     ],
 )

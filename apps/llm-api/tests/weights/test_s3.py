@@ -1,4 +1,4 @@
-"""A model in a bucket. The S3 server is moto's, over HTTP, asked by the real boto3."""
+"""A model in a bucket. The real boto3 asks moto's S3 server over HTTP."""
 
 import os
 from collections.abc import Iterator
@@ -11,10 +11,9 @@ from moto.server import ThreadedMotoServer
 from weights.conftest import Notes
 from weights.tiny_models import write_folder
 
-from llm_api.weights import manifest
-from llm_api.weights.errors import ModelNotFound, NotAuthorised, SourceUnreachable, UnsupportedModel, WeightsError, WrongChecksum
-from llm_api.weights.resolve import resolve
-from llm_api.weights.source import ModelSource
+from llm_api.weights import checksums
+from llm_api.weights.errors import NotAuthorised, SourceUnreachable, UnsupportedModel, WeightsError, WeightsNotFound, WrongChecksum
+from llm_api.weights.resolve import ServableModel, resolve
 
 BUCKET = "models"
 URI = f"s3://{BUCKET}/llms/tiny"
@@ -64,7 +63,7 @@ def bucket(s3: Any, tmp_path: Path) -> Iterator[Any]:
     s3.delete_bucket(Bucket=BUCKET)
 
 
-def pull(tmp_path: Path, notes: Notes, uri: str = URI, *, refresh: bool = False) -> ModelSource:
+def pull(tmp_path: Path, notes: Notes, uri: str = URI, *, refresh: bool = False) -> ServableModel:
     return resolve(None, uri, tmp_path / "cache", notes.progress, refresh=refresh)
 
 
@@ -87,10 +86,10 @@ def test_a_second_start_asks_nothing(bucket: Any, notes: Notes, tmp_path: Path, 
 
 def test_a_changed_object_is_followed_only_when_asked(bucket: Any, notes: Notes, tmp_path: Path) -> None:
     folder = pull(tmp_path, notes).path
-    known = manifest.read(folder)
+    known = checksums.read_manifest(folder)
     bucket.put_object(Bucket=BUCKET, Key="llms/tiny/generation_config.json", Body=b'{"top_k": 3}')
     pull(tmp_path, notes)
-    assert manifest.read(folder) == known
+    assert checksums.read_manifest(folder) == known
     pull(tmp_path, notes, refresh=True)
     assert (folder / "generation_config.json").read_bytes() == b'{"top_k": 3}'
 
@@ -113,7 +112,7 @@ def test_an_interrupted_pull_goes_on_with_the_files_that_are_missing(
 def test_an_object_that_is_not_what_its_checksum_says_is_refused(
     bucket: Any, notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llm_api.weights.s3._stated_sha256", lambda client, model, name: "0" * 64)
+    monkeypatch.setattr("llm_api.weights.sources.s3._stated_sha256", lambda client, model, name: "0" * 64)
     with pytest.raises(WrongChecksum, match="expected sha256 0{64}"):
         pull(tmp_path, notes)
 
@@ -121,7 +120,7 @@ def test_an_object_that_is_not_what_its_checksum_says_is_refused(
 def test_the_checksum_that_an_object_carries_is_the_one_compared(bucket: Any, notes: Notes, tmp_path: Path) -> None:
     from hashlib import sha256
 
-    from llm_api.weights.s3 import look_up_s3
+    from llm_api.weights.sources.s3 import look_up_s3
     from llm_api.weights.uri import S3Model
 
     stated = look_up_s3(S3Model(BUCKET, "llms/tiny", None), False).sha256
@@ -143,17 +142,23 @@ def test_pickles_are_refused_before_download(s3: Any, bucket: Any, notes: Notes,
 
 @pytest.mark.parametrize(
     ("uri", "reason"),
-    [("s3://nonesuch/model", "no bucket nonesuch"), (f"s3://{BUCKET}/nowhere", "has nothing under it"), (f"{URI}/b.gguf", "has nothing")],
+    [
+        ("s3://nonesuch/model", "the bucket nonesuch does not exist"),
+        (f"s3://{BUCKET}/nowhere", "has no object there"),
+        (f"{URI}/b.gguf", "has no object there"),
+    ],
 )
 def test_what_is_not_there_is_named(uri: str, reason: str, bucket: Any, notes: Notes, tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFound, match=reason):
+    with pytest.raises(WeightsNotFound, match=reason):
         pull(tmp_path, notes, uri)
 
 
 def test_a_refusal_names_the_settings_and_no_secret(bucket: Any, notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as refused:
         refused.setattr("botocore.client.BaseClient._make_api_call", _refuse)
-        with pytest.raises(NotAuthorised, match=r"S3 refuses s3://models/llms/tiny \(AccessDenied\).*AWS_ACCESS_KEY_ID") as raised:
+        with pytest.raises(
+            NotAuthorised, match=r"S3 refuses access to s3://models/llms/tiny \(AccessDenied\).*AWS_ACCESS_KEY_ID"
+        ) as raised:
             pull(tmp_path, notes)
     assert "the-secret" not in str(raised.value) + notes.text
 

@@ -1,4 +1,4 @@
-"""A model URI is understood in full or refused with what was expected."""
+"""A model URI is parsed completely, or refused with the expected form."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from llm_api.settings import DEFAULT_MODEL_URI
 from llm_api.weights.errors import BadModelUri
-from llm_api.weights.pins import pin_of
+from llm_api.weights.sources.package import pin_of
 from llm_api.weights.uri import HubModel, LocalModel, PackageModel, S3Model, parse_uri
 
 SHA = "0123456789abcdef0123456789abcdef01234567"

@@ -1,4 +1,4 @@
-"""Models of a few kilobytes, random, in the forms that people bring: GGUF, folder, wheel."""
+"""Random models of a few kilobytes, as GGUF, folder and wheel."""
 
 import base64
 import hashlib
@@ -73,7 +73,7 @@ def _tensors(vocabulary_size: int) -> dict[str, np.ndarray[Any, np.dtype[np.floa
 
 
 def write_folder(folder: Path, **config: Any) -> Path:
-    """The same model as transformers would have saved it."""
+    """The same model as transformers saves it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(_config() | config))
     save_file({_SAVED_NAMES[name]: tensor for name, tensor in _tensors(len(vocabulary())).items()}, folder / "model.safetensors")
@@ -130,7 +130,7 @@ def write_slow_tokenizer(folder: Path) -> None:
 
 
 def write_wheel(folder: Path, name: str, version: str, files: dict[str, bytes], recorded: dict[str, bytes] | None = None) -> Path:
-    """`recorded` stands in RECORD for what the files would be."""
+    """`recorded` replaces the content of files in the hashes of RECORD."""
     info = f"{name}-{version}.dist-info"
     metadata = {
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),

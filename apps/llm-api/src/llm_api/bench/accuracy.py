@@ -1,6 +1,6 @@
-"""What QUANTIZATION costs in accuracy: `python -m llm_api.bench.accuracy`. It asks our service over HTTP, with each setting.
+"""Measures the accuracy that QUANTIZATION costs: `python -m llm_api.bench.accuracy`. It asks our service over HTTP, once for each setting.
 
-The texts were written for this repository, so that no model has seen them.
+The texts were written for this repository, so that no model was trained on them.
 """
 
 import asyncio
@@ -15,10 +15,9 @@ from typing import Annotated, Any
 
 import typer
 
-from llm_api.bench.exchange import exchange
+from llm_api.bench.exchange import BenchError, Target, exchange
 from llm_api.bench.machine import describe_machine, describe_software
 from llm_api.bench.own_server import own_server
-from llm_api.bench.target import BenchError, Target
 from llm_api.markdown import replace_section, table
 
 SECTION = "accuracy"
@@ -27,7 +26,7 @@ VARIANTS: tuple[dict[str, str], ...] = (
     {"DTYPE": "float32"},
     {"QUANTIZATION": "int8"},
     {"QUANTIZATION": "int4"},
-)  # settings; float32 is a yardstick
+)  # settings; float32 is the reference for rounding errors
 TEXTS = ("corpus.txt", "passages.txt")
 OPENING_WORDS = 40
 CONTINUATION = 64  # tokens
@@ -36,11 +35,11 @@ SECONDS = 1800
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one server made of the texts."""
+    """One server's results for the texts."""
 
     settings: dict[str, str]
-    logprobs: list[float]  # of each token of the texts but their first ones
-    likeliest: list[str]  # the token that the model would have taken there
+    logprobs: list[float]  # of each token of the texts, except the first of each text
+    likeliest: list[str]  # the most likely token at each of these positions
     continuations: list[list[str]]
 
     @property
@@ -52,7 +51,7 @@ class Reading:
         return sum(a == b for a, b in zip(self.likeliest, other.likeliest, strict=True)) / len(self.likeliest)
 
     def equal_tokens(self, other: "Reading") -> float:
-        """Tokens of a greedy continuation before it parts from the other's, on average."""
+        """Mean number of tokens of a greedy continuation before it differs from the other's."""
         runs = [_common(a, b) for a, b in zip(self.continuations, other.continuations, strict=True)]
         return sum(runs) / len(runs)
 
@@ -73,7 +72,7 @@ def accuracy(
 
 
 def report(readings: Sequence[Reading]) -> str:
-    """The first reading is the one that the others are compared with."""
+    """Compares each reading with the first."""
     first, now = readings[0], datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     rows = [
         [

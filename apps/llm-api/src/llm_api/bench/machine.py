@@ -1,4 +1,4 @@
-"""What a figure was measured on, and with."""
+"""The machine and the software of a measurement."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +17,7 @@ def describe_machine() -> str:
 
 
 def cpu_busy(patience: int = 30) -> float:
-    """Percent of all cores during a second, the first quiet one of `patience`, or the last: who has just started may still prepare."""
+    """Percent of all cores used during one second: the first quiet one of `patience`, else the last. A server may still be warming up."""
     busy = 100.0
     for _ in range(patience):
         busy = psutil.cpu_percent(1)

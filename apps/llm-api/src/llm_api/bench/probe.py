@@ -1,24 +1,23 @@
-"""Finds out, before anything is measured, which model a server calls its own and which optional fields it takes."""
+"""Finds out, before the measurement, which model a server has and which optional request fields it accepts."""
 
 import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llm_api.bench.exchange import Exchange, exchange
+from llm_api.bench.exchange import BenchError, Exchange, Target, exchange
 from llm_api.bench.prompts import Message, Prompts
 from llm_api.bench.sample import read_sample
-from llm_api.bench.target import BenchError, Target
 
 OPTIONAL_FIELDS: dict[str, Any] = {"ignore_eos": True, "stream_options": {"include_usage": True}}
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A target that has answered."""
+    """A target that answered the probe."""
 
     target: Target
     software: str  # its Server header
-    options: dict[str, Any]  # the optional fields that it takes
+    options: dict[str, Any]  # the optional fields that it accepts
 
     @property
     def name(self) -> str:
@@ -36,7 +35,7 @@ class Server:
 
 
 async def probe(target: Target, prompts: Prompts) -> Server:
-    """Raises BenchError when the server does not stream a chat completion."""
+    """Raises BenchError when the server does not stream chat completions."""
     listed = await exchange(target, "GET", "/v1/models", seconds=30)
     if listed.status == 0:
         raise BenchError(f"{target.name} does not answer at {target.url}: {listed.failure}")

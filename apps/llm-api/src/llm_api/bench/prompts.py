@@ -1,4 +1,4 @@
-"""Prompts of about 110 tokens that share nothing with one another from the first token on, so that no prefix cache helps."""
+"""Prompts of about 110 tokens without a common prefix, so that no prefix cache helps."""
 
 import random
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ Message = dict[str, str]
 
 
 class Prompts:
-    """An endless supply. Each begins with its own word, until the 500 or so in the corpus are used up; then with its own three."""
+    """An endless supply. Each prompt begins with a unique word until the about 500 of the corpus are used, then with three unique words."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311
@@ -23,7 +23,7 @@ class Prompts:
         self._openings: Iterator[str] = cycle(openings)
 
     def passage(self, tokens: int) -> str:
-        """About so many tokens of text, with an opening of its own."""
+        """Text of about this many tokens, with a unique beginning."""
         words = round(tokens / TOKENS_PER_WORD)
         pieces = [self._opening()]
         for length in [PASSAGE_WORDS] * (words // PASSAGE_WORDS) + [words % PASSAGE_WORDS]:
@@ -34,7 +34,7 @@ class Prompts:
     def next(self) -> list[Message]:
         start = self._random.randrange(len(self._words) - PASSAGE_WORDS)
         passage = " ".join(self._words[start : start + PASSAGE_WORDS])
-        # The opening stands in the system message, for a chat template would else put its own, equal one in front.
+        # In the system message, because some chat templates add a system message of their own, the same for all prompts.
         return [{"role": "system", "content": f"{self._opening()}. {INSTRUCTION}"}, {"role": "user", "content": passage}]
 
     def _opening(self) -> str:

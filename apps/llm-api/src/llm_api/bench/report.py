@@ -4,31 +4,40 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from typing import Any
 
-from llm_api.bench.footprint import Footprint
 from llm_api.bench.load import Load, Run
 from llm_api.bench.machine import QUIET
+from llm_api.bench.own_server import Footprint
 from llm_api.bench.probe import Server
-from llm_api.bench.section import Section
 from llm_api.bench.summary import Cell, Ratio, Spread, compare, summarise
 from llm_api.markdown import table
 
 
 @dataclass(frozen=True, slots=True)
+class Section:
+    """A scenario's part of the report."""
+
+    title: str
+    markdown: str
+    runs: Sequence[Any]  # dataclasses, for the JSON report
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """The first server is the one that the others are compared with."""
+    """The first server is compared with each of the others."""
 
     measured_at: str
     machine: str
     software: str
-    busy: float  # percent of the machine's CPU, with every server idle
+    busy: float  # percent of the machine's CPU before the load, with every server idle
     rounds: int
     seed: int
     loads: Sequence[Load]
     servers: Sequence[Server]
     runs: list[Run]
     sections: Sequence[Section] = ()
-    footprint: Footprint | None = None  # of our service, where the benchmark started it
+    footprint: Footprint | None = None  # of our service, if the benchmark started it
 
     def to_json(self) -> str:
         result = {
@@ -69,16 +78,16 @@ class Report:
 
     def _remarks(self) -> list[str]:
         ignored = [server.name for server in self.servers if "ignore_eos" not in server.options]
-        remarks = [f"These refuse `ignore_eos`, so some of their answers end early: {', '.join(ignored)}."] if ignored else []
+        remarks = [f"These servers refuse `ignore_eos`, so some of their answers end early: {', '.join(ignored)}."] if ignored else []
         if self.footprint:
             remarks.append(str(self.footprint))
         if self.busy > QUIET:
-            remarks.append(f"Not to be relied on: {self.busy:.0f}% of the machine's CPU was busy before the load began.")
+            remarks.append(f"Not reliable: {self.busy:.0f}% of the machine's CPU was busy before the load began.")
         return remarks
 
 
 def _server(server: Server) -> dict[str, object]:
-    target = server.target  # its key stays out of the report
+    target = server.target  # without its API key
     return {"name": server.name, "url": target.url, "model": target.model, "software": server.software, "options": server.options}
 
 

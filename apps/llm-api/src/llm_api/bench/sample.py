@@ -1,4 +1,4 @@
-"""What one streamed answer tells: when its text came, how many tokens it had, or why it failed."""
+"""Reads one streamed response: when its text arrived, how many tokens it had, or why it failed."""
 
 import json
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from typing import Any
 
 from llm_api.bench.exchange import Exchange
 
-Event = tuple[float, dict[str, Any] | None]  # arrival; None stands for [DONE]
+Event = tuple[float, dict[str, Any] | None]  # arrival; None is [DONE]
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Seconds, and tokens as the server counts them; where it counts none, one per piece of text."""
+    """Seconds, and tokens as the server counts them. Without usage from the server, one token per piece of text."""
 
     sent: float
     ended: float
     first_token: float | None = None
-    gaps: tuple[float, ...] = ()  # between neighbouring pieces of text
+    gaps: tuple[float, ...] = ()  # between successive pieces of text
     prompt_tokens: int | None = None
     completion_tokens: int = 0
     failure: str | None = None
@@ -55,7 +55,7 @@ def _read(exchange: Exchange) -> Sample:
 
 
 def _events(exchange: Exchange) -> list[Event]:
-    """An event counts as arrived with the piece that ends it. [DONE] is optional: not every server sends it."""
+    """An event arrives with the piece that ends it. [DONE] is optional: not every server sends it."""
     events: list[Event] = []
     rest = b""
     for arrived, piece in exchange.pieces:

@@ -1,4 +1,4 @@
-"""Medians and spreads over the rounds, and how the first server compares with each of the others."""
+"""Medians and ranges over the rounds, and the ratios of the first server to each of the others."""
 
 from dataclasses import dataclass
 from statistics import median, quantiles
@@ -15,7 +15,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One server at one concurrency. Latencies in milliseconds over the requests of all rounds; None: nothing to measure."""
+    """One server at one concurrency. Latencies in milliseconds over the requests of all rounds; None: no data."""
 
     server: str
     concurrency: int

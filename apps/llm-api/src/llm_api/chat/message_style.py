@@ -1,4 +1,4 @@
-"""The form of messages that a chat template was written for, found out by trying."""
+"""The form of messages that a chat template reads (text or content parts, developer role), found by rendering probes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class MessageStyle:
 
     @classmethod
     def of(cls, source: str, render: Callable[[Sequence[Message]], str]) -> Self:
-        """`render` gives the template's text for messages, or nothing where it fails."""
+        """`render` returns the template's text for messages, or an empty string where it fails."""
         with_text = render([{"role": "user", "content": "probe"}])
         with_parts = render([{"role": "user", "content": [{"type": "text", "text": "probe", "unread": "printed as it is"}]}])
         takes_parts = "probe" in with_parts and "printed as it is" not in with_parts

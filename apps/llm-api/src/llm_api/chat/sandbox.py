@@ -1,6 +1,6 @@
-"""The jinja2 environment that Hugging Face documents for chat templates. They come with a model, so they run in a sandbox.
+"""The jinja2 environment that Hugging Face documents for chat templates. Templates come with the model, so they run in a sandbox.
 
-Source of the functions and their limits: transformers, utils/chat_template_utils.py.
+The functions and their limits are those of transformers, utils/chat_template_utils.py.
 """
 
 import json
@@ -26,9 +26,9 @@ def compile_template(source: str) -> Template:
 
 
 class GenerationBlock(Extension):
-    """`{% generation %}` marks what the assistant said; for a prompt it is just its body."""
+    """`{% generation %}` marks the assistant's text for training; in a prompt it renders its body."""
 
-    tags = {"generation"}  # noqa: RUF012 - the base class has it so
+    tags = {"generation"}  # noqa: RUF012 - as in the base class
 
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno
@@ -37,7 +37,7 @@ class GenerationBlock(Extension):
 
 
 class TemplateDict:
-    """The `dict` of templates: makes dictionaries, and is not the class itself."""
+    """The `dict` of templates: makes dictionaries without exposing the class."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
         return dict(*args, **kwargs)
@@ -47,7 +47,7 @@ class TemplateDict:
 
 
 class TemplateNamespace(Namespace):
-    """A namespace that cannot pose as another class."""
+    """A namespace without private attributes: they could make it pass as another class."""
 
     def __init__(*args: Any, **kwargs: Any) -> None:  # so that `namespace(self=...)` works
         values = dict(*args[1:], **kwargs)

@@ -1,15 +1,14 @@
-"""Messages to prompt text, by the chat template that came with the model."""
+"""Messages to prompt text, by the chat template in the model's folder."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Template, TemplateError
 
-from llm_api.chat.errors import ChatTemplateError
 from llm_api.chat.message_style import Message, MessageStyle
 from llm_api.chat.sandbox import compile_template
-from llm_api.chat.sources import read_special_tokens, read_templates
 
 # What a template's own expressions raise on messages that it was not written for.
 RENDER_ERRORS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
@@ -17,41 +16,41 @@ RENDER_ERRORS = (TemplateError, TypeError, ValueError, LookupError, AttributeErr
 _SAMPLE = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"})
 
 
+class ChatTemplateError(Exception):
+    """The template refuses the messages or fails on them, or the model has none. The message is written for the client."""
+
+
 class ChatTemplate:
-    """Safe to share between threads. A folder without a template has one that refuses every message, saying so."""
+    """Safe to share between threads. Without a template in the folder, it refuses every message with a ChatTemplateError."""
 
     def __init__(self, model_path: Path) -> None:
-        sources = read_templates(model_path)
-        self._special_tokens = read_special_tokens(model_path)
-        self._templates = {name: _compiled(name, source) for name, source in sources.items()}
-        self._style = MessageStyle.of(sources.get("default", ""), self._try)
+        """Raises ChatTemplateError for a template that does not compile."""
+        source = _read_template(model_path)
+        self._special_tokens = _read_special_tokens(model_path)
+        self._template = None if source is None else _compiled(source)
+        self._style = MessageStyle.of(source or "", self._try)
 
     def prompt(self, messages: Sequence[Message]) -> str:
-        """The text after which the assistant's answer begins. Messages are first put into the form that the template takes.
+        """The text up to where the assistant's answer begins. Messages are first converted to the form that the template reads.
 
-        Strings of special tokens within a message stay as they are: plain_text.py keeps them from being read as such.
+        Strings of special tokens in a message stay as they are: plain_text.py keeps them from becoming special tokens.
         """
         return self.render(self._style.fit(messages), add_generation_prompt=True)
 
     def sample(self) -> str:
-        """A short chat, which shows the markers that the template writes; nothing where it takes none."""
+        """A short chat, which shows the markers that the template writes; empty where the template fails on it."""
         return self._try(self._style.fit(_SAMPLE))
 
-    def render(self, messages: Sequence[Message], *, tools: Sequence[Mapping[str, Any]] | None = None, **options: Any) -> str:
-        """What transformers' `apply_chat_template(tokenize=False)` gives. `options` are the template's own variables."""
+    def render(self, messages: Sequence[Message], **options: Any) -> str:
+        """The result of transformers' `apply_chat_template(tokenize=False)`. `options` are variables of the template."""
+        if self._template is None:
+            raise ChatTemplateError("This model has no chat template. Send the text as 'prompt' to /v1/completions instead.")
         given = [{key: value for key, value in message.items() if value is not None} for message in messages]
-        variables = self._special_tokens | {"documents": None, "add_generation_prompt": False} | options
+        variables = self._special_tokens | {"tools": None, "documents": None, "add_generation_prompt": False} | options
         try:
-            return self._select(tools).render(messages=given, tools=tools, **variables)
+            return self._template.render(messages=given, **variables)
         except RENDER_ERRORS as error:
             raise ChatTemplateError(f"The model's chat template cannot take these messages: {error}") from error
-
-    def _select(self, tools: Sequence[Mapping[str, Any]] | None) -> Template:
-        template = self._templates.get("tool_use") if tools is not None else None
-        template = template or self._templates.get("default")
-        if template is None:
-            raise ChatTemplateError("This model has no chat template. Send the text as 'prompt' to /v1/completions instead.")
-        return template
 
     def _try(self, messages: Sequence[Message]) -> str:
         try:
@@ -60,8 +59,40 @@ class ChatTemplate:
             return ""
 
 
-def _compiled(name: str, source: str) -> Template:
+def _compiled(source: str) -> Template:
     try:
         return compile_template(source)
     except TemplateError as error:
-        raise ChatTemplateError(f"The model's chat template {name!r} is no valid template: {error}") from error
+        raise ChatTemplateError(f"The model's chat template is not valid: {error}") from error
+
+
+def _read_template(model_path: Path) -> str | None:
+    """The default template. Template files take precedence over tokenizer_config.json; templates of other names are for tools."""
+    more = model_path / "additional_chat_templates"
+    for file in (model_path / "chat_template.jinja", more / "default.jinja"):
+        if file.is_file():
+            return file.read_text(encoding="utf-8")
+    if any(more.glob("*.jinja")):
+        return None
+    configured: Any = _read_json(model_path / "tokenizer_config.json").get("chat_template") or []
+    if isinstance(configured, str):
+        return configured
+    return next((item["template"] for item in configured if item["name"] == "default"), None)
+
+
+def _read_special_tokens(model_path: Path) -> dict[str, str]:
+    """The variables `bos_token`, `eos_token` and so on, which templates may write."""
+    config = _read_json(model_path / "tokenizer_config.json")
+    if "added_tokens_decoder" not in config:  # like transformers, which reads the older file only in this case
+        config |= _read_json(model_path / "special_tokens_map.json")
+    extra = config.get("extra_special_tokens")
+    named = {name: value for name, value in config.items() if name.endswith("_token")} | (extra if isinstance(extra, dict) else {})
+    contents = {name: value["content"] if isinstance(value, dict) else value for name, value in named.items()}
+    return {name: content for name, content in contents.items() if isinstance(content, str)}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content

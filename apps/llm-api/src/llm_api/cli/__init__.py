@@ -1,4 +1,4 @@
-"""The command line. Each command imports what it needs when it runs: `llm-api --help` is quick and loads no library."""
+"""The command line. A command imports its libraries when it runs, so `llm-api --help` loads none of them."""
 
 from llm_api.cli.commands import main
 

@@ -1,4 +1,4 @@
-"""`llm-api` and its subcommands, put together."""
+"""`llm-api` and its subcommands."""
 
 from typing import Annotated
 
@@ -9,11 +9,13 @@ from llm_api.cli import bench, keys, pull, serve, settings, smoke
 EPILOG = """
 First steps:
 
-`llm-api serve`: gets the default model, once, and answers on http://127.0.0.1:8000
+`llm-api serve`: downloads the default model, once, and serves it on http://127.0.0.1:8000
 
-`llm-api serve --model-uri hf://Qwen/Qwen3-0.6B@main --port 9000`: serves another model
+`llm-api serve --model-uri hf://Qwen/Qwen3-0.6B@main --port 9000`: serves another model on another port
 
-`llm-api keys new alice --file keys.txt`: makes an API key; `API_KEYS_FILE=keys.txt HOST=0.0.0.0 llm-api serve` asks for it
+`llm-api keys new alice --file keys.txt`: makes an API key
+
+`API_KEYS_FILE=keys.txt HOST=0.0.0.0 llm-api serve`: serves other machines, with the key
 
 Every setting is an environment variable: `llm-api settings` lists them.
 """
@@ -37,7 +39,7 @@ def application() -> typer.Typer:
     commands.command(epilog=pull.EPILOG)(pull.pull)
     commands.add_typer(keys.application(), name="keys")
     commands.command(epilog=smoke.EPILOG)(smoke.smoke)
-    commands.command(context_settings=bench.PASS_ON, add_help_option=False)(bench.bench)
+    commands.command(epilog=bench.EPILOG)(bench.bench)
     commands.command(epilog=settings.EPILOG)(settings.settings)
     return commands
 

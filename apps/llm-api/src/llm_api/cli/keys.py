@@ -1,4 +1,4 @@
-"""`llm-api keys`."""
+"""`llm-api keys`: makes, lists and checks API keys."""
 
 import os
 import sys
@@ -7,19 +7,21 @@ from typing import Annotated
 
 import typer
 
-from llm_api.cli.configuration import EX_CONFIG, read_settings
-from llm_api.cli.outcome import CommandError, plain_errors
+from llm_api.cli.errors import CommandError, plain_errors
+from llm_api.cli.settings import EX_CONFIG, read_settings
 
 EPILOG = """
 Examples:
 
 `llm-api keys new alice --file keys.txt`: makes a key, prints it, and adds its entry to the file
 
-`API_KEYS_FILE=keys.txt llm-api serve`: asks callers for one of the keys; edits count at once, without a restart
+`API_KEYS_FILE=keys.txt llm-api serve`: accepts only requests with one of the keys; changes of the file apply without a restart
 
-`API_KEYS_FILE=keys.txt llm-api keys check`: tells whose key it is, read from the terminal or from stdin
+`API_KEYS_FILE=keys.txt llm-api keys list`: lists the names
 
-To revoke a key remove its line.
+`API_KEYS_FILE=keys.txt llm-api keys check`: reads a key from the terminal or stdin, and prints its name
+
+To revoke a key, remove its line from the file.
 """
 _File = Annotated[Path | None, typer.Option("--file", help="File of `name:sha256` lines. (Env API_KEYS_FILE)")]
 
@@ -33,33 +35,33 @@ def application() -> typer.Typer:
 
 
 def new(
-    name: Annotated[str, typer.Argument(help="Whose key it is: letters, digits and . _ - (64 at most). Usage is counted under it.")],
-    file: Annotated[Path | None, typer.Option(help="Add the entry to this file; a new one is made readable by you alone.")] = None,
+    name: Annotated[str, typer.Argument(help="Name of the key's owner: up to 64 letters, digits and . _ - Usage is counted by name.")],
+    file: Annotated[Path | None, typer.Option(help="Add the entry to this file. A new file is readable by you alone.")] = None,
 ) -> None:
-    """Make a key. It is printed once: only its hash is kept."""
+    """Make a key. It is printed once: the file has only its hash."""
     from llm_api.api.keys import ENTRY, new_key
 
     with plain_errors():
         key, entry = new_key(name)
         if not ENTRY.fullmatch(entry):
-            raise CommandError(f"{name!r} is not a key's name: use 1 to 64 letters, digits and . _ -", EX_CONFIG)
+            raise CommandError(f"{name!r} is not a valid key name: use 1 to 64 letters, digits and . _ -", EX_CONFIG)
         if file:
             _append(file, name, entry)
         typer.echo(key)
         if not file:
             typer.echo(entry)
-            typer.echo("The first line is the key, shown this once; the second goes into API_KEYS_FILE or API_KEYS.", err=True)
+            typer.echo("The first line is the key: it is not shown again. The second line goes into API_KEYS_FILE or API_KEYS.", err=True)
 
 
 def list_names(file: _File = None) -> None:
-    """List whose keys are accepted, each with the beginning of its hash."""
+    """List the names of the accepted keys, each with the beginning of its hash."""
     with plain_errors():
         for digest, name in sorted(_known(file).items(), key=lambda item: item[1]):
             typer.echo(f"{name}  {digest.hex()[:12]}")
 
 
 def check(file: _File = None) -> None:
-    """Tell whose key it is. It is read from the terminal, unseen, or from stdin: never from the command line."""
+    """Print the name of a key. It is read from the terminal without echo, or from stdin, never from the command line."""
     import hashlib
 
     with plain_errors():
@@ -94,7 +96,7 @@ def _append(file: Path, name: str, entry: str) -> None:
             keys.seek(0)
             text = keys.read()
             if name in parse_keys(text, str(file)).values():
-                raise CommandError(f"{file} already has a key of {name}: choose another name, or remove its line first", EX_CONFIG)
+                raise CommandError(f"{file} already has a key named {name}: choose another name, or remove its line first", EX_CONFIG)
             keys.write(entry + "\n" if text.endswith("\n") or not text else f"\n{entry}\n")
     except (ApiKeysError, OSError, UnicodeDecodeError) as error:
         raise CommandError(f"cannot add to {file}: {error}", EX_CONFIG) from None

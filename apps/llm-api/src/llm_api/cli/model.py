@@ -1,12 +1,18 @@
-"""The model that the settings name, got if need be."""
+"""Gets the model that the settings name, and shows the progress of downloads and conversions."""
 
-from llm_api.settings import Settings
-from llm_api.weights.progress import Progress
-from llm_api.weights.resolve import resolve
-from llm_api.weights.source import ModelSource
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llm_api.settings import Settings
+    from llm_api.weights.progress import Progress
+    from llm_api.weights.resolve import ServableModel
 
 
-def find_model(settings: Settings, progress: Progress, *, refresh: bool = False) -> ModelSource:
+def find_model(settings: "Settings", progress: "Progress", *, refresh: bool = False) -> "ServableModel":
+    """Downloads and converts the model if the cache does not have it. Raises WeightsError."""
+    from llm_api.weights.resolve import resolve
+
     return resolve(
         settings.model_path,
         settings.model_uri,
@@ -15,3 +21,23 @@ def find_model(settings: Settings, progress: Progress, *, refresh: bool = False)
         allow_remote_code=settings.allow_remote_code,
         refresh=refresh,
     )
+
+
+def readable_progress() -> "Progress":
+    """For people, on stderr, so that stdout has only the command's result: bars on a terminal, else plain lines."""
+    from rich.console import Console
+
+    from llm_api.weights.progress import LineProgress, TerminalProgress
+
+    if sys.stderr.isatty():
+        return TerminalProgress(Console(stderr=True))
+    return LineProgress(lambda line: print(line, file=sys.stderr, flush=True))
+
+
+def service_progress(log_format: str) -> "Progress":
+    """For the start of a service. Plain lines would break a collector that was promised JSON: LOG_FORMAT=json logs the progress."""
+    import structlog
+
+    from llm_api.weights.progress import LineProgress
+
+    return LineProgress(structlog.stdlib.get_logger("llm_api.weights").info) if log_format == "json" else readable_progress()

@@ -5,22 +5,24 @@ from typing import Annotated
 
 import typer
 
-from llm_api.cli.configuration import read_settings
-from llm_api.cli.console import terminal_progress
-from llm_api.cli.outcome import plain_errors, stops_on_sigterm
+from llm_api.cli.errors import plain_errors, stops_on_sigterm
+from llm_api.cli.model import find_model, readable_progress
+from llm_api.cli.settings import read_settings
 
 EPILOG = """
 Examples:
 
-`llm-api pull`: gets what `llm-api serve` would serve
+`llm-api pull`: gets the model that `llm-api serve` would serve
 
-`llm-api pull hf://Qwen/Qwen3-0.6B@main`: gets a model of the hub; with a branch, its newest commit
+`llm-api pull hf://Qwen/Qwen3-0.6B@main`: gets a model of the Hugging Face hub; of a branch, the newest commit
 
-`llm-api pull s3://bucket/models/Qwen3-0.6B`: gets a folder of a bucket, by AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL and so on
+`llm-api pull s3://bucket/models/Qwen3-0.6B`: gets a folder of a bucket; AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL and so on apply
 
-`MODEL_CACHE=/models llm-api pull --verify`: fills a volume and proves it: in an init container, or an image build
+`MODEL_CACHE=/models llm-api pull --verify`: fills a volume and verifies it, in an init container or an image build
 
-An interrupted download goes on where it stopped. A gated repository needs HF_TOKEN.
+An interrupted download resumes. A gated repository needs HF_TOKEN.
+
+stdout has the model's folder alone. stderr shows the progress: a bar on a terminal, else plain lines.
 
 Exit codes: 65 bad data or checksum, 66 not found, 69 no network, 73 cache not writable, 74 disk full, 77 not authorised, 78 bad setting.
 """
@@ -28,22 +30,21 @@ Exit codes: 65 bad data or checksum, 66 not found, 69 no network, 73 cache not w
 
 def pull(
     model: Annotated[str | None, typer.Argument(help="Model URI, folder or .gguf file. Default: MODEL_PATH, else MODEL_URI.")] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Hash every file again and compare with what was recorded.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Hash every file again and compare it with its recorded checksum.")] = False,
 ) -> None:
-    """Get a model and make it ready to serve, without serving it. Prints its folder."""
+    """Download and convert a model without serving it. Prints the model's folder."""
     with plain_errors(), stops_on_sigterm():
-        from llm_api.cli.model import find_model
-        from llm_api.weights import manifest
+        from llm_api.weights import checksums
 
-        progress = terminal_progress()
-        source = find_model(read_settings(**_named(model)), progress, refresh=True)
+        progress = readable_progress()
+        found = find_model(read_settings(**_setting_of(model)), progress, refresh=True)
         if verify:
-            count = manifest.verify(source.path, progress)
+            count = checksums.verify(found.path, progress)
             progress.note(f"verified {count} files")
-        typer.echo(source.path)
+        typer.echo(found.path)
 
 
-def _named(model: str | None) -> dict[str, str | Path | None]:
+def _setting_of(model: str | None) -> dict[str, str | Path | None]:
     if model and "://" in model:
         return {"model_uri": model}
     return {"model_path": Path(model) if model else None}

@@ -5,39 +5,48 @@ from typing import Annotated
 
 import typer
 
-from llm_api.cli.configuration import read_settings
-from llm_api.cli.outcome import logged_errors, stops_on_sigterm
+from llm_api.cli.errors import logged_errors, stops_on_sigterm
+from llm_api.cli.settings import read_settings
 
 EPILOG = """
 Examples:
 
 `llm-api serve`: serves the default model on http://127.0.0.1:8000
 
-`llm-api serve --model-path ~/models/tiny.Q8_0.gguf --model-name tiny`: serves a file
+`llm-api serve --model-uri hf://Qwen/Qwen3-0.6B@main`: serves a model of the Hugging Face hub
 
-`MAX_NUM_SEQS=32 KV_CACHE_MEMORY=4GiB llm-api serve --port 9000`: sets what has no option: see `llm-api settings`
+`llm-api serve --model-path ~/models/tiny.Q8_0.gguf --model-name tiny`: serves a file, under the name `tiny`
 
-`QUANTIZATION=int4 llm-api serve`: weights in 4 bits, on a CPU: faster, and in less memory
+`MAX_NUM_SEQS=32 KV_CACHE_MEMORY=4GiB llm-api serve --port 9000`: changes settings without an option; `llm-api settings` lists them
 
-SIGTERM drains: requests in flight are answered, then it exits with 0. A second one exits at once.
+`QUANTIZATION=int4 llm-api serve`: keeps the weights in 4 bits, on a CPU: faster, and with less memory
 
-Exit codes: 1 the engine failed, 71 cannot listen on HOST and PORT, 78 bad setting, seen at once or by the engine; others as `llm-api pull`.
+The first start downloads and converts the model. stderr shows the progress: a bar on a terminal, else plain lines.
+The running service logs for people on a terminal, else JSON lines. `LOG_FORMAT=json` makes both JSON lines, for log collectors.
+
+SIGTERM drains: the service answers the requests in flight, then exits with 0. A second SIGTERM exits at once.
+
+Exit codes: 1 the engine failed, 71 cannot listen on HOST and PORT, 78 bad setting (some are found by the engine); others as `llm-api pull`.
 """
 
 
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. Not loopback: needs API keys. (Env HOST; 127.0.0.1)")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. (Env PORT; 8000)")] = None,
-    model_path: Annotated[Path | None, typer.Option(help="Model folder or .gguf file. Wins over the URI. (Env MODEL_PATH)")] = None,
-    model_uri: Annotated[str | None, typer.Option(help="Where to get it: hf://, s3://, file:// or package://. (Env MODEL_URI)")] = None,
+    model_path: Annotated[
+        Path | None, typer.Option(help="Model folder or .gguf file. Takes precedence over the URI. (Env MODEL_PATH)")
+    ] = None,
+    model_uri: Annotated[
+        str | None, typer.Option(help="Where the model comes from: hf://, s3://, file:// or package://. (Env MODEL_URI)")
+    ] = None,
     model_name: Annotated[str | None, typer.Option(help="Model id that clients send. (Env MODEL_NAME; the model's own)")] = None,
 ) -> None:
-    """Serve the OpenAI API. Gets the model first, if it is not there yet."""
+    """Serve the OpenAI API. Downloads the model first if the cache does not have it."""
     with logged_errors():
         settings = read_settings(host=host, port=port, model_path=model_path, model_uri=model_uri, model_name=model_name)
         from llm_api.engine.launcher import engine_process
 
-        with stops_on_sigterm(), engine_process() as process:  # it imports torch while this one imports the API and finds the model
+        with stops_on_sigterm(), engine_process() as process:  # it imports torch while this process imports the API and gets the model
             from llm_api.cli.service_run import ServiceRun
 
             exit_code = ServiceRun(settings, process).until_exit()

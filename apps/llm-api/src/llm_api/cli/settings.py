@@ -1,15 +1,31 @@
-"""`llm-api settings`."""
+"""`llm-api settings`, and how commands read the settings."""
 
-EPILOG = "An empty variable counts as unset. `PORT=9000 llm-api settings` shows 9000: the values are those that `serve` would take."
+from typing import TYPE_CHECKING, Any
+
+from llm_api.cli.errors import CommandError, plain_errors
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from llm_api.settings import Settings
+
+EX_CONFIG = 78  # sysexits.h
+EPILOG = """
+Examples:
+
+`llm-api settings`: lists the values that `llm-api serve` would use
+
+`PORT=9000 llm-api settings`: shows 9000 as the value of PORT
+
+An empty variable counts as unset.
+"""
+_SECRET = ("api_keys",)
 
 
 def settings() -> None:
-    """List every setting: its environment variable, its value now, and what it does."""
+    """List every setting: its environment variable, its current value and its meaning."""
     from rich.console import Console
     from rich.table import Table
-
-    from llm_api.cli.configuration import read_settings
-    from llm_api.cli.outcome import plain_errors
 
     with plain_errors():
         current = read_settings()
@@ -19,7 +35,34 @@ def settings() -> None:
     Console().print(table, markup=False)
 
 
+def read_settings(**options: Any) -> "Settings":
+    """The settings from the environment, overridden by the command's options that are not None.
+
+    Raises CommandError, which names the variable or option, its value and the expected value.
+    """
+    from pydantic import ValidationError
+
+    from llm_api.settings import Settings
+
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise CommandError("; ".join(_line(detail, given) for detail in error.errors()), EX_CONFIG) from None
+    except RuntimeError:  # Path.home(), for a user id without an account
+        raise CommandError("this user has no home folder: set MODEL_CACHE to a writable folder", EX_CONFIG) from None
+
+
 def _shown(name: str, value: object) -> str:
     if value is None or value == ():
         return ""
-    return "(set)" if name == "api_keys" else str(value)
+    return "(set)" if name in _SECRET else str(value)
+
+
+def _line(detail: "ErrorDetails", given: dict[str, Any]) -> str:
+    if not detail["loc"]:
+        return detail["msg"]
+    field = str(detail["loc"][0]).lower()
+    name = "--" + field.replace("_", "-") if field in given else field.upper()
+    value = "" if field in _SECRET else f"={str(detail['input'])[:80]}"
+    return f"{name}{value} is not valid: {detail['msg'].removeprefix('Value error, ')}"

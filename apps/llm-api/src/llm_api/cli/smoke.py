@@ -4,25 +4,27 @@ from typing import Annotated
 
 import typer
 
-from llm_api.cli.outcome import CommandError, plain_errors, stops_on_sigterm
+from llm_api.cli.errors import CommandError, plain_errors, stops_on_sigterm
 
 EPILOG = """
 Examples:
 
-`llm-api smoke`: asks the service on this machine
+`llm-api smoke`: tests the service on this machine
 
-`API_KEY=sk-... llm-api smoke https://llm.example.com`: asks through the ingress, with a key
+`API_KEY=sk-... llm-api smoke https://llm.example.com`: tests through the ingress, with a key
 
-components/smoke runs it in the cluster after every sync. Exit codes: 0 all answered, 1 one check failed.
+components/smoke runs it in the cluster after every sync.
+
+Exit codes: 0 all checks passed, 1 one check failed.
 """
 
 
 def smoke(
-    url: Annotated[str, typer.Argument(help="Where the service answers, without /v1.")] = "http://127.0.0.1:8000",
-    key: Annotated[str | None, typer.Option(envvar="API_KEY", show_default=False, help="API key, where the service asks for one.")] = None,
-    patience: Annotated[float, typer.Option(min=0, help="Seconds to try again while nothing answers, or it is busy.")] = 30,
+    url: Annotated[str, typer.Argument(help="Base URL of the service, without /v1.")] = "http://127.0.0.1:8000",
+    key: Annotated[str | None, typer.Option(envvar="API_KEY", show_default=False, help="API key, if the service asks for one.")] = None,
+    patience: Annotated[float, typer.Option(min=0, help="Seconds to retry while the service does not answer or is busy.")] = 30,
 ) -> None:
-    """Ask a running service for its models, a chat completion and a stream. Fails when one is not answered in full."""
+    """Ask a running service for its models, a chat completion and a stream. Fails unless all three are answered in full."""
     from llm_api.smoke import Smoke, SmokeFailed
 
     with plain_errors(), stops_on_sigterm():

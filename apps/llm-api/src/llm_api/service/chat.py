@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from llm_api.chat.errors import ChatTemplateError
 from llm_api.chat.plain_text import PlainText
-from llm_api.chat.template import ChatTemplate
+from llm_api.chat.template import ChatTemplate, ChatTemplateError
 from llm_api.engine.messages import EngineInfo
 from llm_api.protocol.chat import (
     AnswerMessage,

@@ -1,4 +1,4 @@
-"""What is known of the request being served: written as it becomes known, read by the access log and the counters."""
+"""Facts about the current request. Its handlers write them; the access log and the metrics read them."""
 
 import time
 from contextvars import ContextVar
@@ -21,5 +21,5 @@ REQUEST_CONTEXT: ContextVar[RequestContext] = ContextVar("request_context")
 
 
 def current_request() -> RequestContext:
-    """The context of the request being served; outside of any request a fresh one that nobody reads."""
+    """The context of the current request. Outside of a request it is a new one that nobody reads."""
     return REQUEST_CONTEXT.get(RequestContext(request_id=""))

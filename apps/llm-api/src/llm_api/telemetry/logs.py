@@ -1,4 +1,4 @@
-"""Structured logs, the libraries' own included: JSON lines, or for people on a terminal."""
+"""Structured logs, including those of libraries: JSON lines, or a readable form on a terminal."""
 
 import logging
 import sys
@@ -13,7 +13,7 @@ LogFormat = Literal["auto", "json", "console"]
 
 
 def configure_logs(level: str = "info", log_format: LogFormat = "auto") -> None:
-    """Once at the start of the process. Logs go to standard error."""
+    """Call once at the start of the process. Logs go to stderr. `auto` is console on a terminal, else json."""
     shared: list[Processor] = [
         _add_request_id,
         structlog.stdlib.add_logger_name,
@@ -29,7 +29,7 @@ def configure_logs(level: str = "info", log_format: LogFormat = "auto") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(log_format)))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for library in ("uvicorn", "httpx2"):  # the one's start and stop are said by server.py; the other logs URLs, signed ones too
+    for library in ("uvicorn", "httpx2"):  # server.py logs uvicorn's start and stop; httpx2 logs URLs, which may be signed
         logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 

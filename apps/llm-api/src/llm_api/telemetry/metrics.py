@@ -1,4 +1,4 @@
-"""Prometheus metrics: `llm_` before vLLM's names and with vLLM's buckets, so that its dashboards and scalers carry over."""
+"""Prometheus metrics: vLLM's names with the prefix `llm_` and vLLM's buckets, so that its dashboards and scalers can be reused."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -35,10 +35,10 @@ class StepStats(Protocol):
 
 
 class Metrics:
-    """One instance a process, with its own registry. Not thread-safe beyond what prometheus_client promises."""
+    """One instance per process, with its own registry. As thread-safe as prometheus_client."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the counters, and no dashboard reads them
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the series, and no dashboard reads them
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -50,9 +50,9 @@ class Metrics:
         registry = self.registry
         self.ready = Gauge("llm_ready", "1 while the server takes requests for the model, as /readyz reports; else 0.", registry=registry)
         self.running = Gauge("llm_num_requests_running", "Sequences in the engine's current batch.", registry=registry)
-        self.waiting = Gauge("llm_num_requests_waiting", "Sequences that wait for a place in the batch.", registry=registry)
+        self.waiting = Gauge("llm_num_requests_waiting", "Sequences waiting for a place in the batch.", registry=registry)
         self.kv_cache_usage = Gauge("llm_kv_cache_usage_perc", "Share of the KV cache in use, 0 to 1.", registry=registry)
-        self.preemptions = Counter("llm_num_preemptions", "Sequences preempted for want of KV cache.", registry=registry)
+        self.preemptions = Counter("llm_num_preemptions", "Sequences preempted because the KV cache was full.", registry=registry)
         self.prefix_queries = Counter("llm_prefix_cache_queries", "Prompt tokens looked up in the prefix cache.", registry=registry)
         self.prefix_hits = Counter("llm_prefix_cache_hits", "Prompt tokens found in the prefix cache.", registry=registry)
         self.step_tokens = Histogram("llm_iteration_tokens_total", "Tokens computed in a step.", buckets=STEP_TOKENS, registry=registry)
@@ -88,7 +88,7 @@ class Metrics:
         self.ready.set_function(ready)
 
     def watch_keys(self, count: Callable[[], int], file_is_good: Callable[[], bool]) -> None:
-        """Both are asked at each scrape, so that they are true without any request too."""
+        """Both are called at each scrape, so that the gauges are current without any request."""
         Gauge("llm_api_keys_loaded", "API keys that are accepted.", registry=self.registry).set_function(count)
         Gauge(
             "llm_api_keys_last_reload_success",
@@ -100,7 +100,7 @@ class Metrics:
         self.running.set(stats.running)
         self.waiting.set(stats.waiting)
         self.kv_cache_usage.set(stats.kv_cache_usage)
-        if stats.step_tokens:  # else a report between steps
+        if stats.step_tokens:  # 0 in a report between steps
             self.step_tokens.observe(stats.step_tokens)
         self._advance(self.preemptions, stats.preemptions)
         self._advance(self.prefix_queries, stats.prefix_cache_queries)

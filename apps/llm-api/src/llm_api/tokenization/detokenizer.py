@@ -1,4 +1,4 @@
-"""Text from token ids as they come: characters split over tokens appear when they are whole, and only then."""
+"""Incremental detokenization: a character that is split over several tokens appears when it is complete."""
 
 import codecs
 from collections.abc import Callable, Sequence
@@ -9,17 +9,17 @@ from tokenizers.decoders import DecodeStream
 
 
 class Detokenizer(Protocol):
-    """The pushes and the flush together are the text of all ids. Special tokens have no text."""
+    """The results of all pushes and of the flush, joined, are the text of all ids. Special tokens have no text."""
 
     def push(self, ids: Sequence[int]) -> str: ...
 
     def flush(self) -> str:
-        """The rest: what can no longer become a character is U+FFFD. Nothing may be pushed after it."""
+        """The rest of the text, with U+FFFD for an incomplete character. No push may follow."""
         ...
 
 
 class ByteDetokenizer:
-    """For vocabularies whose tokens stand for bytes. A token costs a dictionary look-up."""
+    """For vocabularies whose tokens stand for bytes. Each token costs one dictionary lookup."""
 
     def __init__(self, token_bytes: Callable[[int], bytes], strip_start: int = 0) -> None:
         self._token_bytes = token_bytes
@@ -42,7 +42,7 @@ class ByteDetokenizer:
 
 
 class StreamDetokenizer:
-    """For any other decoder of the tokenizers library. `after` are the ids that the text continues."""
+    """For any other decoder of the tokenizers library. The text continues the ids of `after`."""
 
     def __init__(self, tokenizer: Tokenizer, after: Sequence[int] = ()) -> None:
         self._tokenizer = tokenizer

@@ -1,10 +1,10 @@
-"""Ends a text where a stop string begins, however the text is cut into pushes."""
+"""Ends a text where a stop string begins, in whatever pieces the text arrives."""
 
 from collections.abc import Sequence
 
 
 class StopPattern:
-    """A stop string and, for each length of a part of it, the longest shorter part that this one ends with."""
+    """A stop string with its Knuth-Morris-Pratt table: for each matched length, the next shorter prefix that may still match."""
 
     def __init__(self, stop: str) -> None:
         self.stop = stop
@@ -13,14 +13,14 @@ class StopPattern:
             self._shorter[end] = self.advance(self._shorter[end - 1], stop[end])
 
     def advance(self, length: int, char: str) -> int:
-        """How many characters of the stop string the text ends with, after one more character of the text."""
+        """The matched length after one more character of the text, given the matched length before it."""
         while length and self.stop[length] != char:
             length = self._shorter[length - 1]
         return length + 1 if self.stop[length] == char else 0
 
 
 class StopStrings:
-    """The string that is complete first wins; of two complete at once the longer. Nothing follows a match."""
+    """The first complete stop string ends the text; of two that are complete at once, the longer one. No push may follow a match."""
 
     def __init__(self, stops: Sequence[str | StopPattern]) -> None:
         self._patterns = [stop if isinstance(stop, StopPattern) else StopPattern(stop) for stop in stops]
@@ -28,7 +28,7 @@ class StopStrings:
         self._held = ""
 
     def push(self, text: str) -> tuple[str, bool]:
-        """Text that is surely before any stop string, and whether one was found. Holds back what may begin one."""
+        """Returns the text that precedes any stop string, and whether one was found. Holds back text that may begin one."""
         if not self._patterns:
             return text, False
         lengths, whole = self._lengths, self._held + text
@@ -45,6 +45,6 @@ class StopStrings:
         return whole[:cut], False
 
     def flush(self) -> str:
-        """What was held back, once no more text comes."""
+        """The text that was held back, at the end of the text."""
         held, self._held = self._held, ""
         return held

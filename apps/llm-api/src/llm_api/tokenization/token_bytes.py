@@ -1,4 +1,4 @@
-"""What bytes a vocabulary's token strings stand for, read from the `decoder` of a tokenizer.json."""
+"""The bytes that a vocabulary's token strings stand for, derived from the `decoder` of tokenizer.json."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -11,14 +11,14 @@ _PIECEWISE = {"Replace", "ByteFallback", "Fuse", "Strip"}
 
 @dataclass(frozen=True, slots=True)
 class TokenBytes:
-    """`of` maps a token string to its bytes; a text's first `strip_start` characters are dropped where they are spaces."""
+    """`of` maps a token string to its bytes. At a text's start, up to `strip_start` spaces are dropped."""
 
     of: Callable[[str], bytes]
     strip_start: int = 0
 
 
 def token_bytes_from(decoder: dict[str, Any] | None) -> TokenBytes | None:
-    """None for a decoder whose tokens have no bytes of their own (WordPiece, CTC and the like)."""
+    """None for a decoder that does not decode each token independently (WordPiece, CTC and so on)."""
     steps = _steps(decoder)
     types = [step["type"] for step in steps]
     if types in (["ByteLevel"], ["ByteLevel", "Fuse"], ["Fuse", "ByteLevel"]):
@@ -36,7 +36,7 @@ def _steps(decoder: dict[str, Any] | None) -> list[dict[str, Any]]:
 
 
 def _is_plain(steps: Sequence[dict[str, Any]], types: Sequence[str]) -> bool:
-    """Strings are replaced, then all is fused, then only leading spaces go: each token decodes alone."""
+    """True where each token decodes independently: strings are replaced, then all is fused, then only leading spaces are stripped."""
     if "Fuse" not in types or set(types[: types.index("Fuse")]) - {"Replace", "ByteFallback"}:
         return False
     after = steps[types.index("Fuse") + 1 :]
@@ -45,7 +45,7 @@ def _is_plain(steps: Sequence[dict[str, Any]], types: Sequence[str]) -> bool:
 
 
 def _byte_level() -> Callable[[str], bytes]:
-    """The map of GPT-2: printable bytes stand for themselves, the others for U+0100 and up, in order."""
+    """GPT-2's map: printable bytes are their own characters, the others are U+0100 and up, in order."""
     printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
     hidden = (byte for byte in range(256) if byte not in printable)
     byte_of = {chr(byte): byte for byte in printable} | {chr(256 + rank): byte for rank, byte in enumerate(hidden)}

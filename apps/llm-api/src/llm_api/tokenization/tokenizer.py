@@ -1,8 +1,8 @@
-"""A model's tokenizer.json: text to token ids and back."""
+"""Text to token ids and back, by the model's tokenizer.json."""
 
 import codecs
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import tokenizers
 
 from llm_api.tokenization.detokenizer import ByteDetokenizer, Detokenizer, StreamDetokenizer
-from llm_api.tokenization.end_of_text import read_eos_token_ids
 from llm_api.tokenization.token_bytes import token_bytes_from
 
 
@@ -30,7 +29,7 @@ class Tokenizer:
         self._keeps_length = definition["normalizer"] is None
         self._bytes: dict[int, bytes] = {}
         self._text_bytes: dict[int, bytes] = dict.fromkeys(self._special_ids, b"")
-        self.eos_token_ids = read_eos_token_ids(model_path, self._tokenizer.token_to_id)
+        self.eos_token_ids = _read_eos_token_ids(model_path, self._tokenizer.token_to_id)
 
     @property
     def vocab_size(self) -> int:
@@ -40,20 +39,20 @@ class Tokenizer:
         return self.encode_batch([text], add_special_tokens)[0]
 
     def encode_batch(self, texts: Sequence[str], add_special_tokens: bool) -> list[list[int]]:
-        """The strings of special tokens within a text become those tokens, as transformers has it.
+        """Strings of special tokens in a text become those tokens, like in transformers.
 
-        Runs outside the GIL, unlike the library's own `encode`; surrogates that stand alone become U+FFFD.
+        Releases the GIL, unlike the library's `encode`. Lone surrogates become U+FFFD.
         """
         whole = [_without_lone_surrogates(text) for text in texts]
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(whole, add_special_tokens=add_special_tokens)]
 
     def encode_with_offsets(self, text: str, add_special_tokens: bool) -> tuple[list[int], list[int]]:
-        """The ids, and where in the text each one begins."""
+        """The ids, and the character offset of each in the text."""
         encoding = self._tokenizer.encode_batch([_without_lone_surrogates(text)], add_special_tokens=add_special_tokens)[0]
         return encoding.ids, [start for start, _ in encoding.offsets]
 
     def text_with_offsets(self, ids: Sequence[int]) -> tuple[str, list[int]]:
-        """The text with its special tokens, and where in it each id begins."""
+        """The text with its special tokens, and the character offset of each id."""
         decoder, text, offsets = codecs.getincrementaldecoder("utf-8")("replace"), "", []
         for token_id in ids:
             offsets.append(len(text))
@@ -61,7 +60,7 @@ class Tokenizer:
         return text + decoder.decode(b"", final=True), offsets
 
     def least_tokens(self, text: str) -> int:
-        """A lower bound of the text's length in tokens, known without encoding it; 0 where there is none."""
+        """A lower bound of the text's length in tokens, without encoding it; 0 where no bound is known."""
         return len(text) // self._longest_token if self._keeps_length else 0
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -69,21 +68,21 @@ class Tokenizer:
         return detokenizer.push(ids) + detokenizer.flush()
 
     def detokenizer(self, after: Sequence[int] = ()) -> Detokenizer:
-        """For the text of ids that continue `after`; at a text's start some vocabularies drop a space."""
+        """Detokenizes ids that continue the ids of `after`. Some vocabularies drop a space at the start of a text."""
         if self._reads is None:
             return StreamDetokenizer(self._tokenizer, after)
         continues = any(map(self._bytes_of_text, after))
         return ByteDetokenizer(self._bytes_of_text, 0 if continues else self._reads.strip_start)
 
     def token_bytes(self, token_id: int) -> bytes:
-        """The bytes of one token, also a special one; none for an id outside the vocabulary."""
+        """The bytes of one token, special tokens included; empty for an id outside the vocabulary."""
         known = self._bytes.get(token_id)
         if known is None:
             known = self._bytes[token_id] = self._read_bytes(token_id)
         return known
 
     def token_text(self, token_id: int) -> str:
-        r"""One token's text. One that is no whole characters reads `bytes:\xe2\x82`, as OpenAI writes it."""
+        r"""One token's text. A token of incomplete characters reads `bytes:\xe2\x82`, as OpenAI writes it."""
         token_bytes = self.token_bytes(token_id)
         try:
             return token_bytes.decode()
@@ -115,3 +114,22 @@ def _without_lone_surrogates(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def _read_eos_token_ids(model_path: Path, token_to_id: Callable[[str], int | None]) -> frozenset[int]:
+    """From generation_config.json, else config.json, else tokenizer_config.json; empty where none has them."""
+    for name in ("generation_config.json", "config.json"):
+        config = _read_json(model_path / name)
+        named = config.get("eos_token_id", config.get("text_config", {}).get("eos_token_id"))
+        if named is not None:
+            return frozenset(named if isinstance(named, list) else [named])
+    token = _read_json(model_path / "tokenizer_config.json").get("eos_token")
+    token_id = token_to_id(token["content"] if isinstance(token, dict) else token) if token else None
+    return frozenset() if token_id is None else frozenset([token_id])
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return config

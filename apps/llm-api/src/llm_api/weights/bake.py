@@ -1,4 +1,4 @@
-"""`python -m llm_api.weights.bake FOLDER`: puts the default model into an image, as FOLDER/<name>."""
+"""`python -m llm_api.weights.bake FOLDER`: puts the default model into a container image, as FOLDER/<name>. The Dockerfile runs it."""
 
 import shutil
 import sys
@@ -12,7 +12,7 @@ from llm_api.weights.resolve import resolve
 
 
 def bake(folder: Path) -> Path:
-    """Raises WeightsError."""
+    """Returns the model's folder. Raises WeightsError."""
     with tempfile.TemporaryDirectory() as cache:
         model = resolve(None, DEFAULT_MODEL_URI, Path(cache), LineProgress(lambda line: print(line, file=sys.stderr, flush=True)))
         target = folder / model.name

@@ -1,4 +1,4 @@
-"""MODEL_CACHE: models that were downloaded or converted, one folder each, made once however many processes ask."""
+"""MODEL_CACHE: one folder for each downloaded or converted model. Concurrent processes build a model once."""
 
 import hashlib
 import re
@@ -10,16 +10,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from llm_api.weights import manifest
+from llm_api.weights.checksums import Manifest, changed_file, read_manifest, write_manifest
 from llm_api.weights.disk import disk_errors
 from llm_api.weights.errors import WrongChecksum
-from llm_api.weights.manifest import Manifest
 from llm_api.weights.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A finished folder inside the staging folder, and what its files must hash to where that is known."""
+    """A finished folder inside the staging folder, and the sha256 that its source states for its files, if any."""
 
     folder: Path
     revision: str | None = None
@@ -35,22 +34,22 @@ class ModelCache:
         self._progress = progress
 
     def entry(self, name: str, identity: str) -> Path:
-        """The folder for what `identity` says in full; `name` is for people."""
+        """The folder of one model. `identity` tells it from all others; `name` makes the folder's name readable."""
         readable = re.sub(r"[^\w.-]+", "--", name)
         return self._root / "models" / f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
     def intact(self, entry: Path) -> Manifest | None:
-        """Its manifest, when all its files are as recorded."""
-        known = manifest.read(entry)
+        """The entry's manifest, if all its files are as recorded."""
+        known = read_manifest(entry)
         if known is None:
             return None
-        changed = manifest.changed_file(entry, known)
+        changed = changed_file(entry, known)
         if changed:
-            self._progress.note(f"{entry / changed} is not what was recorded; getting the model again")
+            self._progress.note(f"{entry / changed} differs from its recorded checksum; getting the model again")
         return None if changed else known
 
     def obtain(self, entry: Path, source: str, build: Build, *, stale: Callable[[Manifest], bool] | None = None) -> Path:
-        """Returns the folder, building it first unless it is intact and not `stale`. An intact one is only read."""
+        """Returns the entry. Builds it first unless it is intact and not `stale`; an intact one is only read."""
         if self._usable(entry, stale):
             return entry
         with disk_errors(self._root), self._locked(entry):
@@ -63,10 +62,10 @@ class ModelCache:
         return known is not None and not (stale and stale(known))
 
     def _make(self, entry: Path, source: str, build: Build) -> None:
-        staging = entry.with_name(f".{entry.name}.partial")  # the same each time: a download goes on where it stopped
+        staging = entry.with_name(f".{entry.name}.partial")  # the same name each time, so that a download resumes
         staging.mkdir(parents=True, exist_ok=True)
         built = build(staging)
-        recorded = manifest.record(built.folder, source, built.revision, self._progress)
+        recorded = write_manifest(built.folder, source, built.revision, self._progress)
         for name, expected in built.sha256.items():
             if (actual := recorded.files[name].sha256) != expected:
                 (built.folder / name).unlink()

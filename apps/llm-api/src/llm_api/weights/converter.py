@@ -1,4 +1,4 @@
-"""Runs the conversion process and tells how it goes. This side needs no torch."""
+"""Starts the conversion process and reports its progress. Runs in the caller's process, without torch."""
 
 import json
 import signal
@@ -17,7 +17,7 @@ class Converter:
         self._progress = progress
 
     def gguf(self, file: Path, folder: Path) -> None:
-        """Writes a servable folder. Raises WeightsError."""
+        """Converts a GGUF to a servable folder. Raises WeightsError."""
         self._run(f"converting {file.name}", "gguf", str(file), str(folder))
 
     def tokenizer(self, folder: Path) -> None:
@@ -29,25 +29,25 @@ class Converter:
         self._run("checking the architecture", "check", str(folder))
 
     def _run(self, description: str, *arguments: str) -> None:
-        command = [sys.executable, "-m", "llm_api.weights.convert", *arguments]
+        command = [sys.executable, "-m", "llm_api.weights.conversion_worker", *arguments]
         error = None
         with (
-            self._progress.work(description) as tell,
+            self._progress.work(description) as report,
             tempfile.TemporaryFile() as log,
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log) as process,  # noqa: S603 (no shell)
         ):
             for line in process.stdout or ():
-                said = json.loads(line)
-                error = said.get("error", error)
-                if "stage" in said:
-                    tell(said["stage"])
+                message = json.loads(line)
+                error = message.get("error", error)
+                if "stage" in message:
+                    report(message["stage"], message.get("done", 0), message.get("total"))
             if code := process.wait():
                 raise WeightsError(error or _died(description, code, log), max(code, 0))
 
 
 def _died(description: str, code: int, log: IO[bytes]) -> str:
     if code == -signal.SIGKILL:
-        return f"{description} was killed, most likely for want of memory. Give it more, or convert on a larger machine."
+        return f"{description} was killed, most likely because memory ran out. Give it more memory, or convert on a larger machine."
     log.seek(0)
     lines = log.read().decode(errors="replace").strip().splitlines()
     ending = f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -1,4 +1,4 @@
-"""Room on disk: asked for before writing, and named when it runs out anyway."""
+"""Disk space: checked before writing, and named in the error when it runs out anyway."""
 
 import errno
 import shutil
@@ -24,7 +24,7 @@ def readable_size(size: float) -> str:
 
 
 def require_space(folder: Path, size: int, purpose: str) -> None:
-    """Raises DiskFull when `size` bytes, and a little more, do not fit."""
+    """Raises DiskFull when `size` bytes and a small margin do not fit."""
     free = shutil.disk_usage(folder).free
     if free < size + _MARGIN:
         raise DiskFull(
@@ -35,7 +35,7 @@ def require_space(folder: Path, size: int, purpose: str) -> None:
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Names the folder and the setting when a write under it fails for what the folder, or its disk, is."""
+    """Names the folder and the setting when a write under it fails because of the folder or its disk."""
     try:
         yield
     except OSError as error:
@@ -48,6 +48,6 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 
 def disk_full(folder: Path) -> DiskFull:
-    there = next(place for place in (folder, *folder.parents) if place.exists())  # it may be full before the folder is made
-    free = readable_size(shutil.disk_usage(there).free)
+    existing = next(place for place in (folder, *folder.parents) if place.exists())  # the disk may be full before the folder exists
+    free = readable_size(shutil.disk_usage(existing).free)
     return DiskFull(f"the disk of {folder} is full ({free} free). Free some, or set MODEL_CACHE to a folder on a larger disk.")

@@ -1,4 +1,4 @@
-"""What can go wrong between a model's address and a folder that can be served. Each message is one line for the operator."""
+"""What can fail between a model's address and a folder that can be served. Each message is one line for the operator."""
 
 
 class WeightsError(Exception):
@@ -19,7 +19,7 @@ class RemoteCodeRefused(WeightsError):
     exit_code = 78
 
 
-class ModelNotFound(WeightsError):
+class WeightsNotFound(WeightsError):
     exit_code = 66  # EX_NOINPUT
 
 
@@ -28,7 +28,7 @@ class UnreadableModel(WeightsError):
 
 
 class IncompleteModel(WeightsError):
-    """A file that serving needs is missing or cut short."""
+    """A file that serving needs is missing or truncated."""
 
 
 class UnsupportedModel(WeightsError):
@@ -36,7 +36,7 @@ class UnsupportedModel(WeightsError):
 
 
 class WrongChecksum(WeightsError):
-    def __init__(self, name: str, expected: str, actual: str, remedy: str = "It was removed; try again.") -> None:
+    def __init__(self, name: str, expected: str, actual: str, remedy: str = "The file was removed; try again.") -> None:
         super().__init__(f"{name} has the wrong checksum: expected sha256 {expected}, got {actual}. {remedy}")
 
 

@@ -1,4 +1,4 @@
-"""What a model folder must hold to be served, checked by name and by header: nothing is loaded."""
+"""Checks that a model folder has all that serving needs, by file names and headers: no weights are loaded."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from llm_api.weights.errors import IncompleteModel, ModelNotFound, UnreadableModel, UnsupportedModel
+from llm_api.weights.errors import IncompleteModel, UnreadableModel, UnsupportedModel, WeightsNotFound
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 SLOW_TOKENIZERS = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json", "vocab.txt", "tekken.json")
@@ -17,24 +17,25 @@ _INDEX = "model.safetensors.index.json"
 @dataclass(frozen=True, slots=True)
 class FolderFacts:
     model_type: str
-    has_tokenizer: bool  # tokenizer.json; else it can be made from another tokenizer file
+    has_tokenizer: bool  # tokenizer.json; if not, it can be made from another tokenizer file
     has_remote_code: bool
 
 
 def inspect(folder: Path) -> FolderFacts:
+    """Raises WeightsError where the folder cannot be served."""
     names = _listing(folder)
     config = _config(folder, names)
     _check_weights(folder, names)
     has_tokenizer = "tokenizer.json" in names
     if not has_tokenizer and not names.intersection(SLOW_TOKENIZERS):
         others = ", ".join(SLOW_TOKENIZERS)
-        raise IncompleteModel(f"{folder} has no tokenizer.json, nor a tokenizer file that it could be made from ({others}).")
+        raise IncompleteModel(f"{folder} has no tokenizer.json, and no tokenizer file to make it from ({others}).")
     return FolderFacts(config["model_type"], has_tokenizer, _has_remote_code(folder, config))
 
 
 def _listing(folder: Path) -> set[str]:
     if not folder.exists():
-        raise ModelNotFound(f"{folder} does not exist. MODEL_PATH (or file://) names a model folder or a .gguf file.")
+        raise WeightsNotFound(f"{folder} does not exist. MODEL_PATH (or file://) names a model folder or a .gguf file.")
     if not folder.is_dir():
         raise UnsupportedModel(f"{folder} is neither a folder nor a .gguf file.")
     try:
@@ -50,7 +51,7 @@ def _config(folder: Path, names: set[str]) -> dict[str, Any]:
         raise IncompleteModel(f"{folder} has no config.json.")
     config = _json(folder / "config.json")
     if not isinstance(config.get("model_type"), str):
-        raise IncompleteModel(f"{folder / 'config.json'} names no model_type.")
+        raise IncompleteModel(f"{folder / 'config.json'} has no model_type.")
     return config
 
 
@@ -73,18 +74,18 @@ def _check_weights(folder: Path, names: set[str]) -> None:
     if _INDEX in names:
         missing = sorted(set(_json(folder / _INDEX).get("weight_map", {}).values()) - weights)
         if missing:
-            raise IncompleteModel(f"{folder} has no {missing[0]}, which {_INDEX} names ({len(missing)} such).")
+            raise IncompleteModel(f"{folder} has no {missing[0]}, which {_INDEX} lists ({len(missing)} files are missing).")
     for name in sorted(weights):
         _check_header(folder / name)
 
 
 def _check_header(path: Path) -> None:
-    """A truncated file shows here: its header tells how long it must be."""
+    """Notices truncated files: the header states the length."""
     try:
         with safe_open(path, framework="numpy"):
             pass
     except SafetensorError as error:
-        raise IncompleteModel(f"{path} is truncated or not safetensors: {error}.") from error
+        raise IncompleteModel(f"{path} is truncated or not a safetensors file: {error}.") from error
     except OSError as error:
         raise UnreadableModel(f"cannot read {path}: {error.strerror or error}.") from error
 

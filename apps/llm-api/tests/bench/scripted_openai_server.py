@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server whose manners are scripted, on a free loopback port."""
+"""An OpenAI-compatible server with scripted behaviour, on a free loopback port."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from llm_api.bench.target import Target
+from llm_api.bench.exchange import Target
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""From settings to a model, an engine for it, and the service that answers with both."""
+"""Composition root: builds the engine's configuration and the service from the settings. `app.py` builds the HTTP API around them."""
 
 from llm_api.chat.template import ChatTemplate
 from llm_api.engine.client import EngineClient
@@ -7,12 +7,12 @@ from llm_api.service.engine_service import EngineService, EngineServiceConfig
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
-from llm_api.weights.source import ModelSource
+from llm_api.weights.resolve import ServableModel
 
 
-def engine_config(settings: Settings, source: ModelSource) -> EngineConfig:
+def engine_config(settings: Settings, model: ServableModel) -> EngineConfig:
     return EngineConfig(
-        model_path=str(source.path),
+        model_path=str(model.path),
         device=settings.device,
         dtype=settings.dtype,
         runner=settings.runner,
@@ -25,16 +25,16 @@ def engine_config(settings: Settings, source: ModelSource) -> EngineConfig:
         block_size=settings.block_size,
         enable_prefix_caching=settings.enable_prefix_caching,
         num_threads=settings.num_threads,
-        allow_remote_code=source.remote_code,
+        allow_remote_code=model.remote_code,
         log_level=settings.log_level,
         log_format=settings.log_format,
     )
 
 
-def local_service(settings: Settings, source: ModelSource, engine: EngineClient, metrics: Metrics) -> EngineService:
+def engine_service(settings: Settings, model: ServableModel, engine: EngineClient, metrics: Metrics) -> EngineService:
     config = EngineServiceConfig(
-        model_name=settings.model_name or source.name,
+        model_name=settings.model_name or model.name,
         engine_load_timeout=settings.engine_load_timeout,
         engine_stall_timeout=settings.engine_stall_timeout,
     )
-    return EngineService(config, Tokenizer(source.path), ChatTemplate(source.path), engine, metrics)
+    return EngineService(config, Tokenizer(model.path), ChatTemplate(model.path), engine, metrics)

@@ -1,4 +1,4 @@
-"""One file over HTTP: resumed where an earlier run stopped, retried, checked, and only then given its name."""
+"""Downloads one file over HTTP: resumes an interrupted download, retries, and checks the sha256 before the file gets its name."""
 
 import ssl
 from pathlib import Path
@@ -7,24 +7,24 @@ from urllib.parse import urlsplit
 import httpx2
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
-from llm_api.weights.checksum import check_sha256
+from llm_api.weights.checksums import check_sha256
 from llm_api.weights.disk import disk_errors, require_space
-from llm_api.weights.errors import ModelNotFound, SourceUnreachable
-from llm_api.weights.progress import Progress, Report
+from llm_api.weights.errors import SourceUnreachable, WeightsNotFound
+from llm_api.weights.progress import Progress, TransferReport
 
-_PASSING = (408, 429, 500, 502, 503, 504)
+_TRANSIENT = (408, 429, 500, 502, 503, 504)
 _REFUSALS = (401, 403, 407)
 
 
 class AccessRefused(Exception):
-    """The server or a proxy wants credentials, or its certificate is not trusted."""
+    """The server or a proxy asks for credentials, or its certificate is not trusted."""
 
 
 class Downloader:
     def __init__(self, progress: Progress, attempts: int = 5, longest_wait: float = 20) -> None:
         self._progress = progress
         self._retrying = Retrying(
-            retry=retry_if_exception(_may_pass),
+            retry=retry_if_exception(_is_transient),
             stop=stop_after_attempt(attempts),
             wait=wait_exponential_jitter(multiplier=min(1, longest_wait), max=longest_wait, jitter=min(1, longest_wait)),
             before_sleep=self._note_retry,
@@ -32,7 +32,7 @@ class Downloader:
         )
 
     def fetch(self, url: str, target: Path, sha256: str) -> None:
-        """Leaves `target`, or `target` + .part to go on from. Raises WeightsError, or AccessRefused."""
+        """Writes `target`; when interrupted, leaves `target` + .part for the next run to resume. Raises WeightsError or AccessRefused."""
         part = target.with_name(target.name + ".part")
         try:
             with disk_errors(target.parent), self._progress.transfer(f"downloading {target.name}") as report:
@@ -44,10 +44,10 @@ class Downloader:
 
     def _note_retry(self, state: RetryCallState) -> None:
         reason = state.outcome.exception() if state.outcome else None
-        self._progress.note(f"interrupted ({_reason(reason)}), trying again")
+        self._progress.note(f"interrupted ({_reason(reason)}), retrying")
 
 
-def _stream(url: str, part: Path, report: Report) -> None:
+def _stream(url: str, part: Path, report: TransferReport) -> None:
     done = part.stat().st_size if part.exists() else 0
     headers = {"accept-encoding": "identity"} | ({"range": f"bytes={done}-"} if done else {})
     timeout = httpx2.Timeout(60, connect=15)
@@ -56,14 +56,14 @@ def _stream(url: str, part: Path, report: Report) -> None:
         client.stream("GET", url, headers=headers) as response,
     ):
         if response.status_code == httpx2.codes.RANGE_NOT_SATISFIABLE:
-            return  # nothing is left to fetch: the checksum tells whether what we have is right
+            return  # the part file is complete: the checksum decides whether it is right
         response.raise_for_status()
         if response.status_code != httpx2.codes.PARTIAL_CONTENT:
-            done = 0  # the server does not resume
+            done = 0  # the server does not support ranges
         _write(response, part, done, report)
 
 
-def _write(response: httpx2.Response, part: Path, done: int, report: Report) -> None:
+def _write(response: httpx2.Response, part: Path, done: int, report: TransferReport) -> None:
     left = int(response.headers.get("content-length", 0))
     total = done + left if left else None
     require_space(part.parent, left, f"to download {part.stem}")
@@ -74,9 +74,9 @@ def _write(response: httpx2.Response, part: Path, done: int, report: Report) -> 
             report(done, total)
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     if isinstance(error, httpx2.HTTPStatusError):
-        return error.response.status_code in _PASSING
+        return error.response.status_code in _TRANSIENT
     return isinstance(error, httpx2.TransportError) and not _is_refusal(error)
 
 
@@ -95,8 +95,8 @@ def _explained(error: httpx2.HTTPError, url: str, name: str) -> Exception:
     if _is_refusal(error):
         return AccessRefused(f"{host} refused {name}: {_reason(error)}")
     if isinstance(error, httpx2.HTTPStatusError) and error.response.status_code in (404, 410):
-        return ModelNotFound(f"{name} is not on {host} any more ({_reason(error)}).")
-    return SourceUnreachable(f"cannot download {name} from {host}: {_reason(error)}. What came is kept; try again to go on.")
+        return WeightsNotFound(f"{name} is no longer on {host} ({_reason(error)}).")
+    return SourceUnreachable(f"cannot download {name} from {host}: {_reason(error)}. The downloaded part is kept; try again to resume.")
 
 
 def _reason(error: BaseException | None) -> str:

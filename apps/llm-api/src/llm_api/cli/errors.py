@@ -1,4 +1,4 @@
-"""How a command ends: what went wrong is one line on stderr and an exit code, never a traceback. docs/runbook.md lists the codes."""
+"""How a command fails: one line on stderr and an exit code, never a traceback. docs/runbook.md lists the exit codes."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ import typer
 
 
 class CommandError(Exception):
-    """One line for whoever ran the command."""
+    """The message is one line for the person who runs the command."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -19,25 +19,26 @@ class CommandError(Exception):
 
 
 def plain_errors() -> AbstractContextManager[None]:
-    return _told(lambda reason: typer.echo(f"llm-api: {reason}", err=True))
+    """Prints the error as a line of text."""
+    return _reported(lambda reason: typer.echo(f"llm-api: {reason}", err=True))
 
 
 def logged_errors() -> AbstractContextManager[None]:
-    """For a service: what keeps it from starting is a record in the log, like all that it says later."""
-    return _told(_log_not_started)
+    """Logs the error as a record, like everything else that the service logs."""
+    return _reported(_log_not_started)
 
 
 @contextmanager
-def _told(tell: Callable[[str], None]) -> Iterator[None]:
+def _reported(report: Callable[[str], None]) -> Iterator[None]:
     from llm_api.weights.errors import WeightsError
 
     try:
         yield
     except (CommandError, WeightsError) as error:
-        tell(str(error))
+        report(str(error))
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        tell("interrupted")
+        report("interrupted")
         raise typer.Exit(128 + signal.SIGINT) from None
 
 
@@ -46,14 +47,14 @@ def _log_not_started(reason: str) -> None:
 
     from llm_api.telemetry.logs import configure_logs
 
-    if not structlog.is_configured():  # the settings are what is wrong
+    if not structlog.is_configured():  # the settings themselves are invalid
         configure_logs(log_format="json" if os.environ.get("LOG_FORMAT") == "json" else "auto")
     structlog.stdlib.get_logger("llm_api.serve").error("not started", reason=reason)
 
 
 @contextmanager
 def stops_on_sigterm() -> Iterator[None]:
-    """As the first process of a container, ours is not ended by SIGTERM unless it handles it."""
+    """The first process of a container ignores SIGTERM unless it handles it."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)

@@ -1,4 +1,4 @@
-"""What a place that is not this disk offers of a model: one state of its files, and which of them are wanted."""
+"""The files of a model in a remote source at one revision, and which of them serving needs."""
 
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -13,12 +13,12 @@ _BESIDE_WEIGHTS = ("*.json", "*.jinja", "merges.txt", "vocab.txt", *SLOW_TOKENIZ
 class RemoteFile:
     name: str
     size: int
-    sha256: str | None  # None: the place states none
+    sha256: str | None  # None: the source states none
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`revision` is another one as soon as any file is."""
+    """`revision` changes as soon as any file does."""
 
     revision: str
     files: tuple[RemoteFile, ...]
@@ -36,8 +36,8 @@ class Snapshot:
         return {file.name: file.sha256 for file in self.files if file.sha256}
 
 
-def wanted(source: str, files: list[RemoteFile], with_code: bool) -> list[RemoteFile]:
-    """The files that serving takes. Raises WeightsError when there are no safetensors, before anything is downloaded."""
+def needed_files(source: str, files: list[RemoteFile], with_code: bool) -> list[RemoteFile]:
+    """The files that serving needs. Raises WeightsError, before any download, when there are no safetensors."""
     files = [file for file in files if "/" not in file.name]  # folders hold other formats of the same model
     names = {file.name for file in files}
     weights = {name for name in names if name.endswith(".safetensors")}
@@ -51,4 +51,4 @@ def wanted(source: str, files: list[RemoteFile], with_code: bool) -> list[Remote
 
 def _only_ggufs(source: str, names: set[str]) -> WeightsError | None:
     ggufs = sorted(name for name in names if name.endswith(".gguf"))
-    return UnsupportedModel(f"{source} has GGUFs alone. Name one: {source}/{ggufs[0]} (of {', '.join(ggufs[:6])}).") if ggufs else None
+    return UnsupportedModel(f"{source} has only GGUF files. Name one: {source}/{ggufs[0]} (of {', '.join(ggufs[:6])}).") if ggufs else None

@@ -1,16 +1,29 @@
-"""What a cached model consisted of when it was made, so that a later start can tell a truncated or altered one."""
+"""Verification: sha256 of files, and the manifest that records them beside a cached model."""
 
+import hashlib
 import os
 from pathlib import Path
 
 import msgspec
 
-from llm_api.weights.checksum import sha256_of
 from llm_api.weights.errors import WeightsError, WrongChecksum
 from llm_api.weights.progress import Progress
 
-FORMAT = 1  # raise it when conversion changes its result: older caches are then made again
+FORMAT = 1  # raise it when the conversion changes its result: models in older caches are then converted again
 _NAME = "manifest.json"
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_sha256(path: Path, expected: str, name: str) -> None:
+    """Raises WrongChecksum, and removes the file, when its sha256 is not the expected one."""
+    actual = sha256_of(path)
+    if actual != expected:
+        path.unlink()
+        raise WrongChecksum(name, expected, actual)
 
 
 class FileRecord(msgspec.Struct, frozen=True):
@@ -20,14 +33,16 @@ class FileRecord(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
+    """The files of a cached model as they were when it was made, so that a later start notices a truncated or altered one."""
+
     format: int
     source: str
     revision: str | None
     files: dict[str, FileRecord]
 
 
-def record(folder: Path, source: str, revision: str | None, progress: Progress) -> Manifest:
-    """Hashes all files of the folder and writes them down. They are on disk when this returns."""
+def write_manifest(folder: Path, source: str, revision: str | None, progress: Progress) -> Manifest:
+    """Hashes all files of the folder and records them. Files and manifest are flushed to disk when this returns."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _NAME)
     total, done, files = sum(path.stat().st_size for path in paths), 0, {}
     with progress.transfer("recording checksums", total) as report:
@@ -38,11 +53,13 @@ def record(folder: Path, source: str, revision: str | None, progress: Progress) 
             done += status.st_size
             report(done, total)
     manifest = Manifest(FORMAT, source, revision, files)
-    _write(folder, manifest)
+    (folder / _NAME).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+    _flush(folder / _NAME)
     return manifest
 
 
-def read(folder: Path) -> Manifest | None:
+def read_manifest(folder: Path) -> Manifest | None:
+    """None where there is no manifest, or one of another FORMAT."""
     try:
         manifest = msgspec.json.decode((folder / _NAME).read_bytes(), type=Manifest)
     except (OSError, msgspec.MsgspecError):
@@ -51,7 +68,7 @@ def read(folder: Path) -> Manifest | None:
 
 
 def changed_file(folder: Path, manifest: Manifest) -> str | None:
-    """Names the first file that is not as recorded, by size and time. A file with a new time alone is hashed."""
+    """The first file that differs from its record in size or time. A file that differs in time alone is hashed."""
     for name, known in manifest.files.items():
         path = folder / name
         if not path.is_file() or path.stat().st_size != known.size:
@@ -62,8 +79,8 @@ def changed_file(folder: Path, manifest: Manifest) -> str | None:
 
 
 def verify(folder: Path, progress: Progress) -> int:
-    """Hashes every file again and returns how many there are. A wrong one is removed and raises WrongChecksum."""
-    manifest = read(folder)
+    """Hashes every file again and returns the number of files. Removes a wrong one and raises WrongChecksum."""
+    manifest = read_manifest(folder)
     if manifest is None:
         raise WeightsError(f"{folder} has no recorded checksums: only models in MODEL_CACHE can be verified.")
     total, done = sum(known.size for known in manifest.files.values()), 0
@@ -79,13 +96,7 @@ def verify(folder: Path, progress: Progress) -> int:
     return len(manifest.files)
 
 
-def _write(folder: Path, manifest: Manifest) -> None:
-    path = folder / _NAME
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
-    _flush(path)
-
-
 def _flush(path: Path) -> None:
-    """A rename may reach the disk before what it names: without this a power cut leaves files of zeros."""
+    """A rename may reach the disk before the data: without this, a power cut leaves files of zeros."""
     with path.open("rb") as file:
         os.fsync(file.fileno())

