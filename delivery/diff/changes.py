@@ -1,4 +1,4 @@
-"""The difference of two renderings, object by object."""
+"""The diff of two rendered overlays, object by object."""
 
 import difflib
 from collections.abc import Iterator
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import yaml
 
 from delivery.diff.masked import Masking
-from delivery.kustomize import Object, Rendered
+from delivery.rendering import Object, Rendered
 
 
 def changes(old: Rendered, new: Rendered) -> Iterator[str]:
-    """One unified diff for each object that differs, in the new order, removed ones last. What may be a secret is masked."""
+    """One unified diff for each changed object, in the new order, with removed objects last. Possible secrets are masked."""
     masking = Masking()
     before, after = _by_name(masking.objects(old.objects)), _by_name(masking.objects(new.objects))
     for name in [*after, *(name for name in before if name not in after)]:

@@ -1,12 +1,12 @@
-"""A commit's files in a folder of their own; the working tree is left alone."""
+"""Renders an overlay of any commit, in a temporary folder. The working tree is not touched."""
 
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from delivery.git import Git
-from delivery.kustomize import Rendered, render
+from delivery.git.remote import Git
+from delivery.rendering import Rendered, render
 
 
 @contextmanager
@@ -17,6 +17,6 @@ def checked_out(git: Git, commit: str) -> Iterator[Path]:
 
 
 def rendered_at(git: Git, commit: str, overlay: str, kustomize: Path) -> Rendered:
-    """Raises RenderError."""
+    """Raises RenderError or GitError."""
     with checked_out(git, commit) as folder:
         return render(folder, overlay, kustomize)
