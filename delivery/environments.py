@@ -77,7 +77,7 @@ def _branch(git: Git, head: str, environment: str) -> Iterator[tuple[str, dateti
 
 
 def _since(git: Git, environment: str, revision: str, states: Iterator[tuple[str, datetime]]) -> DesiredImage:
-    """How long the newest pin has been in place without a gap."""
+    """The newest pin, with the time since when every state has had it."""
     wanted, since = next(states)
     pin = pin_at(git, wanted, environment)
     for commit, at in states:

@@ -48,7 +48,7 @@ class Rendered:
 
 
 def render(root: Path, folder: str, kustomize: Path) -> Rendered:
-    """Raises RenderError."""
+    """Renders `folder`, relative to `root`. Raises RenderError."""
     with _wrapper(root, folder) as wrapper:
         result = subprocess.run([kustomize, "build", wrapper], check=False, capture_output=True, text=True)  # noqa: S603
         if result.returncode:

@@ -8,8 +8,7 @@ import typer
 
 from delivery.bump import Bump
 from delivery.cli.reporting import errors_in_one_line
-from delivery.diff.changes import changes
-from delivery.diff.checkout import rendered_at
+from delivery.diff.changes import changes, rendered_at
 from delivery.diff.forecast import forecast
 from delivery.environments import desired_images, pin_file
 from delivery.git.remote import Git

@@ -50,9 +50,11 @@ def image(
         checked = read(overlay, tools or built())
         asked = image or pinned(checked)
         findings = refused(checked, in_container(run, asked))
-        typer.echo("\n\n".join(map(str, findings)))
+        for finding in findings:
+            typer.echo(f"{finding}\n")
         if findings:
             fail(f"{count(len(findings))}: {asked} does not accept what {overlay} uses")
+        typer.echo(f"{asked}: ok")
 
 
 def pins(root: Root = Path()) -> None:

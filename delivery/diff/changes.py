@@ -1,12 +1,29 @@
-"""The diff of two rendered overlays, object by object."""
+"""Renders an overlay at any commit, and diffs two renderings object by object. The working tree is not touched."""
 
 import difflib
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import yaml
 
 from delivery.diff.masked import Masking
-from delivery.rendering import Object, Rendered
+from delivery.git.remote import Git
+from delivery.rendering import Object, Rendered, render
+
+
+@contextmanager
+def _extracted(git: Git, commit: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="delivery-") as folder:
+        git.extract(commit, Path(folder), "base", "components", "overlays")
+        yield Path(folder)
+
+
+def rendered_at(git: Git, commit: str, overlay: str, kustomize: Path) -> Rendered:
+    """Raises RenderError or GitError."""
+    with _extracted(git, commit) as folder:
+        return render(folder, overlay, kustomize)
 
 
 def changes(old: Rendered, new: Rendered) -> Iterator[str]:

@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from delivery.diff.changes import changes
-from delivery.diff.checkout import rendered_at
+from delivery.diff.changes import changes, rendered_at
 from delivery.diff.forecast import forecast
 from delivery.git.remote import Git
 from delivery.overlay_image import ImagePin
