@@ -70,28 +70,28 @@ unit: $(DEV_READY) ## Run the tests (PYTEST_ARGS for pytest)
 	@$(call suite,model,$(BIN)/llm-api pull > /dev/null)
 	@$(call suite,unit,$(BIN)/pytest $(PYTEST_ARGS))
 
-delivery: $(DEV_READY) ## Try bump, promote, release and diff on git repositories made for it
+delivery: $(DEV_READY) ## Test bump, promote, release and diff on temporary git repositories
 	@$(call suite,delivery,$(BIN)/pytest tests/bump tests/checks tests/promotion $(PYTEST_ARGS))
 
-manifests: $(DEV_READY) ## Render every overlay, platform and cluster folder, and check them (offline)
-	@$(call suite,manifests,tools=$(call tools); $(BIN)/python -m delivery.manifests --tools "$$tools"; $(BIN)/pytest tests/manifests $(PYTEST_ARGS))
+manifests: $(DEV_READY) ## Render every overlay, platform and cluster folder, and check the invariants (offline)
+	@$(call suite,manifests,$(BIN)/python -m delivery manifests; $(BIN)/pytest tests/manifests $(PYTEST_ARGS))
 
-workflows: $(DEV_READY) ## Check .github/workflows: their syntax and what could be abused in them (offline)
+workflows: $(DEV_READY) ## Check .github/workflows: syntax and security (offline)
 	@$(call suite,workflows,tools=$(call tools); "$$tools/actionlint" -shellcheck= -pyflakes=; $(BIN)/zizmor --quiet --offline --strict-collection --persona pedantic .github)
 
-pins: $(DELIVERY_READY) ## Look up, online, every chart, image and action of pins.yaml
-	@$(BIN)/python -m delivery.pins
+pins: $(DELIVERY_READY) ## Look up every chart, image and action of pins.yaml (online)
+	@$(BIN)/python -m delivery pins
 
-platform: $(DEV_READY) ## Render, online, each chart of platform/ with its values, and check it
-	@$(call suite,platform,$(BIN)/pytest tests/platform $(PYTEST_ARGS); $(BIN)/python -m delivery.platform)
+platform: $(DEV_READY) ## Render each Helm chart of platform/ with its values, and check it (online)
+	@$(call suite,platform,$(BIN)/pytest tests/platform $(PYTEST_ARGS); $(BIN)/python -m delivery platform)
 
-schemas: $(DEV_READY) ## Write tools/schemas anew, from the Go modules that it pins (GO: another Go than tools/go finds)
+schemas: $(DEV_READY) ## Regenerate tools/schemas from its pinned Go modules (GO: use this Go instead of the one of tools/go)
 	@cd tools/schemas && GOTOOLCHAIN=local $(abspath $(BIN)/python) make_schemas.py --go "$${GO:-$$(../go)}"
 
 smoke: $(DEV_READY) ## `make serve` in a fresh clone of HEAD, twice, asked by the openai client
 	@$(call suite,smoke,$(BIN)/pytest -s tests/fresh_start)
 
-image: ## Build the image by docker, podman or buildah (BASE_IMAGE, WITH_MODEL, PUSH: tools/image)
+image: ## Build the image with docker, podman or buildah (BASE_IMAGE, WITH_MODEL, PUSH: tools/image)
 	@tools/image
 
 contract: $(DEV_READY) ## Try thousands of generated requests on the running service (schemathesis)
@@ -101,34 +101,34 @@ contract: $(DEV_READY) ## Try thousands of generated requests on the running ser
 e2e: $(DEV_READY) ## Try the overlays and IMAGE on the cluster of KUBECONFIG (changes its namespace llm-api)
 	@$(call suite,e2e,$(BIN)/pytest -s --override-ini timeout=600 tests/cluster $(PYTEST_ARGS))
 
-e2e-delivery: $(DEV_READY) ## Bring a commit to the cluster of KUBECONFIG by Argo CD, from IMAGE on; break it, heal it
+e2e-delivery: $(DEV_READY) ## Deliver commits to the cluster of KUBECONFIG with Argo CD, starting from IMAGE; break and repair them
 	@$(call suite,rollout,$(BIN)/pytest -s --override-ini timeout=600 tests/rollout $(PYTEST_ARGS))
 
-kind: ## Make a kind cluster, push the image to a registry beside it, run make e2e on it (KEEP=1 leaves it; needs docker, kubectl)
+kind: ## Create a kind cluster and a registry, push the image, run make e2e (KEEP=1 keeps the cluster; needs docker and kubectl)
 	@PYTHON=$(PYTHON) tools/kind-cluster make e2e
 
-bump: ## Write the image that was built from COMMIT into overlays/dev, and push that (IMAGE, DIGEST, COMMIT)
+bump: ## Pin the image that was built from COMMIT in overlays/dev, and push the commit (IMAGE, DIGEST, COMMIT)
 promote: ## Open the pull request that gives prod the image of dev (SOAK; GITHUB_REPOSITORY, GITHUB_TOKEN)
-release: ## Tag the newest promotion up to COMMIT as the next release (SAME_IMAGE=1: COMMIT itself, though the image stays)
+release: ## Tag the newest promotion up to COMMIT as the next release (SAME_IMAGE=1: COMMIT itself, although the image is unchanged)
 status: ## Show which image each environment wants, and since when
-diff: ## Show what a change means for an environment: rendered difference and forecast (OVERLAY, OLD, NEW)
-scan: ## Fail for a known vulnerability of IMAGE that has a fix and was not accepted
-changed: ## Say whether the change since BASE must be tried on a cluster
-required: ## Fail unless all jobs of NEEDS passed or could be left out
+diff: ## Show what a change means for an environment: rendered diff and forecast of the rollout (OVERLAY, OLD, NEW)
+scan: ## Fail for a known vulnerability of IMAGE that has a fix and is not accepted
+changed: ## Report whether the change since BASE needs a check on a cluster
+required: ## Fail unless all jobs of NEEDS passed or could be skipped
 bump status diff scan changed required: $(DELIVERY_READY)
 	@$(BIN)/python -m delivery $@
 
 promote release: $(DELIVERY_READY) # they verify the signature
 	@PATH="$(call tools,signing):$$PATH" $(BIN)/python -m delivery $@
 
-sign: $(BIN)/python ## Sign IMAGE, by digest, as whoever runs this: in a workflow, as that workflow
+sign: $(BIN)/python ## Sign IMAGE (by digest) with the identity of the caller: in a workflow, of that workflow
 	@case "$$IMAGE" in *@sha256:*) ;; *) echo "IMAGE must be NAME@sha256:..." >&2; exit 1 ;; esac
 	@"$(call tools,signing)/cosign" sign --yes "$$IMAGE"
 
-gpu-smoke: ## Start IMAGE on a GPU of this machine, ask it for a chat and a stream, and stop it (needs docker)
+gpu-smoke: ## Start IMAGE on a GPU of this machine, request a chat and a stream, and stop it (needs docker)
 	@tools/gpu-smoke
 
-free-disk: ## Remove what GitHub's runners bring and nothing here uses; refuses to anywhere else
+free-disk: ## Remove unused toolchains from a runner hosted by GitHub; refuses to run anywhere else
 	@tools/free-disk
 
 e2e-proxy: $(DEV_READY) ## nginx in front of three replicas: kill, hang, restart and overload them, and count what is lost

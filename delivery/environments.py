@@ -1,4 +1,4 @@
-"""What each environment wants: the image that its overlay pins at the revision that its cluster tracks."""
+"""Which image each environment wants: the one that its overlay pins at the revision that its cluster tracks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 
 import yaml
 
-from delivery.git import Git
-from delivery.image_pin import ImagePin, read_pin
-from delivery.tags import release_tags, tracked_major
+from delivery.git.release_tags import release_tags, tracked_major
+from delivery.git.remote import Git
+from delivery.overlay_image import ImagePin, read_pin
 
 
 @dataclass(frozen=True)
-class Wish:
+class DesiredImage:
     environment: str
     revision: str | None
-    """The branch, or the newest release tag; `no release yet` where there is none; None where no cluster syncs it."""
+    """The tracked branch or the newest release tag; `no release yet` without one; None if no cluster syncs the overlay."""
     commit: str | None
     pin: ImagePin | None
     since: datetime | None
@@ -37,9 +37,9 @@ def pin_at(git: Git, commit: str, environment: str) -> ImagePin:
 
 
 def tracked(git: Git, head: str, environment: str) -> str | None:
-    """What the environment's cluster is told to sync, as clusters/ has it: a branch, or `1.*`. None where no cluster syncs it.
+    """The revision that clusters/ tracks for the environment: a branch, or `1.*`. None if no cluster syncs it.
 
-    Argo CD's word counts where both controllers have one.
+    If both controllers are configured, Argo CD's revision counts.
     """
     there = git("ls-tree", "-r", "--name-only", head, "--", f"clusters/{environment}/").splitlines()
     if (argocd := f"clusters/{environment}/argocd/source.yaml") in there:
@@ -50,38 +50,38 @@ def tracked(git: Git, head: str, environment: str) -> str | None:
     return None
 
 
-def wishes(git: Git) -> Iterator[Wish]:
+def desired_images(git: Git) -> Iterator[DesiredImage]:
     head = git.fetch()
     for environment in git("ls-tree", "-d", "--name-only", f"{head}:overlays").splitlines():
-        yield _wish(git, head, environment)
+        yield _desired(git, head, environment)
 
 
-def _wish(git: Git, head: str, environment: str) -> Wish:
+def _desired(git: Git, head: str, environment: str) -> DesiredImage:
     revision = tracked(git, head, environment)
     if revision is None:
-        return Wish(environment, None, None, None, None)
+        return DesiredImage(environment, None, None, None, None)
     major = tracked_major(revision)
     if major is None:
         return _since(git, environment, revision, _branch(git, head, environment))
     tags = release_tags(git, major)
     if not tags:
-        return Wish(environment, "no release yet", None, None, None)
+        return DesiredImage(environment, "no release yet", None, None, None)
     return _since(git, environment, str(tags[0].version), ((tag.commit, tag.made) for tag in tags))
 
 
 def _branch(git: Git, head: str, environment: str) -> Iterator[tuple[str, datetime]]:
-    """Each commit that touched the pin's file, newest first, and when."""
+    """Each commit that changed the file with the pin, newest first, with its time."""
     for line in git("log", "--first-parent", "--format=%H %ct", head, "--", pin_file(environment)).splitlines():
         commit, at = line.split()
         yield commit, datetime.fromtimestamp(int(at), UTC)
 
 
-def _since(git: Git, environment: str, revision: str, states: Iterator[tuple[str, datetime]]) -> Wish:
-    """The oldest state, without a gap, that pins what the newest pins."""
+def _since(git: Git, environment: str, revision: str, states: Iterator[tuple[str, datetime]]) -> DesiredImage:
+    """The newest pin, with the time since when every state has had it."""
     wanted, since = next(states)
     pin = pin_at(git, wanted, environment)
     for commit, at in states:
         if pin_at(git, commit, environment) != pin:
             break
         since = at
-    return Wish(environment, revision, wanted, pin, since)
+    return DesiredImage(environment, revision, wanted, pin, since)

@@ -1,7 +1,7 @@
-"""A release is a tag of main that changes prod's image: what prod's cluster tracks.
+"""Tags a promotion on main as a release, which is what the cluster of prod tracks.
 
-What is tagged is the promotion's own commit, whatever main has by now: the manifests that were reviewed with it, and nothing newer.
-Releases may run in any order, so ancestry decides: nothing is tagged that is older than a release, or than what main pins by now.
+The tag goes on the promotion's own commit, so a release has the manifests that were reviewed with it and nothing newer.
+Releases may run in any order, so ancestry decides: a commit older than a release, or than what main pins now, is not tagged.
 """
 
 from dataclasses import dataclass
@@ -10,32 +10,33 @@ from itertools import pairwise
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
 from delivery.environments import pin_at, pin_file, tracked
-from delivery.git import Git, GitError, Moved
-from delivery.image_pin import ImagePin
+from delivery.git.clone import GitError
+from delivery.git.release_tags import Tag, Version, release_tags, tracked_major
+from delivery.git.remote import Git, Moved
+from delivery.overlay_image import ImagePin
 from delivery.promote.signature import require_signature
-from delivery.tags import Tag, Version, release_tags, tracked_major
 
 
 @dataclass(frozen=True)
 class Release:
     git: Git
     verify: str
-    """The command that verifies a signature (promote/signature.py)."""
+    """The command that verifies the signature: promote/signature.py."""
     commit: str = ""
-    """On main: the newest promotion up to it is released, by default up to main's head. With `same_image` it is released itself."""
+    """A commit of main; empty means its head. The newest promotion up to it is released; with `same_image` the commit itself."""
     environment: str = "prod"
     same_image: bool = False
-    """Tags manifests that changed while the image stayed, too."""
+    """Also tag changed manifests with an unchanged image."""
 
     def run(self) -> str:
-        """Says in one line what came of it. Raises GitError, PinError or Refused."""
+        """Returns the outcome in one line. Raises GitError, PinError or Refused."""
         if self.same_image and not self.commit:
-            raise GitError("which manifests? Name the commit of main that is to be released: --same-image --commit COMMIT")
+            raise GitError("--same-image needs the commit of main to release: --same-image --commit COMMIT")
         retrying = Retrying(retry=retry_if_exception_type(Moved), stop=stop_after_attempt(10), wait=wait_random(0, 0.3), reraise=True)
         try:
             return retrying(self._attempt)
         except Moved:
-            raise GitError("others made this release's tag ten times: try again") from None
+            raise GitError("other releases took the tag ten times: try again") from None
 
     def _attempt(self) -> str:
         head = self.git.fetch()
@@ -46,7 +47,7 @@ class Release:
         commit = asked if self.same_image else promotion
         pin, tags = pin_at(self.git, commit, self.environment), release_tags(self.git, major)
         if done := next((tag for tag in tags if tag.commit == commit), None):
-            return f"released already: {done.version} is {commit[:12]}"
+            return f"already released: {done.version} is {commit[:12]}"
         if newer := self._newer(commit, promotion, line, tags):
             return f"superseded by {newer}: {commit[:12]} is not tagged"
         if pin.placeholder:
@@ -59,21 +60,21 @@ class Release:
     def _major(self, head: str) -> int:
         revision = tracked(self.git, head, self.environment)
         if revision is None:
-            raise GitError(f"no cluster syncs overlays/{self.environment}: there is no clusters/{self.environment}")
+            raise GitError(f"no cluster syncs overlays/{self.environment}: clusters/{self.environment} does not exist")
         major = tracked_major(revision)
         if major is None:
-            raise GitError(f"clusters/{self.environment} tracks {revision!r}, not release tags such as 1.*: nothing is released by a tag")
+            raise GitError(f"clusters/{self.environment} tracks {revision!r} and not release tags such as 1.*: a tag would release nothing")
         return major
 
     def _asked(self, line: list[str]) -> str:
-        """`line`: main's commits by first parent, newest first."""
+        """`line`: main's first-parent commits, newest first."""
         asked = self.git.commit_named(self.commit) if self.commit else line[0]
         if asked not in line:
-            raise GitError(f"{asked[:12]} is not on main's first-parent line: only what was merged is released, as it was merged")
+            raise GitError(f"{asked[:12]} is not on main's first-parent line: only merge results are released")
         return asked
 
     def _promotion(self, upto: str) -> str:
-        """The newest commit that changed what the environment pins, a rollback as well."""
+        """The newest commit that changed the environment's pin. A rollback counts too."""
         touching = self.git("log", "--first-parent", "--format=%H", upto, "--", pin_file(self.environment)).splitlines()
         if not touching:
             raise GitError(f"{upto[:12]} has no {pin_file(self.environment)}")
@@ -83,13 +84,13 @@ class Release:
         return touching[-1]
 
     def _newer(self, commit: str, promotion: str, line: list[str], tags: list[Tag]) -> str | None:
-        """The release that has this commit in it, or the promotion that main has since."""
+        """The release that contains this commit, or the newer promotion on main."""
         until = set(line[line.index(commit) :])
         for tag in tags:
             if tag.commit not in until and self.git.is_ancestor(commit, tag.commit):
                 return str(tag.version)
         now = self._promotion(line[0])
-        return None if now == promotion else f"{now[:12]}, by which main pins something else"
+        return None if now == promotion else f"{now[:12]}, which pins another image on main"
 
     def _tag(self, version: Version, commit: str, pin: ImagePin) -> str:
         self.git.push_tag(str(version), commit, f"{self.environment}: {pin.registry}:{pin.tag}@{pin.digest}")

@@ -1,1 +1,1 @@
-"""What GitHub's workflows ask besides delivery: what a change can break, whether all that was needed passed, what an image brings along."""
+"""What `make` targets and workflows check: manifests, images, charts, pins, and which checks a change needs."""

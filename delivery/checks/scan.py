@@ -1,4 +1,4 @@
-"""Scans an image for known vulnerabilities, by grype. What is let through nevertheless has a reason and an end."""
+"""Scans an image for known vulnerabilities with grype. Each accepted vulnerability has a reason and an end date."""
 
 import json
 import subprocess
@@ -10,12 +10,14 @@ from typing import Any
 
 import yaml
 
+from delivery.errors import DeliveryError
+
 LONGEST = timedelta(days=180)
 FIELDS = {"vulnerability", "package", "reason", "until"}
 
 
-class ScanError(Exception):
-    """Which entry is not what it must be, or what was found."""
+class ScanError(DeliveryError):
+    """An invalid entry in the list of accepted vulnerabilities, or a vulnerable image."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Accepted:
     until: date
 
     def rule(self) -> dict[str, Any]:
-        """As grype's configuration has it."""
+        """The entry as a rule in grype's configuration."""
         return {"vulnerability": self.vulnerability, "include-aliases": True, "package": {"name": self.package}, "reason": self.reason}
 
 
@@ -37,7 +39,7 @@ class Scan:
     grype: Path
 
     def run(self, today: date) -> str:
-        """Prints grype's table. Raises ScanError for what is high or critical, has a fix and is not accepted, or was accepted too long."""
+        """Prints grype's table. Raises ScanError for a vulnerability that is high or critical, has a fix and is not accepted."""
         rules = [entry.rule() for entry in read(self.accepted, today)]
         configuration = {"fail-on-severity": "high", "only-fixed": True, "ignore": rules, "check-for-app-update": False}
         with tempfile.TemporaryDirectory() as folder:
@@ -45,16 +47,16 @@ class Scan:
             file.write_text(json.dumps(configuration), encoding="utf-8")  # JSON is YAML
             done = subprocess.run([self.grype, "--config", file, f"registry:{self.image}"], check=False)  # noqa: S603
         if done.returncode:
-            raise ScanError(f"{self.image} has what is listed above: update it, or accept it in {self.accepted} with a reason and an end")
-        return f"{self.image}: nothing high or critical that has a fix, {len(rules)} accepted"
+            raise ScanError(f"{self.image} is vulnerable: update the packages, or accept the above in {self.accepted} with a reason")
+        return f"{self.image}: no high or critical vulnerability with a fix, {len(rules)} accepted"
 
 
 def read(file: Path, today: date) -> list[Accepted]:
-    """Raises ScanError."""
+    """Reads the accepted vulnerabilities. Raises ScanError for one that has expired, or that is accepted for more than LONGEST."""
     entries = [_entry(found, file) for found in yaml.safe_load(file.read_text(encoding="utf-8"))["accepted"] or []]
     for entry in entries:
         if entry.until < today:
-            raise ScanError(f"{file}: {entry.vulnerability} was accepted until {entry.until}: remove it, or look again and say why")
+            raise ScanError(f"{file}: {entry.vulnerability} was accepted until {entry.until}: remove it, or review it again")
         if entry.until > today + LONGEST:
             raise ScanError(f"{file}: {entry.vulnerability} is accepted until {entry.until}: at most {LONGEST.days} days from today")
     return entries
@@ -62,5 +64,5 @@ def read(file: Path, today: date) -> list[Accepted]:
 
 def _entry(found: dict[str, Any], file: Path) -> Accepted:
     if set(found) != FIELDS or not all(found.values()) or not isinstance(found["until"], date):
-        raise ScanError(f"{file}: {found} must have {', '.join(sorted(FIELDS))}, and until as 2026-12-31")
+        raise ScanError(f"{file}: {found} must have {', '.join(sorted(FIELDS))}, and until must be a date such as 2026-12-31")
     return Accepted(**found)

@@ -1,1 +1,1 @@
-"""What a change of the tree means for an environment: rendered, compared, and what the rollout will be like."""
+"""What a change means for an environment: the rendered diff, and a forecast of the rollout."""

@@ -1,16 +1,33 @@
-"""The difference of two renderings, object by object."""
+"""Renders an overlay at any commit, and diffs two renderings object by object. The working tree is not touched."""
 
 import difflib
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import yaml
 
 from delivery.diff.masked import Masking
-from delivery.kustomize import Object, Rendered
+from delivery.git.remote import Git
+from delivery.rendering import Object, Rendered, render
+
+
+@contextmanager
+def _extracted(git: Git, commit: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="delivery-") as folder:
+        git.extract(commit, Path(folder), "base", "components", "overlays")
+        yield Path(folder)
+
+
+def rendered_at(git: Git, commit: str, overlay: str, kustomize: Path) -> Rendered:
+    """Raises RenderError or GitError."""
+    with _extracted(git, commit) as folder:
+        return render(folder, overlay, kustomize)
 
 
 def changes(old: Rendered, new: Rendered) -> Iterator[str]:
-    """One unified diff for each object that differs, in the new order, removed ones last. What may be a secret is masked."""
+    """One unified diff for each changed object, in the new order, with removed objects last. Possible secrets are masked."""
     masking = Masking()
     before, after = _by_name(masking.objects(old.objects)), _by_name(masking.objects(new.objects))
     for name in [*after, *(name for name in before if name not in after)]:

@@ -1,19 +1,23 @@
-"""What a sync will do to what runs: what restarts, runs again, scales or goes, and what Kubernetes will refuse."""
+"""Forecasts a sync: what restarts, runs again, scales or is removed, and what Kubernetes will reject."""
 
 import math
 from collections.abc import Iterator
 
 from delivery.diff.rollout import Objects, Replicas, Rollout
-from delivery.kustomize import Object, Rendered
-from delivery.policy.overlay import at
+from delivery.policy.objects import at
+from delivery.rendering import Object, Rendered
 
 KEPT = ("PersistentVolumeClaim", "Namespace")
-# A Job's template is immutable: what lets a controller delete it and make it anew.
-ANEW = {"kustomize.toolkit.fluxcd.io/force": "enabled", "argocd.argoproj.io/sync-options": "Force=true", "argocd.argoproj.io/hook": "Sync"}
+# A Job's template is immutable. With one of these annotations the controller deletes and recreates the Job.
+RECREATED = {
+    "kustomize.toolkit.fluxcd.io/force": "enabled",
+    "argocd.argoproj.io/sync-options": "Force=true",
+    "argocd.argoproj.io/hook": "Sync",
+}
 
 
 def forecast(old: Rendered, new: Rendered) -> Iterator[str]:
-    """One line for each thing that somebody should know before it is merged."""
+    """One line for each thing to know before merging."""
     before, after = ({(found["kind"], found["metadata"]["name"]): found for found in state.objects} for state in (old, new))
     for (kind, name), found in after.items():
         last = before.get((kind, name))
@@ -22,10 +26,10 @@ def forecast(old: Rendered, new: Rendered) -> Iterator[str]:
         elif kind == "Job":
             yield from _job(name, last, found)
         elif kind in KEPT and last and last.get("spec") != found.get("spec"):
-            yield f"{kind}/{name} changes its spec, most of which Kubernetes refuses to change"
+            yield f"{kind}/{name} changes its spec, most of which is immutable in Kubernetes"
     for kind, name in before:
         if (kind, name) not in after:
-            yield f"{kind}/{name} goes" + (": it is kept in the cluster, never pruned" if kind in KEPT else "")
+            yield f"removes {kind}/{name}" + (" from the tree; it stays in the cluster, because it is never pruned" if kind in KEPT else "")
 
 
 def _deployment(name: str, last: Object | None, found: Object, before: Objects, after: Objects) -> Iterator[str]:
@@ -34,7 +38,7 @@ def _deployment(name: str, last: Object | None, found: Object, before: Objects, 
         yield f"starts {name}: {rollout.replicas} replicas, {rollout.at_most}"
         return
     if last["spec"]["selector"] != found["spec"]["selector"]:
-        yield f"fails at Deployment/{name}: its spec.selector changes, which Kubernetes refuses; deleting it would be an outage"
+        yield f"fails at Deployment/{name}: spec.selector changes, but it is immutable; deleting the Deployment would be an outage"
         return
     was = Replicas.of(last, before)
     if was != rollout.replicas:
@@ -42,9 +46,9 @@ def _deployment(name: str, last: Object | None, found: Object, before: Objects, 
     if last["spec"]["template"] != found["spec"]["template"]:
         yield f"restarts {name}: {rollout.serving}, {rollout.at_most}, {rollout.spare}"
     elif was == rollout.replicas:
-        yield f"restarts nothing of {name}: its pods stay"
+        yield f"does not restart {name}"
     else:
-        yield f"restarts nothing of {name}: pods come or go by its scale alone"
+        yield f"does not restart {name}: only the number of pods changes"
 
 
 def _job(name: str, last: Object | None, found: Object) -> Iterator[str]:
@@ -54,12 +58,12 @@ def _job(name: str, last: Object | None, found: Object) -> Iterator[str]:
     time = f", at most {math.ceil(within / 60)} min" if within else ""
     if last is None:
         yield f"runs Job/{name}{time}"
-    elif _made_anew(found):
+    elif _is_recreated(found):
         yield f"runs Job/{name} again{time}"
     else:
-        yield f"fails at Job/{name}: its spec changes, which Kubernetes refuses; it needs the annotations that have it made anew"
+        yield f"fails at Job/{name}: its spec changes, but it is immutable; add the annotations that recreate the Job"
 
 
-def _made_anew(job: Object) -> bool:
+def _is_recreated(job: Object) -> bool:
     annotations = at(job, "metadata", "annotations") or {}
-    return any(wanted in str(annotations.get(name, "")) for name, wanted in ANEW.items())
+    return any(wanted in str(annotations.get(name, "")) for name, wanted in RECREATED.items())

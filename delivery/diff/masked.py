@@ -1,7 +1,7 @@
-"""Rendered objects with what may be a secret replaced, so that a diff can be shown to anybody.
+"""Masks possible secrets in rendered objects, so that a diff can be public.
 
-By name where something has one (a variable, a flag, a key of a ConfigMap, an annotation, a field), and by what it looks like everywhere.
-Too much is masked rather than too little; a change is seen in any case.
+A value is masked because of its name (variable, flag, ConfigMap key, annotation, field) or because it looks like a secret.
+When in doubt it is masked. A changed value still shows as a change.
 """
 
 import copy
@@ -10,12 +10,12 @@ import re
 import secrets
 from typing import Any
 
-from delivery.kustomize import Object
 from delivery.policy.secrets import SECRET_VALUE
+from delivery.rendering import Object
 
 _ALONE = r"pass(?:word|wd|phrase)?|pwd|secrets?|token|credentials?|authorization|dsn"
 _OF_WHAT = "access|account|api|auth|client|encryption|master|private|secret|session|shared|signing|storage"
-# Of a field `key` alone says nothing (topologyKey, matchLabelKeys, a toleration's key); of a variable or a flag it does.
+# In a field name, `key` alone means nothing (topologyKey, matchLabelKeys, a toleration's key). In a variable or flag it does.
 FIELD = rf"(?:{_ALONE}|(?:{_OF_WHAT})[_-]?keys?(?:[_-]?ids?)?)"
 NAME = rf"(?:{_ALONE}|keys?(?:[_-]?ids?)?)"
 GIVEN = r"(?!\(masked |--)(?:\"(?:\\.|[^\"\\\n])*\"|'[^'\n]*'|\S+)"
@@ -30,9 +30,9 @@ VALUES = (
     SECRET_VALUE,
     re.compile(r"gh[a-z]_\w{20,}|github_pat_\w{20,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"),
 )
-# What stands after something in a text; that itself stays.
-TOLD = (
-    # https://user:password@; in hf:// and package:// a revision follows the @.
+# Secrets after a prefix in a text: the prefix stays, the secret is masked.
+PREFIXED = (
+    # https://user:password@. In hf:// and package:// the @ introduces a revision.
     re.compile(r"(\b(?!(?:hf|oci|package)://)[a-z][a-z0-9+.-]*://)([^\s/'\"]+(?=@)|[^\s/:'\"]*:[^\s'\"]+(?=@))", re.IGNORECASE),
     re.compile(r"(\b(?:Bearer|Basic)\s+)([\w.~+/-]{8,}=*)", re.IGNORECASE),
     re.compile(rf"(--[\w-]*{NAME}(?:=|[ \t]+))({GIVEN})", re.IGNORECASE),
@@ -42,7 +42,7 @@ TOLD = (
 
 
 class Masking:
-    """Equal values get equal masks within one diff, so that a change shows; the masks tell nothing of the values."""
+    """Equal values get equal masks within one diff, so a change shows. A mask reveals nothing about its value."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
@@ -66,8 +66,8 @@ class Masking:
     def _walk(self, value: Any) -> Any:
         match value:
             case dict():
-                told = {"secretKey"} if "remoteRef" in value else set()  # an ExternalSecret's: how a key is called
-                return {key: inner if key in told else self._field(str(key), inner) for key, inner in self._variable(value).items()}
+                plain = {"secretKey"} if "remoteRef" in value else set()  # an ExternalSecret's secretKey is only a name
+                return {key: inner if key in plain else self._field(str(key), inner) for key, inner in self._variable(value).items()}
             case list():
                 return [self._after(before, inner) for before, inner in zip([None, *value], value, strict=False)]
             case str():
@@ -75,7 +75,7 @@ class Masking:
         return value
 
     def _variable(self, value: dict[Any, Any]) -> dict[Any, Any]:
-        """An entry of env, or a header: {name, value}."""
+        """An env entry or a header: {name, value}."""
         if isinstance(value.get("name"), str) and isinstance(value.get("value"), str):
             return value | {"value": self._named(value["name"], value["value"])}
         return value
@@ -84,19 +84,19 @@ class Masking:
         return self._unless_reference(value) if SECRET_FIELD.search(name) and isinstance(value, str) else self._walk(value)
 
     def _after(self, before: Any, value: Any) -> Any:
-        """An element of args or command: a flag's value may be the next one."""
+        """An element of args or command. A flag's value may be the next element."""
         flagged = isinstance(before, str) and SECRET_FLAG.fullmatch(before) and isinstance(value, str) and not value.startswith("--")
         return self._unless_reference(value) if flagged else self._walk(value)
 
     def _text(self, text: str) -> str:
         for pattern in VALUES:
             text = pattern.sub(lambda found: self._mask(found[0]), text)
-        for pattern in TOLD:
+        for pattern in PREFIXED:
             text = pattern.sub(lambda found: found[1] + self._unless_reference(found[2]), text)
         return text
 
     def _unless_reference(self, value: str) -> str:
-        """`$(API_KEY)` says where a value comes from, not what it is."""
+        """`$(API_KEY)` names the source of a value, so it is not masked."""
         return value if REFERENCE.fullmatch(value) else self._mask(value)
 
     def _mask(self, value: object) -> str:

@@ -1,15 +1,15 @@
-"""How a Deployment's rollout goes, by the rules of its controller: how many pods serve meanwhile, and for how long at most."""
+"""How a Deployment's rollout proceeds, by the Deployment controller's rules: how many pods keep serving, and for how long at most."""
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from delivery.kustomize import Object
-from delivery.policy.overlay import at
-from delivery.policy.rollout import GPU
+from delivery.policy.gpu import GPU
+from delivery.policy.objects import at
+from delivery.rendering import Object
 
 Objects = Mapping[tuple[str, str], Object]
-# Of an autoscaler: its fields for the least and the most, and what they are where they are not given.
+# Per kind of autoscaler: the fields for the minimum and the maximum, with their defaults.
 SCALERS = {
     "ScaledObject": (("minReplicaCount", 0), ("maxReplicaCount", 100)),
     "HorizontalPodAutoscaler": (("minReplicas", 1), ("maxReplicas", 1)),
@@ -39,9 +39,9 @@ class Rollout:
     replicas: Replicas
     recreate: bool
     limits: tuple[int | str, int | str]
-    """maxSurge, maxUnavailable: a number or a percentage."""
+    """maxSurge and maxUnavailable, each a number or a percentage."""
     deadline: int
-    """Seconds that one batch may take: progressDeadlineSeconds."""
+    """progressDeadlineSeconds: seconds that one batch of pods may take."""
     gpu: bool
 
     @classmethod
@@ -60,22 +60,24 @@ class Rollout:
     @property
     def serving(self) -> str:
         counts = dict.fromkeys((self.replicas.least, self.replicas.most))
-        return " to ".join(f"{count - self._pace(count)[1]} of {count}" for count in counts) + " serving"
+        return " to ".join(f"{count - self._limits_in_pods(count)[1]} of {count}" for count in counts) + " serving"
 
     @property
     def at_most(self) -> str:
         count = self.replicas.most
-        batches = 1 if self.recreate else math.ceil(count / max(sum(self._pace(count)), 1))
+        batches = 1 if self.recreate else math.ceil(count / max(sum(self._limits_in_pods(count)), 1))
         return f"at most {batches} x {math.ceil(self.deadline / 60)} min"
 
     @property
     def spare(self) -> str:
-        """What a rollout needs beside what runs."""
-        what, surge = "GPU" if self.gpu else "replica's room", self._pace(self.replicas.most)[0]
-        return f"{surge} spare {what} needed" if surge else f"no spare {what} needed"
+        """What the rollout needs in addition to the running pods."""
+        surge, _ = self._limits_in_pods(self.replicas.most)
+        if self.gpu:
+            return f"needs {surge or 'no'} spare GPU"
+        return f"needs capacity for {surge} more" if surge else "needs no extra capacity"
 
-    def _pace(self, count: int) -> tuple[int, int]:
-        """Pods that come before others go, and that go before others come. As Kubernetes resolves them: up, down, and never both 0."""
+    def _limits_in_pods(self, count: int) -> tuple[int, int]:
+        """maxSurge and maxUnavailable in pods. Kubernetes rounds the first up and the second down, and never uses 0 for both."""
         if self.recreate:
             return 0, count
         surge, unavailable = (_pods(*given) for given in zip(self.limits, (count, count), (math.ceil, math.floor), strict=True))

@@ -1,1 +1,1 @@
-"""The invariants of every rendered overlay, as code: invariants.py lists them."""
+"""The invariants of every rendered overlay: invariants.py names them, table.py says which function checks each."""

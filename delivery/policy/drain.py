@@ -1,13 +1,14 @@
-"""Invariant 2: a pod that goes finishes what it has begun."""
+"""shutdown-budget: a terminating pod finishes its requests."""
 
 from collections.abc import Iterator
 
-from delivery.kustomize import Object
 from delivery.policy.finding import Problem
-from delivery.policy.overlay import SERVICE, Overlay, at, main_container
+from delivery.policy.objects import SERVICE, at, main_container
+from delivery.policy.overlay import Overlay
+from delivery.rendering import Object
 
-MARGIN = 30  # seconds: to start a process, or to end one after its last request
-PROPAGATION = 5  # seconds until an endpoint is out everywhere
+MARGIN = 30  # seconds to start the process, or to end it after its last request
+PROPAGATION = 5  # seconds until every proxy has removed the endpoint
 PRE_STOP = "containers[0].lifecycle.preStop"
 
 
@@ -16,20 +17,20 @@ def grace(overlay: Overlay) -> Iterator[Problem]:
     for deployment in overlay.of("Deployment"):
         ours = deployment["metadata"]["name"] == SERVICE
         if ours and request > drain:
-            because = f"a request may take {request:g} s, but the drain ends after DRAIN_TIMEOUT {drain:g} s and cuts it"
+            because = f"a request may take {request:g} s, but the drain ends after DRAIN_TIMEOUT {drain:g} s and cuts the request off"
             yield overlay.problem(deployment, "env REQUEST_TIMEOUT", f"{request:g}", because, "REQUEST_TIMEOUT <= DRAIN_TIMEOUT")
         stop = pre_stop(deployment)
         parts = f"preStop {stop:g} + lame duck {duck:g} + DRAIN_TIMEOUT {drain:g}" if ours else f"preStop {stop:g}"
         yield from _period(overlay, deployment, stop + (duck + drain if ours else 0) + MARGIN, parts)
         if stop + (duck if ours else 0) < PROPAGATION:
-            because = f"until the endpoint is out everywhere, about {PROPAGATION} s, a pod must serve"
+            because = f"a pod must keep serving for about {PROPAGATION} s, until every proxy has removed its endpoint"
             yield overlay.problem(deployment, f"{PRE_STOP}.sleep.seconds", stop, because, "sleep 10 s, or LAME_DUCK_SECONDS 5")
 
 
 def _period(overlay: Overlay, deployment: Object, needed: float, parts: str) -> Iterator[Problem]:
     given = grace_period(deployment)
     if not needed <= given < 600:
-        because = f"{parts} + margin {MARGIN} = {needed:g}, and under 600, where cluster-autoscaler stops waiting"
+        because = f"it must be at least {parts} + margin {MARGIN} = {needed:g}, and under 600: cluster-autoscaler waits no longer"
         path = "spec.template.spec.terminationGracePeriodSeconds"
         yield overlay.problem(deployment, path, given, because, f"at least {needed:g}, or a shorter drain")
 

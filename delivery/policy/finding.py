@@ -1,12 +1,14 @@
-"""What is wrong, where, and how to put it right."""
+"""What is wrong in a manifest, where, and how to fix it."""
 
 from dataclasses import dataclass
 from typing import Any
 
+from delivery.policy.invariants import Invariant
+
 
 @dataclass(frozen=True)
 class Problem:
-    """One broken rule, as a check sees it."""
+    """One violation, as a check reports it."""
 
     file: str
     field: str
@@ -17,15 +19,14 @@ class Problem:
 
 @dataclass(frozen=True)
 class Finding:
-    overlay: str
-    number: int
-    rule: str
+    folder: str
+    invariant: Invariant
     problem: Problem
 
     def __str__(self) -> str:
         problem = self.problem
         return (
-            f"{self.overlay}: invariant {self.number}, {self.rule}\n"
+            f"{self.folder}: {self.invariant.value}: {self.invariant.rule}\n"
             f"  file:  {problem.file}\n"
             f"  field: {problem.field}\n"
             f"  value: {_short(problem.value)}\n"

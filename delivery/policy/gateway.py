@@ -1,15 +1,21 @@
-"""Invariant 8 where a Gateway is the way in: what NGINX Gateway Fabric needs stands in policies that target the route or the Service."""
+"""unbuffered-streams for Gateway API: the policies of NGINX Gateway Fabric that target the HTTPRoute or the Service."""
 
 from collections.abc import Iterator
 
-from delivery.kustomize import Object
-from delivery.policy.duration import seconds
 from delivery.policy.finding import Problem
-from delivery.policy.overlay import Overlay, at
-from delivery.policy.streams import BODY, IDLE, PLAIN, STREAM, keeps_too_long
+from delivery.policy.objects import at, seconds
+from delivery.policy.overlay import Overlay
+from delivery.policy.proxies import BODY, IDLE, PLAIN, STREAM, keeps_too_long
+from delivery.rendering import Object
 
 
-def route(overlay: Overlay, found: Object) -> Iterator[Problem]:
+def routes(overlay: Overlay) -> Iterator[Problem]:
+    for found in overlay.of("HTTPRoute"):
+        if any(rule.get("backendRefs") for rule in found["spec"].get("rules", [])):
+            yield from _route(overlay, found)
+
+
+def _route(overlay: Overlay, found: Object) -> Iterator[Problem]:
     yield from _proxy(overlay, found)
     client = _policy(overlay, "ClientSettingsPolicy", "HTTPRoute", found["metadata"]["name"])
     size = at(client, "spec", "body", "maxSize")
@@ -32,7 +38,7 @@ def _proxy(overlay: Overlay, found: Object) -> Iterator[Problem]:
     for name in ("read", "send"):
         given = at(proxy, "spec", "timeout", name)
         if given is None or (seconds(given) or 0) < IDLE:
-            because = f"an idle timeout under {IDLE} s ends requests that the service still works on"
+            because = f"an idle timeout under {IDLE} s ends running requests"
             yield overlay.problem(proxy, f"spec.timeout.{name}", given, because, f"at least {IDLE}: proxyTimeout in environment.yaml")
 
 
@@ -40,7 +46,7 @@ def _timeouts(overlay: Overlay, found: Object, number: int, rule: Object) -> Ite
     request, backend = (at(rule, "timeouts", name) for name in ("request", "backendRequest"))
     for name, given in (("request", request), ("backendRequest", backend or "0s")):
         if given is None or seconds(given) != 0:
-            because = "it is a limit for the whole answer, streams included: the service ends a request, never the proxy"
+            because = "it limits the whole response, streams included: only the service may end a request, never the proxy"
             yield overlay.problem(found, f"spec.rules[{number}].timeouts.{name}", given, because, "0s")
 
 

@@ -1,12 +1,13 @@
-"""Invariant 7: what runs in prod is one image and one model, and nobody can move either. And how a container calls its image."""
+"""image-digest: images and models in production cannot change under the same name. Also parses how a container calls llm-api."""
 
 import re
 from collections.abc import Iterator
 
-from delivery.image_pin import ImagePin
-from delivery.kustomize import Object
+from delivery.overlay_image import ImagePin
 from delivery.policy.finding import Problem
-from delivery.policy.overlay import SERVICE, Overlay, environment
+from delivery.policy.objects import SERVICE, environment
+from delivery.policy.overlay import Overlay
+from delivery.rendering import Object
 
 PINNED = re.compile(r"([^@:]+(?::\d+)?(?:/[^@:]+)*):([\w][\w.-]*)@(sha256:[0-9a-f]{64})")
 PLACEHOLDER = "not-promoted"
@@ -18,33 +19,36 @@ def digests(overlay: Overlay) -> Iterator[Problem]:
     ours = {found["image"] for _, found, _ in overlay.containers() if found["name"] == SERVICE}
     for workload, container, path in overlay.containers():
         image = container["image"]
-        if overlay.production and (told := _told(image, image in ours)):
-            yield overlay.problem(workload, f"{path}.image", image, *told, key="images")
+        if overlay.production and (reason := _reason(image, image in ours)):
+            yield overlay.problem(workload, f"{path}.image", image, *reason, key="images")
     yield from _revisions(overlay)
 
 
-def _told(image: str, ours: bool) -> tuple[str, str] | None:
+def _reason(image: str, ours: bool) -> tuple[str, str] | None:
     pinned = PINNED.fullmatch(image)
     if not pinned:
-        return "a tag can move between two pods of one rollout", "tag and digest: images: [{name, newName, newTag, digest}] in the overlay"
+        return (
+            "a tag can move during a rollout, so two pods may run different images",
+            "tag and digest: images: [{name, newName, newTag, digest}] in the overlay",
+        )
     pin = ImagePin(*pinned.groups())
     if not ours:
         moving = pin.tag == "latest"
-        return ("the tag says nothing of what the digest is", "the version beside the digest") if moving else None
+        return ("the tag latest does not say which version the digest is", "the version as the tag, with the digest") if moving else None
     promoted = pin.commit is not None and not pin.placeholder
     if promoted or (pin.placeholder and pin.tag == PLACEHOLDER):
         return None
-    because = "the tag must say which commit the image was built from, and the digest be that of an image"
+    because = "the tag must name the commit that the image was built from, and the digest must be an image's"
     return because, f"newTag: sha-<commit> with its digest, as a promotion writes them (or the placeholder {PLACEHOLDER})"
 
 
 def _revisions(overlay: Overlay) -> Iterator[Problem]:
-    """Of models: a branch moves under a cache that was filled once."""
+    """Models: a branch can move after the cache was filled."""
     for workload, container, path in overlay.containers():
         for name, value in environment(container).items():
             if _moves(name, value or ""):
-                because = "a branch or a tag moves: two pods would serve two models"
-                fix = "the commit's 40 hexadecimal digits: model: hf://org/name@<commit>, or vllmRevision, in environment.yaml"
+                because = "a branch or a tag can move, so two pods may serve different models"
+                fix = "a commit of 40 hexadecimal digits in environment.yaml: model: hf://org/name@<commit>, or vllmRevision"
                 yield overlay.problem(workload, f"{path}.env {name}", value, because, fix, key=name)
 
 
@@ -55,7 +59,7 @@ def _moves(name: str, value: str) -> bool:
 
 
 def calls(container: Object) -> Iterator[tuple[str, set[str]]]:
-    """Each command of llm-api that a container calls, by itself or in a script, with its flags."""
+    """Each llm-api command that a container runs, directly or in a script, with its flags."""
     text = "\n".join(container["command"]) + "\n" if container.get("command") else "llm-api "
     text += " ".join(container.get("args", []))
     for called in CALL.finditer(text):

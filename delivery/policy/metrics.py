@@ -1,17 +1,17 @@
-"""Invariant 9: alerts and autoscaling ask for metrics that exist, of the pods of this overlay."""
+"""known-metrics: alerts and autoscaling query metrics that exist, of the pods of this overlay."""
 
 import re
 from collections.abc import Iterator
 
-from delivery.kustomize import Object
 from delivery.policy.finding import Problem
 from delivery.policy.overlay import Overlay
+from delivery.rendering import Object
 
 KEYWORDS = {"and", "or", "unless", "bool", "by", "without", "on", "ignoring", "group_left", "group_right", "offset", "inf", "nan"}
 NOT_METRICS = re.compile(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)')
-NAME = re.compile(r"(?<![\w:.])[a-zA-Z_:][\w:]*+(?!\s*\()")  # no function
+NAME = re.compile(r"(?<![\w:.])[a-zA-Z_:][\w:]*+(?!\s*\()")  # not a function
 MATCHER = re.compile(r'(\w+)\s*(=~|=)\s*"([^"]*)"')
-EMPTY = "the query is empty for ever"
+EMPTY = "the query never returns anything"
 
 
 def emitted(overlay: Overlay) -> Iterator[Problem]:
@@ -23,7 +23,7 @@ def emitted(overlay: Overlay) -> Iterator[Problem]:
     for scaler in overlay.of("ScaledObject"):
         kinds = [trigger["type"] for trigger in scaler["spec"]["triggers"]]
         if "prometheus" not in kinds:
-            because = "an engine is busy or idle at any load of its CPU: only its queue says how many are needed"
+            because = "CPU load does not show how busy an engine is: scale on its queue"
             yield overlay.problem(scaler, "spec.triggers", kinds, because, "a prometheus trigger, as in components/autoscaling")
 
 
@@ -35,7 +35,7 @@ def _matchers(overlay: Overlay, found: Object, path: str, query: str) -> Iterato
             continue
         matched = value in values if operator == "=" else any(re.fullmatch(value, known) for known in values)
         if not matched:
-            because = f"the service's {label} is never that: {EMPTY}"
+            because = f"the service never sets {label} to this value: {EMPTY}"
             yield overlay.problem(found, path, f'{label}{operator}"{value}"', because, f"one of {', '.join(sorted(values))}")
 
 

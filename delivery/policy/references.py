@@ -1,12 +1,12 @@
-"""Invariant 13: what refers to another object, by labels or by a port, finds it."""
+"""stable-selectors: selectors, labels and ports that refer to another object match it."""
 
 from collections.abc import Iterator
 from typing import Any
 
-from delivery.kustomize import Object
 from delivery.policy.finding import Problem
-from delivery.policy.labels import selects
-from delivery.policy.overlay import SERVICE, WORKLOADS, Overlay, at, pod_labels
+from delivery.policy.objects import SERVICE, WORKLOADS, at, pod_labels, selects
+from delivery.policy.overlay import Overlay
+from delivery.rendering import Object
 
 
 def references(overlay: Overlay) -> Iterator[Problem]:
@@ -20,7 +20,7 @@ def references(overlay: Overlay) -> Iterator[Problem]:
     for scaler in overlay.of("ScaledObject"):
         name = scaler["spec"]["scaleTargetRef"]["name"]
         if overlay.named("Deployment", name) is None:
-            yield overlay.problem(scaler, "spec.scaleTargetRef.name", name, "there is no such Deployment: nothing is scaled", SERVICE)
+            yield overlay.problem(scaler, "spec.scaleTargetRef.name", name, "this Deployment does not exist, so nothing is scaled", SERVICE)
 
 
 def _selector(overlay: Overlay, found: Object) -> Iterator[Problem]:
@@ -29,18 +29,20 @@ def _selector(overlay: Overlay, found: Object) -> Iterator[Problem]:
     path = "spec.selector" if labels is selector else "spec.selector.matchLabels"
     known = overlay.facts.selectors.get(name)
     if known is None:
-        because = "once it runs, its selector must never change, and nothing says what it is"
+        because = "a selector must never change once it runs, and this one is not recorded"
         yield overlay.problem(found, path, labels, because, f"a line for {name} in delivery/policy/selectors.yaml")
     elif labels != known:
-        because = f"the last promoted render has {known}; a Deployment's is immutable, a Service's would miss running pods"
-        yield overlay.problem(found, path, labels, because, "leave it; labels that may change go on metadata alone")
+        because = (
+            f"the last promoted manifests have {known}: a Deployment's selector is immutable, a changed Service would miss running pods"
+        )
+        yield overlay.problem(found, path, labels, because, "keep the old selector; put labels that may change on metadata only")
     pods = [pod_labels(found)] if found["kind"] == "Deployment" else [pod_labels(workload) for workload in overlay.of(*WORKLOADS)]
     if not any(selects({"matchLabels": labels}, given) for given in pods):
         because = "no pod has these labels"
-        yield overlay.problem(found, path, labels, f"{because}: there is {pods}", "the labels of spec.template.metadata", key="labels")
+        yield overlay.problem(found, path, labels, f"{because}; the pods have {pods}", "the labels of spec.template.metadata", key="labels")
     foreign = [label for label in labels if not label.startswith("app.kubernetes.io/")]
     if foreign:
-        yield overlay.problem(found, path, foreign, "one family of labels", "app.kubernetes.io/name and its kin")
+        yield overlay.problem(found, path, foreign, "selectors use one family of labels", "labels that begin with app.kubernetes.io/")
 
 
 def _named_ports(overlay: Overlay) -> Iterator[Problem]:
@@ -79,12 +81,12 @@ def _ingress(overlay: Overlay, ingress: Object) -> Iterator[Problem]:
 
 
 def _route(overlay: Overlay, route: Object) -> Iterator[Problem]:
-    """A backendRef has only a number: the one that its Service has."""
+    """A backendRef takes only a number, which must be a port of its Service."""
     for rule in route["spec"].get("rules", []):
         for backend in rule.get("backendRefs", []):
             numbers = [port["port"] for port in _service_ports(overlay, backend["name"])]
             if backend.get("port") not in numbers:
-                because = f"Service/{backend['name']} has {numbers or 'no port here'}: every request would get 500"
+                because = f"Service/{backend['name']} has {numbers or 'no ports'}: every request would get a 500"
                 yield overlay.problem(route, "spec.rules[].backendRefs[].port", backend.get("port"), because, f"one of {numbers}")
 
 
@@ -94,4 +96,6 @@ def _service_ports(overlay: Overlay, name: str) -> list[Object]:
 
 def _port(overlay: Overlay, found: Object, path: str, given: Any, names: list[str]) -> Iterator[Problem]:
     if given not in names:
-        yield overlay.problem(found, path, given, f"ports are referenced by name; there is {', '.join(names) or 'none'}", f"one of {names}")
+        yield overlay.problem(
+            found, path, given, f"ports are referenced by name; the names are {', '.join(names) or 'none'}", f"one of {names}"
+        )

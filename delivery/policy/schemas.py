@@ -1,4 +1,4 @@
-"""Invariant 15: every field is one that Kubernetes, or the kind's owner, knows. Nothing of ours is skipped."""
+"""known-fields: every field is in the schema of its kind. An object without a schema is an error and is not skipped."""
 
 import json
 import re
@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from delivery.kustomize import Rendered
 from delivery.policy.finding import Problem
+from delivery.rendering import Rendered
 
 KUBERNETES = ("1.35", "1.36", "1.37")
 FILE = "{{.ResourceKind}}{{.KindSuffix}}.json"
@@ -20,22 +20,22 @@ FIX = "look the field up; for a new kind add its schema to tools/schemas/sources
 class Schemas:
     kubeconform: Path
     folder: Path
-    strangers: bool = False
-    """Kinds without a schema pass: a chart brings some of its own."""
+    unknown_kinds: bool = False
+    """Whether kinds without a schema pass: a Helm chart brings some of its own."""
 
     def problems(self, rendered: Rendered) -> Iterator[Problem]:
-        """Each once, with the versions of Kubernetes that refuse it."""
-        refused: dict[Problem, list[str]] = {}
+        """Each problem once, with the versions of Kubernetes that it concerns."""
+        versions_of: dict[Problem, list[str]] = {}
         for version in KUBERNETES:
             for problem in self._against(version, rendered):
-                refused.setdefault(problem, []).append(version)
-        for problem, versions in refused.items():
+                versions_of.setdefault(problem, []).append(version)
+        for problem, versions in versions_of.items():
             yield replace(problem, because=f"Kubernetes {', '.join(versions)}: {problem.because}")
 
     def _against(self, version: str, rendered: Rendered) -> Iterator[Problem]:
         locations = [f"{self.folder / name}/{FILE}" for name in (f"v{version}", "crds", "nginx")]
         command = [str(self.kubeconform), "-strict", "-output", "json", "-kubernetes-version", f"{version}.0"]
-        if self.strangers:
+        if self.unknown_kinds:
             command.append("-ignore-missing-schemas")
         for location in locations:
             command += ["-schema-location", location]
@@ -55,6 +55,6 @@ class Schemas:
 
 
 def _key(detail: dict[str, str]) -> str:
-    """The unknown field that the message names, else the last part of its path."""
+    """The unknown field in the message, else the last part of the path."""
     named = re.search(r"additional propert(?:y|ies) '([^']+)'", detail["msg"])
     return named[1] if named else detail["path"].rpartition("/")[2]

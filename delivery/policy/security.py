@@ -1,13 +1,14 @@
-"""Invariant 11, pods: every container of every pod template is restricted."""
+"""restricted-pods, pods: every container of every pod template meets restricted Pod Security."""
 
 from collections.abc import Iterator
 from typing import Any
 
-from delivery.kustomize import Object
 from delivery.policy.finding import Problem
-from delivery.policy.overlay import Overlay, at
+from delivery.policy.objects import at
+from delivery.policy.overlay import Overlay
+from delivery.rendering import Object
 
-# At each path the values that are allowed; None is for a field that is not there.
+# The allowed values of each path; None means that the field is absent.
 Rules = tuple[tuple[str, tuple[Any, ...]], ...]
 POD: Rules = (
     ("automountServiceAccountToken", (False,)),
@@ -28,7 +29,7 @@ CONTAINER: Rules = (
     ("securityContext.procMount", (None, "Default")),
 )
 VOLUMES = frozenset({"configMap", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"})
-RESTRICTED = "restricted Pod Security, and nothing written outside the declared paths"
+RESTRICTED = "restricted Pod Security, and writes only to the mounted volumes"
 NAMESPACE_LABEL = "pod-security.kubernetes.io/enforce"
 
 
@@ -41,7 +42,7 @@ def restricted(overlay: Overlay) -> Iterator[Problem]:
         yield from _fields(overlay, workload, container, path, CONTAINER)
         for port in container.get("ports", []):
             if port.get("hostPort"):
-                because = "it opens the node's port beside every NetworkPolicy"
+                because = "it opens a port of the node and bypasses every NetworkPolicy"
                 yield overlay.problem(workload, f"{path}.ports[{port.get('name')}].hostPort", port["hostPort"], because, "remove it")
     yield from _namespace(overlay)
 
@@ -59,20 +60,20 @@ def _fields(overlay: Overlay, workload: Object, found: Object, where: str, rules
 def _volume(overlay: Overlay, workload: Object, volume: Object) -> Iterator[Problem]:
     where = f"spec.template.spec.volumes[{volume['name']}]"
     for kind in sorted(volume.keys() - VOLUMES - {"name"}):
-        because = "what lies on a node or a share outside is nobody's to mount"
+        because = "pods must not mount files of a node or of an external share"
         yield overlay.problem(workload, f"{where}.{kind}", volume[kind], because, f"one of {', '.join(sorted(VOLUMES))}")
     for source in at(volume, "projected", "sources") or []:
         if "serviceAccountToken" in source:
-            because = "no pod here talks to the API server"
+            because = "no pod here uses the Kubernetes API"
             yield overlay.problem(workload, f"{where}.projected.sources.serviceAccountToken", source, because, "remove it")
 
 
 def _namespace(overlay: Overlay) -> Iterator[Problem]:
     if overlay.named("Namespace", overlay.namespace) is None:
-        because = "without its label the API server lets in what is not restricted"
+        because = "without its label the API server admits pods that are not restricted"
         yield overlay.missing(f"Namespace/{overlay.namespace}", because, "base/namespace.yaml among base's resources")
     for namespace in overlay.of("Namespace"):
         level = at(namespace, "metadata", "labels", NAMESPACE_LABEL)
         if level != "restricted":
-            because = "else the API server lets in what is not restricted"
+            because = "otherwise the API server admits pods that are not restricted"
             yield overlay.problem(namespace, f"metadata.labels[{NAMESPACE_LABEL}]", level, because, "restricted")

@@ -1,39 +1,40 @@
-"""Invariant 10: the service understands its settings, and starts with them."""
+"""accepted-settings: the service knows its settings and flags, and starts with their values."""
 
 from collections import Counter
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from delivery.kustomize import Object
 from delivery.policy.finding import Problem
 from delivery.policy.images import calls
-from delivery.policy.overlay import SERVICE, Overlay, environment, main_container
+from delivery.policy.objects import SERVICE, environment, main_container
+from delivery.policy.overlay import Overlay
 from delivery.policy.secrets import SECRET_NAME
+from delivery.rendering import Object
 
 LIBRARIES = frozenset({"HF_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_REGION"})
 PORTS = {"http": "PORT", "management": "MANAGEMENT_PORT"}
 
 
 def settings(overlay: Overlay) -> Iterator[Problem]:
-    """By what the facts say that the service accepts: this tree's, or with delivery/image.py the pinned image's."""
+    """Compares with the service of this tree, or with the pinned image: delivery/checks/image_settings.py."""
     ours = {found["image"] for _, found, _ in overlay.containers() if found["name"] == SERVICE}
     for workload, container, path in overlay.containers():
-        yield from _once(overlay, workload, container, path)
+        yield from _duplicates(overlay, workload, container, path)
         if container["image"] in ours:
             yield from _names(overlay, workload, container, path)
             yield from _calls(overlay, workload, container, path)
     service = overlay.named("Deployment", SERVICE)
     if service:
         container = main_container(service)
-        yield from _called(overlay, service, container)
+        yield from _entry_point(overlay, service, container)
         yield from _values(overlay, service, container)
         yield from _ports(overlay, service, container)
 
 
-def _once(overlay: Overlay, workload: Object, container: Object, path: str) -> Iterator[Problem]:
+def _duplicates(overlay: Overlay, workload: Object, container: Object, path: str) -> Iterator[Problem]:
     counts = Counter(variable["name"] for variable in container.get("env", []))
     for name in (name for name, count in counts.items() if count > 1):
-        because = "the last of two entries wins, and a server-side apply refuses both"
+        because = "the last of two entries wins, and server-side apply rejects duplicates"
         yield overlay.problem(workload, f"{path}.env {name}", f"{counts[name]} entries", because, "one entry", key=name)
 
 
@@ -43,8 +44,8 @@ def _names(overlay: Overlay, workload: Object, container: Object, path: str) -> 
     for name in environment(container):
         if name not in known:
             near = get_close_matches(name, known, n=1)
-            fix = f"did you mean {near[0]}?" if near else "`llm-api settings` lists what there is"
-            yield overlay.problem(workload, f"{path}.env {name}", name, "the service has no such setting: it would be ignored", fix)
+            fix = f"did you mean {near[0]}?" if near else "`llm-api settings` lists all settings"
+            yield overlay.problem(workload, f"{path}.env {name}", name, "the service has no such setting and would ignore it", fix)
 
 
 def _calls(overlay: Overlay, workload: Object, container: Object, path: str) -> Iterator[Problem]:
@@ -56,14 +57,14 @@ def _calls(overlay: Overlay, workload: Object, container: Object, path: str) -> 
             continue
         for flag in sorted(given - flags):
             near = get_close_matches(flag, flags, n=1)
-            fix = f"did you mean {near[0]}?" if near else f"`llm-api {command} --help` lists what there is"
+            fix = f"did you mean {near[0]}?" if near else f"`llm-api {command} --help` lists all flags"
             yield overlay.problem(workload, f"{path}.args", f"llm-api {command} {flag}", "the service has no such flag", fix)
 
 
-def _called(overlay: Overlay, service: Object, container: Object) -> Iterator[Problem]:
+def _entry_point(overlay: Overlay, service: Object, container: Object) -> Iterator[Problem]:
     for key, wanted in (("command", None), ("args", ["serve"])):
         if container.get(key) != wanted:
-            because = "every setting is an env entry, and the image's entry point is what gets SIGTERM"
+            because = "every setting is an env entry, and only the image's entry point receives SIGTERM"
             yield overlay.problem(service, f"containers[{SERVICE}].{key}", container.get(key), because, "args: [serve], and no command")
 
 
@@ -71,14 +72,16 @@ def _values(overlay: Overlay, service: Object, container: Object) -> Iterator[Pr
     given = environment(container)
     for name, value in given.items():
         if value is None and name in overlay.facts.settings and not SECRET_NAME.search(name):
-            because = "its value is not in the tree: nobody can check the sums that it is part of"
+            because = "its value is not in the tree, so the budgets that depend on it cannot be checked"
             yield overlay.problem(service, f"env {name}", "valueFrom", because, "value: in the Deployment", key=name)
     for name, why in overlay.reading.refused.items():
         if name not in given or given[name] is not None:
-            because = f"the pod would exit at its start: {why}"
-            yield overlay.problem(service, f"env {name}", given.get(name), because, "`llm-api settings` says what it takes", key=name)
+            because = f"the pod would exit at startup: {why}"
+            yield overlay.problem(
+                service, f"env {name}", given.get(name), because, "`llm-api settings` lists the accepted values", key=name
+            )
     if overlay.setting("ALLOW_ANONYMOUS") and overlay.of("Ingress", "HTTPRoute"):
-        because = "the proxy lets anyone in, and the service asks nobody for a key"
+        because = "the proxy admits any client, and the service asks none for an API key"
         yield overlay.problem(
             service, "env ALLOW_ANONYMOUS", "true", because, "remove it, and add components/api-keys", key="ALLOW_ANONYMOUS"
         )
@@ -88,5 +91,5 @@ def _ports(overlay: Overlay, service: Object, container: Object) -> Iterator[Pro
     declared = {port.get("name"): port["containerPort"] for port in container.get("ports", [])}
     for port, name in PORTS.items():
         if overlay.setting(name) != declared.get(port):
-            because = f"containerPort {port} is {declared.get(port)}: probes, Service and policies ask there"
+            because = f"containerPort {port} is {declared.get(port)}: probes, Service and policies use that port"
             yield overlay.problem(service, f"env {name}", overlay.setting(name), because, f'"{declared.get(port)}"', key=name)

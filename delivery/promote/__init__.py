@@ -1,1 +1,1 @@
-"""dev's image to prod, by a pull request that says what it will do."""
+"""Promotes the image of dev to prod with a pull request that describes the rollout."""

@@ -1,54 +1,56 @@
-"""What a promotion's pull request says: the images, the changelog, the forecast, the rendered difference."""
+"""The text of a promotion's pull request: images, forecast, changelog and rendered diff."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from delivery.diff.changes import changes
-from delivery.diff.checkout import rendered_at
+from delivery.diff.changes import changes, rendered_at
 from delivery.diff.forecast import forecast
-from delivery.git import Git
-from delivery.image_pin import ImagePin
+from delivery.git.remote import Git
+from delivery.overlay_image import ImagePin
 
 IMAGE = ("apps/llm-api", "requirements", "pyproject.toml")
-LONGEST = 60_000  # characters; GitHub takes 65,536
-COMMITS, SUBJECT = 150, 120  # of each list, and characters: there is room left for what is rendered
-NO_SPACE = "\u200b"  # of no width: between # or @ and what follows, where code alone does not help
+LONGEST = 60_000  # characters; GitHub's limit is 65,536
+COMMITS, SUBJECT = 150, 120  # commits per list, characters per subject: leaves room for the rendered diff
+NO_SPACE = "\u200b"  # zero-width: goes after # and @, because code formatting alone does not stop references
 TICKS = re.compile("`+")
 
 
 def description(git: Git, old: str | None, new: str, pins: tuple[ImagePin, ImagePin], overlay: str, kustomize: Path) -> str:
-    """Markdown. `old`, `new`: the commits whose trees the environment has, if any, and will have. Raises RenderError."""
+    """Returns Markdown. `old`, `new`: the commits that the environment runs (None before its first release) and will run.
+
+    Raises RenderError.
+    """
     before, after = (rendered_at(git, commit, overlay, kustomize) for commit in (old or f"{new}^", new))
     lines = [
         f"{_code(pins[0].tag)} → {_code(pins[1].tag)}",
         "",
-        "### What it will do",
+        "### What the rollout will do",
         *(f"- {line}" for line in forecast(before, after)),
         "",
-        "### In the image",
+        "### Commits in the image",
         *_log(git, pins[0].commit, str(pins[1].commit), *IMAGE),
         "",
-        "### Around it",
+        "### Commits outside the image",
         *_log(git, old, new, ".", *(f":(exclude){path}" for path in IMAGE)),
         "",
-        "### Rendered",
+        "### Rendered diff",
     ]
     text = "\n".join(lines)
-    difference = "".join(changes(before, after)) or "(nothing differs)\n"
+    difference = "".join(changes(before, after)) or "(no difference)\n"
     room = LONGEST - len(text)
-    cut = f"(cut: `python -m delivery diff {overlay} --old {old or 'COMMIT'}` has it all)\n" if len(difference) > room else ""
+    cut = f"(truncated: `python -m delivery diff {overlay} --old {old or 'COMMIT'}` shows all of it)\n" if len(difference) > room else ""
     return f"{text}\n{_fenced(difference[:room])}{cut}"
 
 
 def _fenced(difference: str) -> str:
-    """A code block whose fence is longer than any in it."""
+    """A code block whose fence is longer than any fence inside it."""
     fence = "`" * (max([2, *map(len, TICKS.findall(difference))]) + 1)
     return f"{fence}diff\n{difference.rstrip()}\n{fence}\n"
 
 
 def _code(text: str) -> str:
-    """What others wrote, as text and nothing else: it closes no issue, calls nobody, and ends no block, here or in a squashed commit."""
+    """Text of others as inert code: it closes no issue, mentions nobody and ends no block, here and in a squashed commit."""
     inert = re.sub(r"([#@])(?=\w)", f"\\1{NO_SPACE}", text)
     ticks = "`" * (max([0, *map(len, TICKS.findall(inert))]) + 1)
     space = " " if "`" in inert else ""
@@ -57,10 +59,10 @@ def _code(text: str) -> str:
 
 def _log(git: Git, old: str | None, new: str, *paths: str) -> Iterator[str]:
     if old is None or not git.knows(old):
-        yield "- everything: nothing that history knows was here before"
+        yield "- all commits: the environment has no earlier image in the history"
         return
     subjects = git("log", "--no-merges", f"--max-count={COMMITS}", "--format=%h %s", f"{old}..{new}", "--", *paths).splitlines()
     for line in subjects:
         commit, _, subject = line.partition(" ")
         yield f"- {_code(subject[:SUBJECT])} ({commit})"
-    yield from [] if subjects else ["- nothing"]
+    yield from [] if subjects else ["- none"]

@@ -1,4 +1,4 @@
-"""The repository on GitHub: commit statuses, and pull requests. Names and addresses are those of GitHub Actions' environment."""
+"""GitHub's API: commit statuses and pull requests. Configured by the environment variables of GitHub Actions."""
 
 import os
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx2
 
-from delivery.promote.refused import Refused
+from delivery.errors import Refused
 from delivery.promote.soak import Status
 
-PAGE = 100  # what GitHub gives at most
+PAGE = 100  # GitHub's maximum
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,16 @@ class GitHub:
         """Raises Refused."""
         missing = [name for name in ("GITHUB_REPOSITORY", "GITHUB_TOKEN") if not os.environ.get(name)]
         if missing:
-            raise Refused(f"{' and '.join(missing)} must be set: the cluster's report and the pull request are on GitHub (gh auth token)")
+            raise Refused(f"{' and '.join(missing)} must be set: promote reads statuses and opens a pull request (gh auth token)")
         return cls(os.environ["GITHUB_REPOSITORY"], os.environ["GITHUB_TOKEN"], os.environ.get("GITHUB_API_URL") or cls.api)
 
     def statuses(self, commit: str) -> list[Status]:
-        """All of a commit's, newest first."""
+        """All statuses of a commit, newest first. Raises Refused."""
         found = self._all(f"commits/{commit}/statuses")
         return [Status(entry["context"], entry["state"], datetime.fromisoformat(entry["created_at"])) for entry in found]
 
     def open_pull_request(self, branch: str, base: str, title: str, body: str) -> str:
-        """Opens it, or renews the one that is open for this branch. Gives its address."""
+        """Opens a pull request, or updates the open one of this branch. Returns its URL. Raises Refused."""
         owner = self.repository.partition("/")[0]
         text = {"title": title, "body": body}
         is_open = self._ask("GET", "pulls", params={"head": f"{owner}:{branch}", "base": base, "state": "open"})
@@ -57,9 +57,9 @@ class GitHub:
             with httpx2.Client(transport=transport, timeout=30) as client:
                 response = client.request(method, f"{self.api}/repos/{self.repository}/{path}", headers=headers, **what)
         except httpx2.HTTPError as error:
-            raise Refused(f"{self.api} cannot be reached: {error}") from error
+            raise Refused(f"{self.api} is unreachable: {error}") from error
         if not response.is_success:
-            raise Refused(f"GitHub answers {response.status_code} to {method} {path}: {_message(response)}")
+            raise Refused(f"GitHub returned {response.status_code} for {method} {path}: {_message(response)}")
         return response.json()
 
 

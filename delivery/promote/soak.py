@@ -1,55 +1,55 @@
-"""Whether dev has run an image well for long enough: the cluster says so by commit statuses."""
+"""Checks that dev has been healthy with an image for long enough. The cluster reports that as commit statuses."""
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from delivery.promote.refused import Refused
+from delivery.errors import Refused
 
 
 @dataclass(frozen=True)
 class Status:
     context: str
     state: str
-    """success, failure, error or pending, as GitHub has them."""
+    """success, failure, error or pending, as in GitHub's API."""
     at: datetime
 
 
 @dataclass(frozen=True)
 class Soak:
-    """`application`: what the cluster names itself by, as (a part of) the status's context: llm-api-dev. Under Flux its smoke test
-    reports by itself, as llm-api-dev-smoke."""
+    """`application`: the name in the status's context, such as llm-api-dev. Flux reports the smoke test separately, as
+    llm-api-dev-smoke; that counts too."""
 
     application: str
     time: timedelta
     statuses_of: Callable[[str], list[Status]]
 
     def require(self, commits: list[str], now: datetime) -> datetime:
-        """`commits`: those that want the image, newest first. Gives since when it has been good.
+        """Returns since when the image has been healthy. `commits`: those that pin the image, newest first.
 
-        Raises Refused when the newest status is not a success, or when the successes since the last failure began too late.
+        Raises Refused if the newest status is not a success, or if the first success since the last failure is too recent.
         """
         since: datetime | None = None
         for commit, status in self._ended(commits):
             if status.state != "success":
                 if since is None:
-                    raise Refused(f"{self.application} says {status.state} of {commit[:12]}, {_ago(now - status.at)}: put it right first")
+                    raise Refused(f"{self.application} reported {status.state} for {commit[:12]} {_ago(now - status.at)}: fix that first")
                 break
             since = status.at
         if since is None:
             raise Refused(
-                f"{self.application} has said nothing of the {len(commits)} commits that want this image: has the cluster synced it, "
-                "and does it report commit statuses (clusters/dev/README.md)?"
+                f"{self.application} has reported no status for the {len(commits)} commits that pin this image: check that the cluster "
+                "has synced it and reports commit statuses (clusters/dev/README.md)"
             )
         if now - since < self.time:
             raise Refused(
-                f"{self.application} is well since {_ago(now - since)}, and {_length(self.time)} is asked for: wait, or --soak less"
+                f"{self.application} has been healthy for {_length(now - since)}, less than {_length(self.time)}: wait, or shorten --soak"
             )
         return since
 
     def _ended(self, commits: list[str]) -> Iterator[tuple[str, Status]]:
-        """Newest first, without what is still pending."""
+        """Finished statuses, newest first."""
         ours = re.compile(rf"(^|/){re.escape(self.application)}(-smoke)?($|/)")
         found = [(commit, status) for commit in commits for status in self.statuses_of(commit) if ours.search(status.context)]
         ended = [(commit, status) for commit, status in found if status.state != "pending"]

@@ -5,7 +5,7 @@ import pytest
 from bump.repositories import AUTHOR, FILE, Remote
 
 from delivery.bump import Bump
-from delivery.git import Git
+from delivery.git.remote import Git
 
 IMAGE = "ghcr.io/org/llm-api"
 
@@ -31,5 +31,5 @@ def options(commit: str) -> tuple[str, ...]:
 
 
 def bump(clone: Path, commit: str) -> str:
-    """In a clone, in this process; gives what is said."""
+    """Bumps in a clone, in this process. Returns the outcome."""
     return Bump(Git(clone, "origin", "main", pause=0.01), FILE, IMAGE, digest(commit), commit).run()

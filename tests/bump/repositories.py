@@ -1,4 +1,4 @@
-"""A bare repository with parts of this one in it, and clones of it, as pipelines have them."""
+"""A bare repository with parts of this one, and clones of it, as in a pipeline."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ class Remote:
         return made
 
     def copied(self, folder: Path) -> "Remote":
-        """Faster than making it again."""
+        """A copy, which is faster than a new repository."""
         copy = Remote(folder)
         for of, to in ((self.bare, copy.bare), (self.work, copy.work)):
             shutil.copytree(of, to)
@@ -45,7 +45,7 @@ class Remote:
         return folder
 
     def merge(self, subject: str, file: str = "code.txt") -> str:
-        """A commit on main, as a merged pull request leaves it. Edits of `work` go with it."""
+        """Makes a commit on main, as a merged pull request does, with the edits in `work`. Returns its id."""
         if self.head:
             self.pull()
         (self.work / file).parent.mkdir(parents=True, exist_ok=True)
@@ -60,8 +60,7 @@ class Remote:
 
     @property
     def head(self) -> str:
-        told = git(self.bare, "for-each-ref", "--format=%(objectname)", "refs/heads/main")
-        return told.strip()
+        return git(self.bare, "for-each-ref", "--format=%(objectname)", "refs/heads/main")
 
     def kustomization(self) -> str:
         return git(self.bare, "show", f"main:{FILE}") + "\n"

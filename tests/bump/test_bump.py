@@ -1,4 +1,4 @@
-"""`python -m delivery bump` on real git repositories: the newest commit's image wins, whatever happens in between."""
+"""`python -m delivery bump` on real git repositories: the image of the newest commit always wins."""
 
 import random
 import subprocess
@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from bump.commands import as_process, in_process, started
 from bump.conftest import IMAGE, bump, digest, options
+from bump.delivery_process import as_process, in_process, started
 from bump.repositories import FILE, Remote, git
 
-from delivery.git import GitError
+from delivery.git.clone import GitError
 
 
-def test_the_image_is_pinned_by_digest_and_nothing_else_changes(remote: Remote) -> None:
+def test_bump_pins_the_image_by_digest_and_changes_nothing_else(remote: Remote) -> None:
     before, commit = remote.kustomization(), remote.head
     said = as_process(remote.clone("ci"))("bump", *options(commit))
     assert (said.code, said.out.startswith(f"bumped {FILE} to sha-{commit} by "), said.err) == (0, True, "")
@@ -28,12 +28,12 @@ def test_the_image_is_pinned_by_digest_and_nothing_else_changes(remote: Remote) 
     assert git(remote.bare, "diff", "--name-only", "main~1", "main") == FILE
 
 
-def test_it_is_idempotent_and_leaves_the_clone_alone(remote: Remote) -> None:
+def test_bump_is_idempotent_and_does_not_touch_the_clone(remote: Remote) -> None:
     clone, commit = remote.clone("ci"), remote.head
-    (clone / "code.txt").write_text("an edit of somebody's", encoding="utf-8")
+    (clone / "code.txt").write_text("a local edit", encoding="utf-8")
     bump(clone, commit)
     head = remote.head
-    assert bump(clone, commit) == f"bumped already: {FILE} has sha-{commit}"
+    assert bump(clone, commit) == f"already bumped: {FILE} has sha-{commit}"
     assert remote.head == head
     assert git(clone, "status", "--porcelain") == "M code.txt"
     assert git(clone, "rev-parse", "HEAD") == commit
@@ -44,11 +44,11 @@ def test_an_older_commit_never_overwrites_a_newer_one(remote: Remote) -> None:
     clone = remote.clone("ci")
     bump(clone, new)
     said = as_process(clone)("bump", *options(old))
-    assert (said.code, said.out) == (0, f"superseded by {new}: {FILE} stays")
+    assert (said.code, said.out) == (0, f"superseded by {new}: {FILE} is unchanged")
     assert f"sha-{new}" in remote.kustomization()
 
 
-def test_twenty_at_once_in_any_order_end_with_the_newest(remote: Remote) -> None:
+def test_twenty_concurrent_bumps_in_any_order_end_with_the_newest(remote: Remote) -> None:
     commits = [remote.merge(f"change {number}") for number in range(20)]
     order = random.Random(7).sample(commits, len(commits))
     clones = [remote.clone(f"ci-{number}") for number in range(4)]
@@ -63,12 +63,12 @@ def test_twenty_at_once_in_any_order_end_with_the_newest(remote: Remote) -> None
     assert positions == sorted(positions)
 
 
-def test_main_that_moves_in_between_is_met_by_another_attempt(remote: Remote) -> None:
+def test_bump_retries_when_main_moves_during_the_push(remote: Remote) -> None:
     clone, commit = remote.clone("ci"), remote.head
     other = remote.clone("other")
     git(other, "checkout", "-q", "main")
     once = remote.bare / "once"
-    # The first push finds that somebody else's has just come in.
+    # Before the first push is accepted, somebody else pushes to main.
     remote.hook(
         "pre-receive",
         f"[ -e {once} ] && exit 0; touch {once}; unset GIT_QUARANTINE_PATH GIT_DIR; cd {other} && echo x > y && git add y && "
@@ -85,7 +85,7 @@ def test_main_that_moves_in_between_is_met_by_another_attempt(remote: Remote) ->
         ("exit 1", "pre-receive hook declined"),
     ],
 )
-def test_a_protected_branch_is_one_line_and_no_retry(remote: Remote, script: str, reason: str) -> None:
+def test_a_protected_branch_is_reported_in_one_line_without_a_retry(remote: Remote, script: str, reason: str) -> None:
     remote.hook("pre-receive", f"echo asked >> {remote.bare}/asked; {script}")
     head = remote.head
     said = as_process(remote.clone("ci"))("bump", *options(head))
@@ -97,7 +97,7 @@ def test_a_protected_branch_is_one_line_and_no_retry(remote: Remote, script: str
     assert remote.head == head
 
 
-def test_a_forced_push_makes_room_for_what_is_on_the_branch_now(remote: Remote) -> None:
+def test_a_commit_that_a_forced_push_removed_does_not_block_newer_ones(remote: Remote) -> None:
     base, lost = remote.head, remote.merge("to be dropped")
     clone = remote.clone("ci")
     bump(clone, lost)
@@ -106,13 +106,13 @@ def test_a_forced_push_makes_room_for_what_is_on_the_branch_now(remote: Remote) 
     git(remote.work, "commit", "-q", "--allow-empty", "-m", "instead")
     git(remote.work, "push", "-q", "origin", "main")
     instead = git(remote.work, "rev-parse", "HEAD")
-    with pytest.raises(GitError, match=f"^{lost[:12]} is not on the branch: only what was merged is delivered"):
+    with pytest.raises(GitError, match=f"^{lost[:12]} is not on the branch: only merged commits are delivered"):
         bump(clone, lost)
     bump(clone, instead)
     assert f"sha-{instead}" in remote.kustomization()
 
 
-def test_a_kill_midway_leaves_nothing_broken(remote: Remote) -> None:
+def test_a_killed_bump_leaves_a_usable_clone_and_remote(remote: Remote) -> None:
     clone, commit = remote.clone("ci"), remote.head
     remote.hook("pre-receive", f"touch {remote.bare}/midway; sleep 2")
     killed = started(clone, "bump", *options(commit))
@@ -124,15 +124,15 @@ def test_a_kill_midway_leaves_nothing_broken(remote: Remote) -> None:
     remote.hook("pre-receive", "exit 0")
     assert git(clone, "status", "--porcelain") == ""
     git(clone, "fsck", "--strict", "--connectivity-only")
-    assert bump(clone, commit).startswith("bumped")
+    assert bump(clone, commit).startswith(("bumped ", "already bumped: "))
     assert f"sha-{commit}" in remote.kustomization()
 
 
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
-        (["--digest", "latest"], "digest 'latest' is not that of an image"),
-        (["--digest", "sha256:" + "0" * 64], "is not that of an image"),
+        (["--digest", "latest"], "'latest' is not an image digest"),
+        (["--digest", "sha256:" + "0" * 64], "is not an image digest"),
         (["--commit", "nonesuch"], "nonesuch is not a commit of this repository"),
         (["--branch", "release"], "origin has no branch release"),
         (["--commit=--all"], "commit '--all' is not a name"),
@@ -141,20 +141,20 @@ def test_a_kill_midway_leaves_nothing_broken(remote: Remote) -> None:
         (["--environment", "nowhere"], "has no overlays/nowhere/kustomization.yaml"),
     ],
 )
-def test_what_is_wrong_is_named(remote: Remote, more: list[str], reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_arguments_are_named(remote: Remote, more: list[str], reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = in_process(remote.clone("ci"), monkeypatch)("bump", *options(remote.head), *more)
     assert said.code == 1
     assert reason in said.err
 
 
-def test_a_shallow_clone_is_refused_with_the_remedy(remote: Remote, tmp_path: Path) -> None:
+def test_a_shallow_clone_is_refused_with_the_fix(remote: Remote, tmp_path: Path) -> None:
     commit = remote.merge("second")
     subprocess.run(["git", "clone", "-q", "--depth", "1", f"file://{remote.bare}", tmp_path / "shallow"], check=True)
     with pytest.raises(GitError, match="fetch-depth: 0"):
         bump(tmp_path / "shallow", commit)
 
 
-def test_line_endings_stay(remote: Remote) -> None:
+def test_line_endings_are_kept(remote: Remote) -> None:
     written = (remote.work / FILE).read_bytes().replace(b"\n", b"\r\n")
     (remote.work / FILE).write_bytes(written)
     commit = remote.merge("Written on another system")
@@ -164,5 +164,5 @@ def test_line_endings_stay(remote: Remote) -> None:
     assert len(set(pinned.split(b"\n")) - set(written.split(b"\n"))) == 3
 
 
-def test_help_teaches(tmp_path: Path) -> None:
+def test_help_explains_the_guarantee(tmp_path: Path) -> None:
     assert "never overwrites a newer one" in " ".join(as_process(tmp_path)("bump", "--help").out.split())

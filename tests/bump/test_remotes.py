@@ -1,4 +1,4 @@
-"""A remote that fails: tried again while it is not reached, never more than told, and no token in what is said."""
+"""Failing remotes: unreachable ones are retried, refusals are not, and no message contains a token."""
 
 import base64
 import stat
@@ -9,20 +9,20 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from bump.commands import as_process, in_process
 from bump.conftest import IMAGE, digest, options
+from bump.delivery_process import as_process, in_process
 from bump.repositories import FILE, Remote, git
 
 from delivery.bump import Bump
-from delivery.git import TRIES, Git, GitError, Unreachable
-from delivery.git_messages import of_network, reason, redacted
+from delivery.git.clone import GitError, reason, redacted
+from delivery.git.remote import TRIES, Git, Unreachable, of_network
 
 TOKEN = "t0ken-of-somebody"
 
 
 @pytest.fixture
 def forbidding() -> Iterator[tuple[str, list[str]]]:
-    """The address of a server that lets nobody in, and what it was asked."""
+    """The URL of a server that rejects every request, and the credentials that it received."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -42,7 +42,7 @@ def forbidding() -> Iterator[tuple[str, list[str]]]:
 
 
 def flaky_ssh(remote: Remote, failures: int, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Path]:
-    """A remote over ssh whose connection fails at first. Gives its address, and where each attempt leaves a line."""
+    """A remote over ssh whose first connections fail. Returns its URL, and the log with one line per attempt."""
     script, log = remote.bare.parent / "ssh", remote.bare.parent / "connections"
     script.write_text(
         f"#!/bin/sh\necho $2 >> {log}\n"
@@ -55,15 +55,15 @@ def flaky_ssh(remote: Remote, failures: int, monkeypatch: pytest.MonkeyPatch) ->
     return f"git:{remote.bare}", log
 
 
-def test_an_outage_of_a_moment_is_sat_out(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_outage_is_retried(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     clone, commit = remote.clone("ci"), remote.head
     address, log = flaky_ssh(remote, 2, monkeypatch)
     said = Bump(Git(clone, address, "main", pause=0.01), FILE, IMAGE, digest(commit), commit).run()
     assert said.startswith("bumped ")
-    assert len(log.read_text().splitlines()) == 4, "two that fail, one that lists, one that pushes"
+    assert len(log.read_text().splitlines()) == 4, "two failures, one ls-remote, one push"
 
 
-def test_a_longer_one_ends_with_the_reason(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_longer_outage_ends_with_the_reason(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     clone = remote.clone("ci")
     address, log = flaky_ssh(remote, 99, monkeypatch)
     with pytest.raises(Unreachable, match="Connection refused"):
@@ -71,7 +71,7 @@ def test_a_longer_one_ends_with_the_reason(remote: Remote, monkeypatch: pytest.M
     assert len(log.read_text().splitlines()) == TRIES
 
 
-def test_a_remote_that_refuses_is_asked_once_and_says_so(remote: Remote, forbidding: tuple[str, list[str]]) -> None:
+def test_a_refusal_is_not_retried_and_is_reported(remote: Remote, forbidding: tuple[str, list[str]]) -> None:
     address, asked = forbidding
     with pytest.raises(GitError, match=r"could not read Username for 'http://127\.0\.0\.1"):
         Git(remote.clone("ci"), f"http://{address}", "main").fetch()
@@ -84,11 +84,11 @@ def test_no_token_is_printed(remote: Remote, forbidding: tuple[str, list[str]]) 
     assert said.code == 1
     assert TOKEN not in said.out + said.err
     assert f"{address}/': The requested URL returned error: 403" in said.err
-    assert base64.b64encode(f"user:{TOKEN}".encode()).decode() in asked[-1], "or else nothing was tried with it"
+    assert base64.b64encode(f"user:{TOKEN}".encode()).decode() in asked[-1], "otherwise the token was never used"
 
 
 @pytest.mark.parametrize("more", [("--branch", "nope"), ("--branch", "main", "--digest", "wrong")])
-def test_no_token_is_printed_of_a_remote_that_answers(remote: Remote, more: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_token_is_printed_when_the_remote_answers(remote: Remote, more: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     clone, address = remote.clone("ci"), f"https://user:{TOKEN}@host/llm-api.git"
     git(clone, "config", f"url.{remote.bare}.insteadOf", address)
     said = in_process(clone, monkeypatch)("bump", *options(remote.head), "--remote", address, *more)
@@ -99,19 +99,19 @@ def test_no_token_is_printed_of_a_remote_that_answers(remote: Remote, more: tupl
 
 
 @pytest.mark.parametrize("option", ["--remote", "--branch", "--commit"])
-def test_a_name_is_never_an_option_of_git(remote: Remote, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_is_never_passed_as_an_option_of_git(remote: Remote, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = tmp_path / "ran"
     said = in_process(remote.clone("ci"), monkeypatch)("bump", *options(remote.head), f"{option}=--upload-pack=touch {ran};")
     assert (said.code, "must not be empty or begin with a dash" in said.err) == (1, True)
     assert not ran.exists()
 
 
-def test_what_cannot_be_compared_is_no_answer(remote: Remote) -> None:
+def test_comparing_with_an_unknown_commit_is_an_error(remote: Remote) -> None:
     with pytest.raises(GitError, match="merge-base"):
         Git(remote.clone("ci"), "origin", "main").is_ancestor("1" * 40, remote.head)
 
 
-def test_a_commit_that_another_process_is_still_getting_is_got(remote: Remote) -> None:
+def test_a_commit_that_another_process_has_fetched_in_part_is_fetched(remote: Remote) -> None:
     clone, head = remote.clone("ci"), remote.merge("second")
     text = subprocess.run(["git", "-C", remote.bare, "cat-file", "commit", head], capture_output=True, check=True).stdout
     subprocess.run(["git", "-C", clone, "hash-object", "-t", "commit", "-w", "--stdin"], input=text, capture_output=True, check=True)
@@ -119,7 +119,7 @@ def test_a_commit_that_another_process_is_still_getting_is_got(remote: Remote) -
     assert found.read(found.fetch(), "code.txt") == "second"
 
 
-def test_a_branch_is_not_taken_for_one_whose_name_ends_like_it(remote: Remote) -> None:
+def test_a_branch_is_not_confused_with_one_whose_name_ends_with_it(remote: Remote) -> None:
     git(remote.work, "checkout", "-q", "--orphan", "other")
     git(remote.work, "commit", "-q", "-m", "other")
     git(remote.work, "push", "-q", "origin", "HEAD:refs/heads/a/refs/heads/main")
@@ -127,20 +127,20 @@ def test_a_branch_is_not_taken_for_one_whose_name_ends_like_it(remote: Remote) -
 
 
 @pytest.mark.parametrize(
-    ("told", "why"),
+    ("printed", "why"),
     [
         ("fatal: unable to access 'https://u:p@ss/w@host/r.git/': no\nhint: x", "fatal: unable to access 'https://***@host/r.git/': no"),
         ("remote: see https://docs.example.com/protected\nerror: failed", "see https://docs.example.com/protected; error: failed"),
-        ("", "it says nothing more"),
+        ("", "git printed no reason"),
     ],
 )
-def test_the_reason_stays_and_the_token_goes(told: str, why: str) -> None:
-    assert reason(told) == why
-    assert redacted(redacted(told)) == redacted(told)
+def test_the_reason_is_kept_and_the_token_removed(printed: str, why: str) -> None:
+    assert reason(printed) == why
+    assert redacted(redacted(printed)) == redacted(printed)
 
 
 @pytest.mark.parametrize(
-    ("told", "again"),
+    ("printed", "again"),
     [
         ("fatal: unable to access 'https://host/r.git/': Could not resolve host: host", True),
         ("fatal: unable to access 'https://host/r.git/': The requested URL returned error: 503", True),
@@ -150,5 +150,5 @@ def test_the_reason_stays_and_the_token_goes(told: str, why: str) -> None:
         ("git@host: Permission denied (publickey).\nfatal: Could not read from remote repository.", False),
     ],
 )
-def test_what_was_answered_is_not_asked_again(told: str, again: bool) -> None:
-    assert of_network(told) is again
+def test_only_network_failures_are_retried(printed: str, again: bool) -> None:
+    assert of_network(printed) is again

@@ -1,4 +1,4 @@
-"""`make changed`: a change that cannot break the image on a cluster leaves that check out, and nothing else does."""
+"""`make changed`: only a change that cannot break the image on a cluster skips that check."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def changed(clone: Path, base: str, output: Path | None = None) -> str:
 
 
 @pytest.mark.parametrize(
-    ("file", "tried"),
+    ("file", "checked"),
     [
         ("docs/runbook.md", False),
         ("apps/llm-api/README.md", False),
@@ -39,7 +39,7 @@ def changed(clone: Path, base: str, output: Path | None = None) -> str:
         (FILE, True),
     ],
 )
-def test_what_is_tried_on_a_cluster(remote: Remote, file: str, tried: bool) -> None:
+def test_which_files_need_a_check_on_a_cluster(remote: Remote, file: str, checked: bool) -> None:
     before = remote.head
     if file == FILE:
         with (remote.work / FILE).open("a", encoding="utf-8") as kustomization:
@@ -48,10 +48,10 @@ def test_what_is_tried_on_a_cluster(remote: Remote, file: str, tried: bool) -> N
         assert "docs" not in git(remote.work, "diff", "--name-only", before)
     else:
         remote.merge("text", file)
-    assert changed(remote.work, before) == f"cluster={'true' if tried else 'false'}"
+    assert changed(remote.work, before) == f"cluster={'true' if checked else 'false'}"
 
 
-def test_a_bump_is_not_tried_again(remote: Remote) -> None:
+def test_a_bump_needs_no_check_on_a_cluster(remote: Remote) -> None:
     commit, digest = remote.head, f"sha256:{'a' * 64}"
     arguments = ["--image", "ghcr.io/org/llm-api", "--digest", digest, "--commit", commit]
     environment = os.environ | AUTHOR | {"PYTHONPATH": str(ROOT)}
@@ -61,7 +61,7 @@ def test_a_bump_is_not_tried_again(remote: Remote) -> None:
     assert changed(remote.work, commit) == "cluster=false"
 
 
-def test_only_what_the_branch_itself_changed_counts(remote: Remote) -> None:
+def test_only_changes_of_the_branch_itself_count(remote: Remote) -> None:
     git(remote.work, "checkout", "-q", "-b", "branch")
     (remote.work / "README.md").write_text("words")
     git(remote.work, "add", "-A")
@@ -72,11 +72,11 @@ def test_only_what_the_branch_itself_changed_counts(remote: Remote) -> None:
     assert changed(remote.work, main) == "cluster=false"
 
 
-def test_after_a_forced_push_everything_is_tried(remote: Remote) -> None:
+def test_after_a_forced_push_everything_needs_the_cluster(remote: Remote) -> None:
     assert changed(remote.work, BASE) == "cluster=true"
 
 
-def test_the_workflow_gets_its_output(remote: Remote, tmp_path: Path) -> None:
+def test_the_result_is_written_as_a_workflow_output(remote: Remote, tmp_path: Path) -> None:
     output = tmp_path / "output"
     output.write_text("earlier=1\n")
     changed(remote.work, remote.head, output)

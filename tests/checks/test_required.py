@@ -1,4 +1,4 @@
-"""`make required`: the one check that a branch rule names passes only when everything that had to run has passed."""
+"""`make required`: the check in the branch rule passes only if every needed job has passed."""
 
 import json
 import os
@@ -20,11 +20,11 @@ def required(cluster_needed: str, **results: str) -> tuple[int, str]:
     return done.returncode, done.stderr.strip()
 
 
-def test_it_passes_when_all_have_passed() -> None:
+def test_it_passes_if_all_jobs_passed() -> None:
     assert required("true") == (0, "")
 
 
-def test_the_cluster_may_be_left_out_when_nothing_there_has_changed() -> None:
+def test_the_cluster_may_be_skipped_if_the_change_does_not_concern_it() -> None:
     assert required("false", cluster="skipped") == (0, "")
 
 
@@ -35,9 +35,9 @@ def test_a_job_that_did_not_pass_is_named(job: str, result: str) -> None:
 
 
 @pytest.mark.parametrize("result", ["failure", "cancelled"])
-def test_what_could_be_left_out_must_pass_once_it_runs(result: str) -> None:
+def test_a_skippable_job_that_ran_must_pass(result: str) -> None:
     assert required("false", cluster=result) == (1, f"cluster: {result}")
 
 
-def test_nothing_is_left_out_on_the_word_of_a_job_that_failed() -> None:
+def test_nothing_may_be_skipped_if_the_job_changed_failed() -> None:
     assert required("false", changed="failure", cluster="skipped") == (1, "changed: failure\ncluster: skipped")

@@ -1,4 +1,4 @@
-"""What `make scan` lets through has a reason and an end. grype stands in here: its database cannot be had offline."""
+"""Vulnerabilities that `make scan` accepts need a reason and an end date. grype is a stub, because its database is online."""
 
 import json
 from datetime import date
@@ -21,14 +21,14 @@ def accepted(folder: Path, *entries: dict[str, object]) -> Path:
 
 
 def grype(folder: Path, code: int) -> Path:
-    """Keeps the configuration and the image that it was asked for."""
+    """A stub that records its configuration and image."""
     program = folder / "grype"
     program.write_text(f'#!/bin/sh\ncp "$2" {folder}/configuration\necho "$3" > {folder}/asked\nexit {code}\n')
     program.chmod(0o755)
     return program
 
 
-def test_what_is_accepted_reaches_grype_and_the_rest_fails(tmp_path: Path) -> None:
+def test_accepted_vulnerabilities_are_passed_to_grype(tmp_path: Path) -> None:
     scan = Scan("ghcr.io/org/llm-api@sha256:1", accepted(tmp_path, ENTRY), grype(tmp_path, 0))
     assert scan.run(TODAY).endswith("1 accepted")
     configuration = json.loads((tmp_path / "configuration").read_text())
@@ -39,30 +39,28 @@ def test_what_is_accepted_reaches_grype_and_the_rest_fails(tmp_path: Path) -> No
     assert (tmp_path / "asked").read_text() == "registry:ghcr.io/org/llm-api@sha256:1\n"
 
 
-def test_what_grype_finds_stops_it(tmp_path: Path) -> None:
-    with pytest.raises(ScanError, match="update it, or accept it in"):
+def test_a_finding_of_grype_fails_the_scan(tmp_path: Path) -> None:
+    with pytest.raises(ScanError, match="update the packages, or accept the above in"):
         Scan("llm-api@sha256:1", accepted(tmp_path), grype(tmp_path, 2)).run(TODAY)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reason"),
     [
-        ({"until": date(2026, 11, 23)}, "was accepted until 2026-11-23: remove it, or look again"),
+        ({"until": date(2026, 11, 23)}, "was accepted until 2026-11-23: remove it, or review it again"),
         ({"until": date(2028, 1, 1)}, "at most 180 days from today"),
-        ({"until": "soon"}, "until as 2026-12-31"),
+        ({"until": "soon"}, "until must be a date such as 2026-12-31"),
         ({"reason": ""}, "must have package, reason, until, vulnerability"),
         ({"because": "of that"}, "must have package, reason, until, vulnerability"),
     ],
 )
-def test_an_entry_without_an_end_or_a_reason_is_refused_before_anything_is_scanned(
-    tmp_path: Path, change: dict[str, object], told: str
-) -> None:
+def test_an_invalid_entry_is_refused_before_the_scan(tmp_path: Path, change: dict[str, object], reason: str) -> None:
     file = accepted(tmp_path, ENTRY | change)
-    with pytest.raises(ScanError, match=told):
+    with pytest.raises(ScanError, match=reason):
         Scan("llm-api@sha256:1", file, tmp_path / "not-there").run(TODAY)
 
 
-def test_the_committed_list_is_well_formed() -> None:
+def test_the_committed_list_is_valid() -> None:
     file = ROOT / "delivery/checks/vulnerabilities.yaml"
     dates = [entry["until"] for entry in yaml.safe_load(file.read_text())["accepted"]]
     read(file, min(dates, default=TODAY))

@@ -9,8 +9,8 @@ import httpx2
 import pytest
 from cluster.kube import Kube, Manifest
 
-from delivery.kustomize import render
-from delivery.tools import built
+from delivery.go_tools import built
+from delivery.rendering import render
 
 ROOT = Path(__file__).parents[2]
 NODE_PORT = 30800

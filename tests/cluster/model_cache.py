@@ -9,7 +9,7 @@ from cluster.conftest import ROOT
 from cluster.kube import Manifest
 from weights.hub_server import COMMIT
 
-from delivery.kustomize import render
+from delivery.rendering import render
 
 NAMESPACE = "llm-api-cache"
 REPO = "org/smol"

@@ -8,7 +8,7 @@ import pytest
 from cluster.conftest import ROOT
 from cluster.kube import Kube
 
-from delivery.image import read, refused
+from delivery.checks.image_settings import read, refused
 
 
 @pytest.mark.parametrize("overlay", sorted(path.name for path in (ROOT / "overlays").iterdir() if path.is_dir()))

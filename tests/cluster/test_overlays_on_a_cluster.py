@@ -9,7 +9,7 @@ from cluster.kube import Kube
 from openai import OpenAI
 from openai.types.chat import ChatCompletionUserMessageParam
 
-from delivery.kustomize import render
+from delivery.rendering import render
 
 MODEL = "SmolLM2-135M-Instruct"
 

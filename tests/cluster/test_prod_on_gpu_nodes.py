@@ -9,7 +9,7 @@ from cluster.gpu_nodes import NODES, VOLUME, gpu_nodes, quota, volume
 from cluster.kube import Kube
 from tenacity import RetryError
 
-from delivery.kustomize import render
+from delivery.rendering import render
 
 APPLIED = ("Namespace", "ServiceAccount", "Service", "Deployment", "PodDisruptionBudget", "PersistentVolumeClaim", "ConfigMap")
 SURGE = {"spec": {"strategy": {"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}}}

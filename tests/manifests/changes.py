@@ -1,12 +1,12 @@
-"""One change of a rendered overlay, as tests/manifests/must_fail writes it down.
+"""Changes of a rendered overlay that break an invariant: tests/manifests/must_fail/<invariant>/*.yaml.
 
-A file holds one change or several (`---`), and its number is the invariant that must find each:
+A file has one or more changes (separated by `---`), and the check of its invariant must find each:
 
-- object: Kind/name. path: keys, list indexes, or `{name: x}` for the entry of a list; `-` at the end appends.
-- value: what stands there then; null removes it, with an empty path the whole object.
+- object: Kind/name. path: keys, list indexes, or `{name: x}` for an entry of a list; `-` at the end appends.
+- value: the new value; null removes the field, or with an empty path the whole object.
 - add: a new object instead.
-- overlay: gateway, where the way in matters; else ingress.
-- says: a part of what must be told.
+- overlay: `gateway` for the overlay with components/gateway; by default components/ingress.
+- says: a part of the finding.
 """
 
 from collections.abc import Iterator
@@ -18,16 +18,18 @@ from typing import Any
 import pytest
 import yaml
 
-from delivery.kustomize import Object
+from delivery.policy.invariants import Invariant
 from delivery.policy.overlay import Overlay
+from delivery.rendering import Object
 
 FOLDER = Path(__file__).parent / "must_fail"
 
 
 def cases() -> Iterator[Any]:
-    for file in sorted(FOLDER.glob("*.yaml")):
+    by_name = {invariant.value: invariant for invariant in Invariant}
+    for file in sorted(FOLDER.glob("*/*.yaml")):
         for number, change in enumerate(yaml.safe_load_all(file.read_text(encoding="utf-8"))):
-            yield pytest.param(int(file.name[:2]), change, id=f"{file.stem}-{number}")
+            yield pytest.param(by_name[file.parent.name], change, id=f"{file.parent.name}-{file.stem}-{number}")
 
 
 def changed(overlay: Overlay, change: dict[str, Any]) -> Overlay:
@@ -46,8 +48,8 @@ def changed(overlay: Overlay, change: dict[str, Any]) -> Overlay:
 
 def _set(found: Object, path: list[Any], value: Any) -> None:
     target: Any = found
-    *way, last = path
-    for step in way:
+    *steps, last = path
+    for step in steps:
         target = target[_key(target, step)]
     if last == "-":
         target.append(value)

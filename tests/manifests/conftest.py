@@ -1,4 +1,4 @@
-"""The tools, and the repository rendered once."""
+"""The tools, and the rendered overlays."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ import pytest
 from copied_tree import ROOT, Edit, copy_tree, editor
 from manifests.own_overlay import WayIn, own_prod
 
-from delivery.facts import read_facts
-from delivery.kustomize import render
-from delivery.policy.overlay import Facts, Overlay
+from delivery.go_tools import built
+from delivery.policy.facts import Facts, read_facts
+from delivery.policy.overlay import Overlay
 from delivery.policy.schemas import Schemas
-from delivery.tools import built
+from delivery.rendering import render
 
 PARTS = ("base", "components", "overlays", "platform", "clusters", "delivery", "tools/schemas")
 WAYS_IN: tuple[WayIn, ...] = ("ingress", "gateway")
@@ -38,7 +38,7 @@ def prod(tools: Path, facts: Facts) -> Overlay:
 
 @pytest.fixture(scope="session")
 def promoted(tools: Path, facts: Facts, tmp_path_factory: pytest.TempPathFactory) -> dict[WayIn, Overlay]:
-    """Prod with an image that was promoted, by each way in, whatever the committed one has."""
+    """Prod with a promoted image, once with Ingress and once with Gateway."""
     root = copy_tree(tmp_path_factory.mktemp("promoted"), *PARTS)
     overlays: dict[WayIn, Overlay] = {}
     for way_in in WAYS_IN:
@@ -49,7 +49,7 @@ def promoted(tools: Path, facts: Facts, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A copy of what is rendered and compared."""
+    """A copy of the files that are rendered and compared."""
     return copy_tree(tmp_path, *PARTS)
 
 

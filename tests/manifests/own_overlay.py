@@ -1,9 +1,9 @@
-"""A production overlay of the tests' own, in a copy of the tree: whatever overlays/prod pins and lists, only its environment is used."""
+"""A production overlay for tests, in a copy of the tree. Uses environment.yaml of overlays/prod, and ignores its pin and components."""
 
 from pathlib import Path
 from typing import Literal
 
-from delivery.image_pin import ImagePin, write_pin
+from delivery.overlay_image import ImagePin, write_pin
 
 WayIn = Literal["ingress", "gateway"]
 PIN = ImagePin.of_commit("registry.example/team/llm-api", "5a" * 20, "sha256:" + "5a" * 32)

@@ -1,4 +1,4 @@
-"""A promotion, a bump and the switch of the way in are routine commits: none of them may turn these tests red."""
+"""A promotion, a bump and the switch to Gateway are routine commits. None of them may fail these tests."""
 
 import re
 import subprocess
@@ -11,20 +11,20 @@ from manifests.conftest import PARTS
 from manifests.own_overlay import PIN
 
 from delivery.environments import pin_file
-from delivery.image_pin import write_pin
+from delivery.overlay_image import write_pin
 
 COPIED = (*PARTS, "tools", "tests/copied_tree.py", "tests/manifests", "apps/llm-api/Dockerfile", "pyproject.toml")
 SUITES = (
     "test_invariants.py",
     "test_careless_edits.py",
     "test_image_environment.py",
-    "test_image_accepts.py::test_the_image_that_the_overlay_pins_is_run",
+    "test_image_accepts.py::test_the_pinned_image_is_run",
 )
-EDITS = "not careless_edit or digest"  # of those one, which needs the pin: each renders anew
+EDITS = "not careless_edit or digest"  # only one of them, which needs the pin, because each renders again
 
 
 @pytest.mark.timeout(600)  # a whole run of pytest
-def test_the_suite_passes_on_a_promoted_tree_that_switched_its_way_in(tmp_path: Path) -> None:
+def test_the_suite_passes_on_a_promoted_tree_that_switched_to_gateway(tmp_path: Path) -> None:
     copy_tree(tmp_path, *COPIED)
     for environment in ("dev", "prod"):
         file = tmp_path / pin_file(environment)

@@ -1,4 +1,4 @@
-"""Components go together as one needs them; an overlay is a screen long; the way in is one line."""
+"""Components can be combined freely, an overlay is short, and one line switches between Ingress and Gateway."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,11 +8,11 @@ import pytest
 import yaml
 from manifests.own_overlay import FILE, own_prod
 
-from delivery.facts import read_facts
-from delivery.kustomize import Rendered, RenderError, render
-from delivery.policy.invariants import findings
+from delivery.policy.facts import read_facts
 from delivery.policy.overlay import Overlay
 from delivery.policy.schemas import Schemas
+from delivery.policy.table import findings
+from delivery.rendering import Rendered, RenderError, render
 
 COMBINATIONS: tuple[list[str], ...] = (
     [],
@@ -59,17 +59,17 @@ data:
 
 
 @pytest.fixture
-def told(clone: Path, tools: Path, schemas: Schemas) -> Callable[[str], Iterator[str]]:
-    def told(name: str) -> Iterator[str]:
+def findings_of(clone: Path, tools: Path, schemas: Schemas) -> Callable[[str], Iterator[str]]:
+    def findings_of(name: str) -> Iterator[str]:
         facts = read_facts(clone, tools / "kustomize")
         overlay = Overlay(name, render(clone, f"overlays/{name}", tools / "kustomize"), facts)
         return (str(found) for found in findings(overlay, schemas))
 
-    return told
+    return findings_of
 
 
 def _overlay(clone: Path, components: list[str], **more: str) -> None:
-    """overlays/trial, with prod's environment. Without keys it says so, as overlays/dev does: else its pods would exit."""
+    """Writes overlays/trial with prod's environment. Without API keys it sets ALLOW_ANONYMOUS, because its pods would exit otherwise."""
     folder = clone / "overlays/trial"
     folder.mkdir()
     environment = yaml.safe_load((clone / "overlays/prod/environment.yaml").read_text(encoding="utf-8"))
@@ -87,21 +87,21 @@ def _overlay(clone: Path, components: list[str], **more: str) -> None:
 
 
 @pytest.mark.parametrize("components", COMBINATIONS, ids="+".join)
-def test_components_go_together(components: list[str], clone: Path, told: Callable[[str], Iterator[str]]) -> None:
+def test_components_can_be_combined(components: list[str], clone: Path, findings_of: Callable[[str], Iterator[str]]) -> None:
     _overlay(clone, components)
-    assert list(told("trial")) == []
+    assert list(findings_of("trial")) == []
 
 
-def test_a_third_environment_takes_under_40_lines(clone: Path, told: Callable[[str], Iterator[str]]) -> None:
+def test_a_third_environment_takes_under_40_lines(clone: Path, findings_of: Callable[[str], Iterator[str]]) -> None:
     (clone / "overlays/staging").mkdir()
     (clone / "overlays/staging/kustomization.yaml").write_text(STAGING, encoding="utf-8")
     (clone / "overlays/staging/environment.yaml").write_text(ENVIRONMENT, encoding="utf-8")
-    assert list(told("staging")) == []
+    assert list(findings_of("staging")) == []
     assert (STAGING + ENVIRONMENT).count("\n") < 40
 
 
 def test_one_line_switches_from_ingress_to_gateway(
-    clone: Path, edit: Callable[[str, str, str], None], tools: Path, told: Callable[[str], Iterator[str]]
+    clone: Path, edit: Callable[[str, str, str], None], tools: Path, findings_of: Callable[[str], Iterator[str]]
 ) -> None:
     own_prod(clone, "ingress")
     edit(FILE, "../../components/ingress", "../../components/gateway")
@@ -110,13 +110,15 @@ def test_one_line_switches_from_ingress_to_gateway(
     assert _kinds(rendered) >= {"Gateway", "HTTPRoute", "ProxySettingsPolicy", "ClientSettingsPolicy", "UpstreamSettingsPolicy"}
     certificate = next(found for found in rendered.objects if found["kind"] == "Certificate")
     assert certificate["metadata"]["labels"] == {"llm-api/http01": "gateway"}
-    assert list(told("prod")) == []
+    assert list(findings_of("prod")) == []
 
 
-def test_a_gateway_that_buffers_is_found(clone: Path, edit: Callable[[str, str, str], None], told: Callable[[str], Iterator[str]]) -> None:
+def test_a_buffering_gateway_is_reported(
+    clone: Path, edit: Callable[[str, str, str], None], findings_of: Callable[[str], Iterator[str]]
+) -> None:
     own_prod(clone, "gateway")
     edit("components/gateway/proxysettingspolicy.yaml", "disable: true", "disable: false")
-    assert any("components/gateway/proxysettingspolicy.yaml" in text and "invariant 8" in text for text in told("prod"))
+    assert any("components/gateway/proxysettingspolicy.yaml" in text and "unbuffered-streams" in text for text in findings_of("prod"))
 
 
 def test_a_certificate_after_the_gateway_is_refused(clone: Path, tools: Path) -> None:
@@ -125,17 +127,16 @@ def test_a_certificate_after_the_gateway_is_refused(clone: Path, tools: Path) ->
         render(clone, "overlays/trial", tools / "kustomize")
 
 
-def test_vllm_renders_and_waits_for_upstream_mode(clone: Path, told: Callable[[str], Iterator[str]]) -> None:
+def test_vllm_renders_and_only_upstream_mode_is_missing(clone: Path, findings_of: Callable[[str], Iterator[str]]) -> None:
     _overlay(clone, ["vllm", "tls", "ingress", "api-keys"], vllmModel="org/name", vllmRevision="0" * 40, vllmReplicas="2")
-    problems = list(told("trial"))
+    problems = list(findings_of("trial"))
     assert len(problems) == 1, problems
-    assert "invariant 10" in problems[0]
+    assert "accepted-settings" in problems[0]
     assert "UPSTREAM_URL" in problems[0]
 
 
-def test_the_environment_is_no_part_of_what_is_applied(prod: Overlay) -> None:
+def test_the_environment_is_not_applied(prod: Overlay) -> None:
     assert "ConfigMap" not in _kinds(prod.rendered)
-    assert "set-by-environment" not in prod.rendered.text()
 
 
 def _kinds(rendered: Rendered) -> set[str]:

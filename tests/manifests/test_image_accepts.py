@@ -1,4 +1,4 @@
-"""An overlay is held against the image that it pins: what that image says of its settings and flags, not what this tree has."""
+"""An overlay is checked against the image that it pins: its settings and flags count, not those of this tree."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from delivery.image import of_image, pinned, read, refused
+from delivery.checks.image_settings import of_image, pinned, read, refused
 from delivery.policy.overlay import Overlay
 
 Ask = Callable[[Sequence[str]], str]
@@ -15,12 +15,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def this_tree(arguments: Sequence[str]) -> str:
-    """As an image built of it would answer."""
+    """Answers as an image of this tree does."""
     return subprocess.run([sys.executable, "-m", "llm_api", *arguments], stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def an_older_one(arguments: Sequence[str]) -> str:
-    """Without a setting and a flag that came later."""
+    """Answers as an image without a newer setting and a newer flag."""
     lines = this_tree(arguments).splitlines()
     return "\n".join(line for line in lines if not line.startswith("DRAIN_TIMEOUT ") and "--verify" not in line)
 
@@ -31,7 +31,7 @@ def one_without_pull(arguments: Sequence[str]) -> str:
     return this_tree(arguments)
 
 
-def test_an_image_of_this_tree_has_what_this_tree_has(prod: Overlay) -> None:
+def test_an_image_of_this_tree_accepts_the_overlay(prod: Overlay) -> None:
     facts = of_image(prod, this_tree)
     assert facts.settings == prod.facts.settings
     assert facts.commands == {name: prod.facts.commands[name] for name in ("serve", "pull", "smoke")}
@@ -46,20 +46,20 @@ def test_an_image_of_this_tree_has_what_this_tree_has(prod: Overlay) -> None:
         (one_without_pull, ["llm-api pull", "the service has no such command", "fix:   one of serve"]),
     ],
 )
-def test_an_image_that_lacks_what_the_overlay_uses_is_told(image: Ask, expected: list[str], prod: Overlay) -> None:
-    told = [str(finding) for finding in refused(prod, image)]
-    assert any(all(part in text for part in [*expected, "invariant 10"]) for text in told), told
+def test_what_the_image_does_not_accept_is_reported(image: Ask, expected: list[str], prod: Overlay) -> None:
+    found = [str(finding) for finding in refused(prod, image)]
+    assert any(all(part in text for part in [*expected, "accepted-settings"]) for text in found), found
 
 
-def test_the_image_that_the_overlay_pins_is_run(tools: Path, tmp_path: Path) -> None:
+def test_the_pinned_image_is_run(tools: Path, tmp_path: Path) -> None:
     docker = tmp_path / "docker"
     llm_api = f'{sys.executable} -m llm_api "$@" | grep -v "^KEEP_ALIVE_TIMEOUT"'
     docker.write_text(f'#!/bin/sh\necho "$1" >>{tmp_path}/asked\nshift\n{llm_api}\n')
     docker.chmod(0o755)
-    command = [sys.executable, "-m", "delivery.image", "overlays/dev", "--tools", str(tools), "--run", str(docker)]
+    command = [sys.executable, "-m", "delivery", "image", "overlays/dev", "--tools", str(tools), "--run", str(docker)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     image = pinned(read("overlays/dev", tools, ROOT))
     assert set((tmp_path / "asked").read_text(encoding="utf-8").split()) == {image}
     assert "KEEP_ALIVE_TIMEOUT" in done.stdout
-    assert done.stderr == f"{image} refuses 1 of overlays/dev\n"
+    assert done.stderr == f"1 problem: {image} does not accept what overlays/dev uses\n"
     assert done.returncode == 1

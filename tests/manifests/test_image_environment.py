@@ -1,4 +1,4 @@
-"""What the image sets, and what an overlay sets over it, together name the model that is meant."""
+"""The image's variables and the overlay's together select the right model."""
 
 import json
 import re
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from delivery.kustomize import Object, render
-from delivery.policy.overlay import environment, main_container
+from delivery.policy.objects import environment, main_container
+from delivery.rendering import Object, render
 from llm_api.settings import DEFAULT_MODEL_URI, Settings
 from llm_api.weights.uri import gguf_name
 
@@ -32,7 +32,7 @@ def deployment(overlay: str, tools: Path) -> Object:
 
 @pytest.fixture
 def settings(tools: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Settings:
-    """As the service in a pod of the overlay reads them."""
+    """The settings of the service in a pod of the overlay."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     for name, value in (of_the_image() | environment(main_container(deployment(request.param, tools)))).items():
@@ -42,20 +42,20 @@ def settings(tools: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
 
 
 @pytest.mark.parametrize("settings", ["dev"], indirect=True)
-def test_dev_serves_the_model_that_is_in_the_image(settings: Settings) -> None:
+def test_dev_serves_the_model_in_the_image(settings: Settings) -> None:
     assert settings.model_path is None
     assert settings.model_uri == f"file://{BAKED}/{gguf_name(DEFAULT_MODEL_URI)}"
 
 
 @pytest.mark.parametrize("settings", ["prod"], indirect=True)
-def test_prod_serves_the_model_that_its_environment_names(settings: Settings) -> None:
+def test_prod_serves_the_model_in_environment_yaml(settings: Settings) -> None:
     data = yaml.safe_load((ROOT / "overlays/prod/environment.yaml").read_text(encoding="utf-8"))["data"]
-    assert settings.model_path is None, "it would win over the MODEL_URI of components/model-cache"
+    assert settings.model_path is None, "it would override the MODEL_URI of components/model-cache"
     assert settings.model_uri == data["model"]
 
 
 @pytest.mark.parametrize("overlay", ["dev", "prod"])
-def test_what_the_image_writes_lies_on_the_volumes_of_a_pod(overlay: str, tools: Path) -> None:
+def test_the_image_writes_only_to_mounted_volumes(overlay: str, tools: Path) -> None:
     image = of_the_image()
     assert image["MODEL_CACHE"] == "/var/cache/llm-api"
     assert {image[name].split("/")[1] for name in ("HOME", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")} == {"tmp"}

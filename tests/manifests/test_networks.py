@@ -1,4 +1,4 @@
-"""What a pod may reach, by the policies that select it."""
+"""What a pod may connect to, by the policies that select it."""
 
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from delivery.kustomize import Object
 from delivery.policy.overlay import Overlay
+from delivery.rendering import Object
 
 MODEL, SMOKE, SERVICE, PROXY = ({"app.kubernetes.io/name": name} for name in ("llm-api-model", "llm-api-smoke", "llm-api", "llm-api-nginx"))
 NODE_LOCAL, CLOUD_DNS = "169.254.20.10", "169.254.169.254"
@@ -40,13 +40,13 @@ def _covers(peer: dict[str, Any], address: str) -> bool:
 
 
 @pytest.mark.parametrize("resolver", [NODE_LOCAL, CLOUD_DNS])
-def test_names_are_resolved_on_the_nodes_network_too(prod: Overlay, resolver: str) -> None:
+def test_resolvers_on_the_network_of_the_node_are_allowed(prod: Overlay, resolver: str) -> None:
     assert all(reaches(prod, pod, resolver, 53) for pod in (MODEL, SMOKE, PROXY))
     assert not reaches(prod, SERVICE, resolver, 53)
 
 
 @pytest.mark.parametrize(("address", "port"), [("169.254.169.254", 80), ("169.254.170.23", 80), ("203.0.113.1", 443), ("10.0.0.1", 9000)])
-def test_the_models_job_alone_reaches_stores_and_roles(prod: Overlay, address: str, port: int) -> None:
+def test_only_the_model_job_reaches_model_stores_and_node_roles(prod: Overlay, address: str, port: int) -> None:
     assert reaches(prod, MODEL, address, port)
     assert not any(reaches(prod, pod, address, port) for pod in (SMOKE, SERVICE))
     assert not reaches(prod, MODEL, "203.0.113.1", 80)

@@ -1,4 +1,4 @@
-"""Editors check what make manifests checks: each resource names the schema of its kind in its first line."""
+"""The first line of each resource names its schema, so editors check the same as `make manifests`."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ KUSTOMIZATION = "https://json.schemastore.org/kustomization.json"
 
 
 def resources() -> Iterator[Path]:
-    """Every kustomization, and what they list as resources. A patch is only a part of an object: no schema holds for it."""
+    """Every kustomization and its resources. Not patches: a part of an object does not match the schema."""
     for folder in ("base", "components", "overlays", "platform", "clusters"):
         for kustomization in sorted((ROOT / folder).rglob("kustomization.yaml")):
             yield kustomization
@@ -40,6 +40,6 @@ def _schema_file(kind: str, api_version: str) -> str:
 
 
 @pytest.mark.parametrize("path", list(resources()), ids=lambda path: str(path.relative_to(ROOT)))
-def test_its_first_line_names_its_schema(path: Path) -> None:
+def test_the_first_line_names_the_schema(path: Path) -> None:
     first = path.read_text(encoding="utf-8").partition("\n")[0]
     assert first == f"# yaml-language-server: $schema={schema(path)}"

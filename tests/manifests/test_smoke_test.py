@@ -1,4 +1,4 @@
-"""The smoke test asks the new version, and has a key: of Argo CD by a hook, of Flux by a Kustomization that follows the rollout's."""
+"""The smoke test runs after the rollout and has an API key: with Argo CD as a hook, with Flux as a dependent Kustomization."""
 
 from pathlib import Path
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from delivery.kustomize import Object, render
-from delivery.policy.duration import seconds
-from delivery.policy.overlay import Overlay, environment, main_container
+from delivery.policy.objects import environment, main_container, seconds
+from delivery.policy.overlay import Overlay
+from delivery.rendering import Object, render
 
 ROOT = Path(__file__).parents[2]
 SMOKE = ("Job", "llm-api-smoke")
@@ -24,7 +24,7 @@ def sync(cluster: str, name: str, tools: Path) -> dict[str, Any]:
 
 
 def as_flux_builds_it(clone: Path, path: str, spec: dict[str, Any], tools: Path) -> dict[tuple[str, str], Object]:
-    """Flux adds the patches of its Kustomization to those of the folder."""
+    """Renders as Flux does: with the patches of the Kustomization added to those of the folder."""
     file = clone / path / "kustomization.yaml"
     kustomization = yaml.safe_load(file.read_text(encoding="utf-8"))
     kustomization["patches"] = kustomization.get("patches", []) + spec.get("patches", [])
@@ -33,14 +33,14 @@ def as_flux_builds_it(clone: Path, path: str, spec: dict[str, Any], tools: Path)
 
 
 @pytest.mark.parametrize("cluster", ["dev", "prod"])
-def test_flux_rolls_out_all_but_the_smoke_test(cluster: str, clone: Path, tools: Path) -> None:
+def test_flux_rolls_out_everything_except_the_smoke_test(cluster: str, clone: Path, tools: Path) -> None:
     everything = objects(ROOT, f"overlays/{cluster}", tools)
     rollout = as_flux_builds_it(clone, f"overlays/{cluster}", sync(cluster, f"llm-api-{cluster}", tools), tools)
     assert set(everything) - set(rollout) == {SMOKE}
 
 
 @pytest.mark.parametrize("cluster", ["dev", "prod"])
-def test_flux_runs_it_alone_after_the_rollout_of_the_same_image(cluster: str, clone: Path, tools: Path) -> None:
+def test_flux_runs_only_the_smoke_test_after_the_rollout_of_the_same_image(cluster: str, clone: Path, tools: Path) -> None:
     spec = sync(cluster, f"llm-api-{cluster}-smoke", tools)
     smoke = as_flux_builds_it(clone, spec["path"].removeprefix("./"), spec, tools)
     assert set(smoke) == {SMOKE}
@@ -49,20 +49,20 @@ def test_flux_runs_it_alone_after_the_rollout_of_the_same_image(cluster: str, cl
     assert spec["dependsOn"] == [{"name": f"llm-api-{cluster}"}]
     assert spec["wait"]
     rollout = sync(cluster, f"llm-api-{cluster}", tools)
-    assert rollout["wait"], "else it is ready before its pods are"
-    assert spec["sourceRef"] == rollout["sourceRef"], "Flux compares the commits of those that share a source"
+    assert rollout["wait"], "otherwise it is ready before its pods"
+    assert spec["sourceRef"] == rollout["sourceRef"], "Flux compares the commits of Kustomizations that share a source"
     assert (seconds(spec["timeout"]) or 0) > job["spec"]["activeDeadlineSeconds"]
-    assert (seconds(spec["retryInterval"]) or 0) > job["spec"]["ttlSecondsAfterFinished"], "else a failed Job is never made anew"
+    assert (seconds(spec["retryInterval"]) or 0) > job["spec"]["ttlSecondsAfterFinished"], "otherwise a failed Job is never recreated"
 
 
 @pytest.mark.parametrize("cluster", ["dev", "prod"])
-def test_argo_cd_never_finds_the_success_of_an_earlier_one(cluster: str, tools: Path) -> None:
+def test_argo_cd_never_sees_the_success_of_an_earlier_smoke_test(cluster: str, tools: Path) -> None:
     annotations = objects(ROOT, f"overlays/{cluster}", tools)[SMOKE]["metadata"]["annotations"]
     assert annotations["argocd.argoproj.io/hook"] == "PostSync"
     assert set(annotations["argocd.argoproj.io/hook-delete-policy"].split(",")) == {"HookSucceeded", "BeforeHookCreation"}
 
 
-def test_its_key_comes_from_the_store(prod: Overlay) -> None:
+def test_its_api_key_comes_from_the_secret_store(prod: Overlay) -> None:
     job = prod.named("Job", "llm-api-smoke")
     assert job is not None
     assert "API_KEY" in environment(main_container(job))

@@ -1,4 +1,4 @@
-"""`make platform` on a chart of this test's own, by the real helm: the pinned ones' repositories are asked by the target itself, online."""
+"""`make platform` on a test chart with the real helm. The target itself renders the pinned charts, online."""
 
 import subprocess
 import sys
@@ -45,7 +45,7 @@ def edit(tree: Path) -> Edit:
 
 
 def platform(tree: Path, *more: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "delivery.platform", "--root", str(tree), *more]
+    command = [sys.executable, "-m", "delivery", "platform", "--root", str(tree), *more]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
@@ -59,21 +59,21 @@ def test_a_chart_is_rendered_with_the_values_of_its_folder(tree: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "problem"),
     [
         ("replicas: 2", "replicaCount is needed"),
         ("replicaCount: two", "Deployment/cert-manager spec.replicas: Kubernetes 1.35, 1.36, 1.37"),
     ],
     ids=["missing", "of the wrong type"],
 )
-def test_a_value_that_the_chart_cannot_take_is_told(tree: Path, edit: Edit, value: str, told: str) -> None:
+def test_a_value_that_the_chart_rejects_is_reported(tree: Path, edit: Edit, value: str, problem: str) -> None:
     edit("platform/cert-manager/values.yaml", "\nreplicaCount: 2\n", f"\n{value}\n")
     done = rendered(tree)
     assert done.returncode == 1
-    assert told in done.stderr
+    assert problem in done.stderr
 
 
-def test_what_goes_to_another_namespace_is_told(tree: Path, edit: Edit) -> None:
+def test_an_object_in_another_namespace_is_reported(tree: Path, edit: Edit) -> None:
     edit("charts/cert-manager/templates/all.yaml", "{{ .Release.Namespace }}", "kube-system")
     done = rendered(tree)
     assert done.returncode == 1

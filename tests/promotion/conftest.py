@@ -1,26 +1,26 @@
-"""A repository whose dev has a bumped image, GitHub beside it, and the commands on a clone."""
+"""A repository with a bumped image in dev, a stub of GitHub, and the commands on a clone."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bump.commands import Delivery, as_process, in_process
+from bump.delivery_process import Delivery, as_process, in_process
 from bump.repositories import AUTHOR, Remote, git
 from promotion.github_stand_in import REPOSITORY, GitHubStandIn, serving
 
 from delivery.bump import Bump
 from delivery.environments import pin_file
-from delivery.git import Git
-from delivery.tools import built
+from delivery.git.remote import Git
+from delivery.go_tools import built
 
 TOKEN = "not-a-real-token"
 IMAGE = f"ghcr.io/{REPOSITORY}"
-SIGNED = ("--verify", "true")  # stands in for cosign; make e2e-delivery has the real one
+SIGNED = ("--verify", "true")  # instead of cosign; make e2e-delivery uses the real one
 
 
 @pytest.fixture(scope="session")
 def built_tools() -> None:
-    """The first build takes longer than a test may."""
+    """Builds the tools first, because that takes longer than a test's timeout."""
     built()
 
 
@@ -60,25 +60,25 @@ def delivery(pipeline: Path, around: dict[str, str], built_tools: None, monkeypa
 
 @pytest.fixture
 def process(pipeline: Path, around: dict[str, str], built_tools: None) -> Delivery:
-    """The same as a process of its own, as the pipelines start it."""
+    """The same as a separate process, as the pipelines run it."""
     return as_process(pipeline, **around)
 
 
 @pytest.fixture
 def bumped(remote: Remote, pipeline: Path) -> str:
-    """The commit whose image dev has. main has the bump on top of it."""
+    """The commit whose image dev has. main has the bump on top."""
     commit = remote.merge("Say something else", "apps/llm-api/app.py")
     bump(pipeline, commit)
     return commit
 
 
 def bump(pipeline: Path, commit: str) -> None:
-    said = Bump(Git(pipeline, "origin", "main"), pin_file("dev"), IMAGE, f"sha256:{commit[:4] * 16}", commit).run()
-    assert said.startswith("bumped ")
+    outcome = Bump(Git(pipeline, "origin", "main"), pin_file("dev"), IMAGE, f"sha256:{commit[:4] * 16}", commit).run()
+    assert outcome.startswith("bumped ")
 
 
 def promoted(remote: Remote, delivery: Delivery, github: GitHubStandIn) -> str:
-    """Gives the merge."""
+    """Promotes and merges. Returns the merge commit."""
     github.says(remote.head, "success", 45)
     said = delivery("promote", *SIGNED)
     assert said.code == 0, said
@@ -86,7 +86,7 @@ def promoted(remote: Remote, delivery: Delivery, github: GitHubStandIn) -> str:
 
 
 def merge_promotion(remote: Remote, github: GitHubStandIn) -> str:
-    """As somebody does on GitHub."""
+    """Merges the pull request as GitHub does."""
     remote.pull()
     git(remote.work, "fetch", "-q", "origin", github.pulls[-1]["head"])
     git(remote.work, "merge", "-q", "--no-ff", "-m", github.pulls[-1]["title"], "FETCH_HEAD")
@@ -96,7 +96,7 @@ def merge_promotion(remote: Remote, github: GitHubStandIn) -> str:
 
 @pytest.fixture
 def cosign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a stand-in that says yes, and leaves in `asked` what it was asked."""
+    """The folder of a stub that always succeeds and writes its arguments to `asked`."""
     cosign = tmp_path / "bin/cosign"
     cosign.parent.mkdir()
     cosign.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$(dirname "$0")/asked"\n')

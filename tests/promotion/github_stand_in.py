@@ -1,4 +1,4 @@
-"""Stands in for GitHub's API, which no test reaches: the commit statuses and pull requests of one repository."""
+"""A stub of GitHub's API: the commit statuses and pull requests of one repository. No test uses the real one."""
 
 import json
 import threading

@@ -1,6 +1,6 @@
-"""`diff` shows what a change means for an environment, and never a secret."""
+"""`diff` shows what a change means for an environment, and never shows a secret."""
 
-from bump.commands import Delivery
+from bump.delivery_process import Delivery
 from bump.repositories import Remote, git
 from copied_tree import editor
 
@@ -28,34 +28,34 @@ def fetch(remote: Remote) -> None:
     git(remote.bare.parent / "pipeline", "fetch", "-q")
 
 
-def test_a_setting_shows_where_it_lands_and_that_it_restarts(remote: Remote, delivery: Delivery, process: Delivery) -> None:
+def test_a_changed_setting_shows_in_every_environment_with_the_restart(remote: Remote, delivery: Delivery, process: Delivery) -> None:
     change(remote, "base/deployment.yaml", 'value: "75"', 'value: "90"')
     fetch(remote)
     said = compared(process, remote)
     assert "-          value: '75'\n+          value: '90'" in said
     assert said.count("+++ ") == 1
-    assert "forecast: restarts llm-api: 2 of 3 to 5 of 6 serving, at most 6 x 42 min, no spare GPU needed" in said
+    assert "forecast: restarts llm-api: 2 of 3 to 5 of 6 serving, at most 6 x 42 min, needs no spare GPU" in said
     dev = compared(delivery, remote, "overlays/dev")
-    assert "forecast: restarts llm-api: 1 of 1 serving, at most 1 x 22 min, 1 spare replica's room needed" in dev
+    assert "forecast: restarts llm-api: 1 of 1 serving, at most 1 x 22 min, needs capacity for 1 more" in dev
 
 
-def test_what_restarts_nothing_is_said_to(remote: Remote, delivery: Delivery) -> None:
+def test_a_change_that_restarts_nothing_is_reported_as_such(remote: Remote, delivery: Delivery) -> None:
     change(remote, "base/service.yaml", "port: 80", "port: 8080")
     fetch(remote)
     said = compared(delivery, remote)
     assert "--- Service/llm-api\n" in said
-    assert "forecast: restarts nothing of llm-api: its pods stay" in said
+    assert "forecast: does not restart llm-api" in said
 
 
-def test_what_goes_and_what_is_kept_is_said(remote: Remote, delivery: Delivery) -> None:
+def test_removed_objects_are_reported_and_those_that_are_never_pruned(remote: Remote, delivery: Delivery) -> None:
     change(remote, "overlays/prod/kustomization.yaml", "  - ../../components/model-cache\n", "")
     fetch(remote)
     said = compared(delivery, remote)
-    assert "goes: it is kept in the cluster, never pruned" in said
+    assert "from the tree; it stays in the cluster, because it is never pruned" in said
     assert "+++ /dev/null" in said
 
 
-def test_secrets_are_masked_and_still_seen_to_change(remote: Remote, delivery: Delivery) -> None:
+def test_secrets_are_masked_and_their_changes_still_show(remote: Remote, delivery: Delivery) -> None:
     for name in ("changed", "same"):
         (remote.work / f"overlays/dev/{name}.yaml").write_text(SECRET.format(name=name, password="first-value"))
         editor(remote.work)("overlays/dev/kustomization.yaml", "  - ../../base\n", f"  - ../../base\n  - {name}.yaml\n")
@@ -73,7 +73,7 @@ def test_secrets_are_masked_and_still_seen_to_change(remote: Remote, delivery: D
     assert "-          value: (masked " in said
 
 
-def test_a_tree_that_does_not_render_is_one_line(remote: Remote, delivery: Delivery) -> None:
+def test_a_tree_that_does_not_render_is_reported_in_one_line(remote: Remote, delivery: Delivery) -> None:
     change(remote, "overlays/dev/kustomization.yaml", "../../base", "../../nowhere")
     fetch(remote)
     said = delivery("diff", "overlays/dev", "--old", "origin/main~1", "--new", "origin/main")

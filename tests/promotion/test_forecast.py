@@ -1,4 +1,4 @@
-"""The forecast says what Kubernetes will do, by its own rules."""
+"""The forecast follows the rules of Kubernetes' controllers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from delivery.diff.forecast import forecast
-from delivery.kustomize import Object, Rendered
+from delivery.rendering import Object, Rendered
 
 LABELS = {"app.kubernetes.io/name": "llm-api"}
 
@@ -49,40 +49,40 @@ def said(before: list[Object], after: list[Object]) -> list[str]:
 @pytest.mark.parametrize(
     ("strategy", "serving", "batches", "spare"),
     [
-        (rolling(maxSurge=0, maxUnavailable=1), "2 of 3", 3, "no spare replica's room"),
-        (rolling(maxSurge=1, maxUnavailable=0), "3 of 3", 3, "1 spare replica's room"),
-        ({}, "3 of 3", 3, "1 spare replica's room"),  # 25% up, and 25% down
-        (rolling(maxSurge="0%", maxUnavailable="0%"), "2 of 3", 3, "no spare replica's room"),
-        (rolling(maxSurge=0, maxUnavailable="10%"), "2 of 3", 3, "no spare replica's room"),
-        (rolling(maxSurge="100%", maxUnavailable=0), "3 of 3", 1, "3 spare replica's room"),
-        (rolling(maxSurge=0, maxUnavailable=9), "0 of 3", 1, "no spare replica's room"),
-        ({"type": "Recreate"}, "0 of 3", 1, "no spare replica's room"),
+        (rolling(maxSurge=0, maxUnavailable=1), "2 of 3", 3, "no extra capacity"),
+        (rolling(maxSurge=1, maxUnavailable=0), "3 of 3", 3, "capacity for 1 more"),
+        ({}, "3 of 3", 3, "capacity for 1 more"),  # the default: 25% rounded up, and 25% rounded down
+        (rolling(maxSurge="0%", maxUnavailable="0%"), "2 of 3", 3, "no extra capacity"),
+        (rolling(maxSurge=0, maxUnavailable="10%"), "2 of 3", 3, "no extra capacity"),
+        (rolling(maxSurge="100%", maxUnavailable=0), "3 of 3", 1, "capacity for 3 more"),
+        (rolling(maxSurge=0, maxUnavailable=9), "0 of 3", 1, "no extra capacity"),
+        ({"type": "Recreate"}, "0 of 3", 1, "no extra capacity"),
     ],
 )
-def test_a_rollout_goes_as_its_strategy_has_it(strategy: dict[str, Any], serving: str, batches: int, spare: str) -> None:
-    line = f"restarts llm-api: {serving} serving, at most {batches} x 10 min, {spare} needed"
+def test_the_rollout_follows_its_strategy(strategy: dict[str, Any], serving: str, batches: int, spare: str) -> None:
+    line = f"restarts llm-api: {serving} serving, at most {batches} x 10 min, needs {spare}"
     assert said([deployment("a", **strategy)], [deployment("b", **strategy)]) == [line]
 
 
 @pytest.mark.parametrize("scaler", [scaled, autoscaled])
-def test_what_an_autoscaler_may_have_running_counts(scaler: Any) -> None:
+def test_the_range_of_an_autoscaler_counts(scaler: Any) -> None:
     strategy = rolling(maxSurge=0, maxUnavailable=1)
     states = ([deployment(image, None, **strategy), scaler(3, 6)] for image in "ab")
-    assert said(*states) == ["restarts llm-api: 2 of 3 to 5 of 6 serving, at most 6 x 10 min, no spare replica's room needed"]
+    assert said(*states) == ["restarts llm-api: 2 of 3 to 5 of 6 serving, at most 6 x 10 min, needs no extra capacity"]
 
 
-def test_another_scale_is_said() -> None:
+def test_a_changed_number_of_replicas_is_reported() -> None:
     assert said([deployment(replicas=None), scaled(3, 6)], [deployment(replicas=None), scaled(1, 6)]) == [
         "scales llm-api: 1 to 6 replicas instead of 3 to 6",
-        "restarts nothing of llm-api: pods come or go by its scale alone",
+        "does not restart llm-api: only the number of pods changes",
     ]
     assert said([deployment(replicas=2)], [deployment(replicas=4)])[0] == "scales llm-api: 4 replicas instead of 2"
-    assert said([deployment()], [deployment()]) == ["restarts nothing of llm-api: its pods stay"]
+    assert said([deployment()], [deployment()]) == ["does not restart llm-api"]
 
 
-def test_another_selector_is_refused() -> None:
+def test_a_changed_selector_is_reported_as_a_failure() -> None:
     [line] = said([deployment()], [deployment(labels={"app": "llm-api"})])
-    assert line.startswith("fails at Deployment/llm-api: its spec.selector changes, which Kubernetes refuses")
+    assert line.startswith("fails at Deployment/llm-api: spec.selector changes, but it is immutable")
 
 
 @pytest.mark.parametrize(
@@ -91,9 +91,9 @@ def test_another_selector_is_refused() -> None:
         ({"kustomize.toolkit.fluxcd.io__force": "enabled"}, "runs Job/model again, at most 20 min"),
         ({"argocd.argoproj.io__sync-options": "Force=true,Replace=true"}, "runs Job/model again, at most 20 min"),
         ({"argocd.argoproj.io__hook": "PostSync"}, "runs Job/model again, at most 20 min"),
-        ({}, "fails at Job/model: its spec changes, which Kubernetes refuses; it needs the annotations that have it made anew"),
+        ({}, "fails at Job/model: its spec changes, but it is immutable; add the annotations that recreate the Job"),
     ],
 )
-def test_a_changed_job_runs_again_where_it_may(annotations: dict[str, str], outcome: str) -> None:
+def test_a_changed_job_runs_again_only_with_the_annotations(annotations: dict[str, str], outcome: str) -> None:
     assert said([job("a", **annotations)], [job("b", **annotations)]) == [outcome]
     assert said([job("a", **annotations)], [job("a", **annotations)]) == []

@@ -1,11 +1,11 @@
-"""No secret is seen in a diff: not by its name, not by its looks, wherever it stands; what is none stays readable."""
+"""Secrets are masked in a diff by name and by format, in every field. Everything else stays readable."""
 
 from typing import Any
 
 import pytest
 
 from delivery.diff.masked import Masking
-from delivery.kustomize import Object
+from delivery.rendering import Object
 
 
 def pod(**container: Any) -> Object:
@@ -87,7 +87,7 @@ def test_a_secret_is_masked(found: Object) -> None:
         config(secretStore="platform", model="hf://org/name@main"),
     ],
 )
-def test_what_is_no_secret_stays_readable(found: Object) -> None:
+def test_a_value_that_is_no_secret_stays_readable(found: Object) -> None:
     assert Masking().objects([found]) == [found]
 
 

@@ -1,22 +1,22 @@
-"""`promote` opens a pull request that gives prod what dev has; every gate that is not passed leaves everything as it was."""
+"""`promote` opens a pull request that gives prod the image of dev. If a gate fails, nothing is changed."""
 
 import re
 from pathlib import Path
 
 import pytest
-from bump.commands import Delivery, Said
+from bump.delivery_process import Delivery, Outcome
 from bump.repositories import Remote, git
 from copied_tree import editor
 from promotion.conftest import SIGNED, bump, merge_promotion, promoted
 from promotion.github_stand_in import REPOSITORY, GitHubStandIn
 
-from delivery.tools import built
+from delivery.go_tools import built
 
 PROD = "overlays/prod/kustomization.yaml"
 NOT_SIGNED = ("--verify", "sh -c 'echo Error: no matching signatures >&2; exit 1'")
 
 
-def refused(said: Said, why: str, remote: Remote) -> None:
+def refused(said: Outcome, why: str, remote: Remote) -> None:
     assert (said.code, said.out) == (1, "")
     assert said.err.startswith("delivery: ")
     assert why in said.err
@@ -24,12 +24,12 @@ def refused(said: Said, why: str, remote: Remote) -> None:
     assert git(remote.bare, "branch", "--list", "promote/*") == ""
 
 
-def test_the_pull_request_gives_prod_the_image_of_dev_and_says_what_it_will_do(
+def test_the_pull_request_gives_prod_the_image_of_dev_and_describes_the_rollout(
     remote: Remote, process: Delivery, github: GitHubStandIn, bumped: str
 ) -> None:
     github.says(remote.head, "success", 45)
     said = process("promote", *SIGNED)
-    assert said == Said(0, f"https://github.com/{REPOSITORY}/pull/1", "")
+    assert said == Outcome(0, f"https://github.com/{REPOSITORY}/pull/1", "")
     [pull] = github.pulls
     assert (pull["base"], pull["head"], pull["title"]) == ("main", f"promote/{bumped[:12]}", f"prod: promote {bumped[:12]}")
     assert git(remote.bare, "diff", "--name-only", "main", pull["head"]) == PROD
@@ -39,14 +39,14 @@ def test_the_pull_request_gives_prod_the_image_of_dev_and_says_what_it_will_do(
         f"newTag: sha-{bumped}",
         f"digest: sha256:{bumped[:4] * 16}",
     ]
-    assert "The named placeholder" not in git(remote.bare, "show", f"{pull['head']}:{PROD}")
-    assert "- restarts llm-api: 2 of 3 to 5 of 6 serving, at most 6 x 42 min, no spare GPU needed" in pull["body"]
+    assert "Placeholder:" not in git(remote.bare, "show", f"{pull['head']}:{PROD}")
+    assert "- restarts llm-api: 2 of 3 to 5 of 6 serving, at most 6 x 42 min, needs no spare GPU" in pull["body"]
     assert "- runs Job/llm-api-smoke again, at most 5 min" in pull["body"]
     assert f"+        image: ghcr.io/{REPOSITORY}:sha-{bumped}@sha256:" in pull["body"]
-    assert "Well in dev since " in pull["body"]
+    assert "Healthy in dev since " in pull["body"]
 
 
-def test_it_says_what_comes_with_the_image_and_around_it(
+def test_the_pull_request_lists_commits_in_and_outside_the_image(
     remote: Remote, pipeline: Path, delivery: Delivery, github: GitHubStandIn, bumped: str
 ) -> None:
     promoted(remote, delivery, github)
@@ -56,14 +56,14 @@ def test_it_says_what_comes_with_the_image_and_around_it(
     bump(pipeline, code)
     github.says(remote.head, "success", 45)
     assert delivery("promote", *SIGNED).code == 0
-    image, around = github.pulls[-1]["body"].split("### In the image")[1].split("### Around it")
+    image, around = github.pulls[-1]["body"].split("### Commits in the image")[1].split("### Commits outside the image")
     assert "A faster sampler" in image
-    assert "Say something else" not in image, "prod has it already"
+    assert "Say something else" not in image, "prod already has it"
     assert "A longer drain" in around
     assert "A faster sampler" not in around
 
 
-def test_running_it_again_renews_the_pull_request(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
+def test_a_second_run_updates_the_pull_request(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
     github.says(remote.head, "success", 45)
     first, branch = delivery("promote", *SIGNED), f"promote/{bumped[:12]}"
     merged = remote.merge("A runbook", "docs/runbook.md")
@@ -71,10 +71,10 @@ def test_running_it_again_renews_the_pull_request(remote: Remote, delivery: Deli
     assert len(github.pulls) == 1
     assert git(remote.bare, "rev-parse", f"{branch}~1") == merged
     merge_promotion(remote, github)
-    assert delivery("promote", *SIGNED).out == "promoted already: overlays/prod has the image of overlays/dev"
+    assert delivery("promote", *SIGNED).out == "already promoted: overlays/prod has the image of overlays/dev"
 
 
-def test_commits_of_a_reviewer_are_not_pushed_over(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
+def test_commits_of_a_reviewer_are_not_overwritten(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
     github.says(remote.head, "success", 45)
     delivery("promote", *SIGNED)
     branch = github.pulls[-1]["head"]
@@ -87,31 +87,34 @@ def test_commits_of_a_reviewer_are_not_pushed_over(remote: Remote, delivery: Del
         git(remote.work, "push", "-q", "--force", "origin", f"HEAD:{branch}")
         theirs = git(remote.work, "rev-parse", "HEAD")
         said = delivery("promote", *SIGNED)
-        assert (said.code, f"{branch} has commits of others ({theirs[:7]} by test)" in said.err) == (1, True), said
+        assert (said.code, f"{branch} has other commits ({theirs[:7]} by test)" in said.err) == (1, True), said
         assert git(remote.bare, "rev-parse", branch) == theirs
         git(remote.work, "reset", "-q", "--soft", "HEAD~2" if not amend else "HEAD")
 
 
-def test_a_push_in_between_is_not_pushed_over(
+def test_a_concurrent_push_is_not_overwritten(
     remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     github.says(remote.head, "success", 45)
     delivery("promote", *SIGNED)
     branch, main = github.pulls[-1]["head"], remote.head
     remote.merge("A runbook", "docs/runbook.md")
-    # Once the branch was looked at, and while the description is made, somebody else's comes in.
+    # After promote has read the branch, and while it renders the description, somebody else pushes.
     between = f"git -C {remote.bare} update-ref refs/heads/{branch} {main}"
     tools = remote.bare.parent / "tools"
     tools.mkdir()
     (tools / "kustomize").write_text(f'#!/bin/sh\n{between}\nexec {built() / "kustomize"} "$@"\n')
     (tools / "kustomize").chmod(0o755)
-    monkeypatch.setattr("delivery.__main__.built", lambda: tools)
+    monkeypatch.setattr("delivery.cli.images.built", lambda: tools)
     said = delivery("promote", *SIGNED)
-    assert (said.code, said.err) == (1, f"delivery: somebody pushed to {branch} meanwhile: look at it, and run this again")
+    assert (said.code, said.err) == (
+        1,
+        f"delivery: somebody else pushed to {branch} at the same time: look at the branch, then run this again",
+    )
     assert git(remote.bare, "rev-parse", branch) == main
 
 
-def test_subjects_of_commits_are_text_and_nothing_else(remote: Remote, pipeline: Path, delivery: Delivery, github: GitHubStandIn) -> None:
+def test_commit_subjects_are_inert_text(remote: Remote, pipeline: Path, delivery: Delivery, github: GitHubStandIn) -> None:
     bump(pipeline, remote.merge("An image", "apps/llm-api/app.py"))
     promoted(remote, delivery, github)
     assert delivery("release", *SIGNED).code == 0
@@ -123,10 +126,10 @@ def test_subjects_of_commits_are_text_and_nothing_else(remote: Remote, pipeline:
     body = github.pulls[-1]["body"]
     assert not re.search(r"[#@](12|13|org|somebody)", body)
     assert "- ```` Fixes #\u200b12 and org/repo#\u200b13, says @\u200borg/team: ``` <b>bold</b> `x` ```` (" in body
-    assert max(len(line) for line in body.partition("### Rendered")[0].splitlines()) < 250
+    assert max(len(line) for line in body.partition("### Rendered diff")[0].splitlines()) < 250
 
 
-def test_a_fence_in_what_is_rendered_ends_no_block(
+def test_a_fence_in_the_rendered_diff_does_not_end_its_block(
     remote: Remote, pipeline: Path, delivery: Delivery, github: GitHubStandIn, bumped: str
 ) -> None:
     promoted(remote, delivery, github)
@@ -135,13 +138,13 @@ def test_a_fence_in_what_is_rendered_ends_no_block(
     bump(pipeline, remote.merge("Another image", "apps/llm-api/app.py"))
     github.says(remote.head, "success", 45)
     assert delivery("promote", *SIGNED).code == 0
-    rendered = github.pulls[-1]["body"].partition("### Rendered\n")[2]
+    rendered = github.pulls[-1]["body"].partition("### Rendered diff\n")[2]
     assert "+    a/b: '````'" in rendered
     assert rendered.startswith("`````diff\n")
     assert "\n`````\n" in rendered
 
 
-def test_the_hundred_and_first_status_counts(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
+def test_all_pages_of_statuses_are_read(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
     github.says(remote.head, "success", 45)
     for _ in range(250):
         github.says(remote.head, "success", 10, context="ci/required")
@@ -150,7 +153,7 @@ def test_the_hundred_and_first_status_counts(remote: Remote, delivery: Delivery,
 
 def test_an_image_that_is_not_signed_is_refused(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
     github.says(remote.head, "success", 45)
-    refused(delivery("promote", *NOT_SIGNED), "is not signed as it must be: Error: no matching signatures", remote)
+    refused(delivery("promote", *NOT_SIGNED), "is not signed as required: Error: no matching signatures", remote)
     refused(delivery("promote", "--verify", "no-such-cosign verify"), "no-such-cosign is not installed", remote)
 
 
@@ -158,12 +161,12 @@ def test_a_placeholder_is_refused(remote: Remote, delivery: Delivery) -> None:
     refused(delivery("promote", *SIGNED), "overlays/dev pins 'dev', which no bump has written", remote)
 
 
-def test_an_image_that_dev_has_not_reported_is_refused(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
-    refused(delivery("promote", *SIGNED), "llm-api-dev has said nothing of the 1 commits", remote)
+def test_an_image_without_a_status_of_dev_is_refused(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
+    refused(delivery("promote", *SIGNED), "llm-api-dev has reported no status for the 1 commits", remote)
     github.says(remote.head, "pending", 45)
     github.says(remote.head, "success", 45, context="ci/required")
     github.says(git(remote.bare, "rev-parse", "main~1"), "success", 45)  # that was the image before
-    refused(delivery("promote", *SIGNED), "llm-api-dev has said nothing of the 1 commits", remote)
+    refused(delivery("promote", *SIGNED), "llm-api-dev has reported no status for the 1 commits", remote)
 
 
 @pytest.mark.parametrize("state", ["failure", "error"])
@@ -172,17 +175,17 @@ def test_a_failed_smoke_test_is_refused_until_a_later_one_passed_for_long_enough
 ) -> None:
     github.says(remote.head, "success", 90)
     github.says(remote.head, state, 40)
-    refused(delivery("promote", *SIGNED), f"llm-api-dev says {state} of {remote.head[:12]}, 40 min ago", remote)
+    refused(delivery("promote", *SIGNED), f"llm-api-dev reported {state} for {remote.head[:12]} 40 min ago", remote)
     remote.merge("Put it right", "base/notes.md")
     github.says(remote.head, "success", 20)
-    refused(delivery("promote", *SIGNED), "llm-api-dev is well since 20 min ago, and 30 min is asked for", remote)
+    refused(delivery("promote", *SIGNED), "llm-api-dev has been healthy for 20 min, less than 30 min", remote)
     assert delivery("promote", *SIGNED, "--soak", "15m").code == 0
 
 
-def test_a_smoke_test_that_reports_by_itself_counts_too(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
+def test_a_separate_status_of_the_smoke_test_counts_too(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
     github.says(remote.head, "success", 45, context="kustomization/llm-api-dev/5a1ca9b0")  # as Flux names them
     github.says(remote.head, "failure", 40, context="kustomization/llm-api-dev-smoke/5a1ca9b0")
-    refused(delivery("promote", *SIGNED), "llm-api-dev says failure", remote)
+    refused(delivery("promote", *SIGNED), "llm-api-dev reported failure", remote)
 
 
 def test_the_soak_counts_from_the_first_success_of_the_image(
@@ -198,11 +201,11 @@ def test_the_soak_counts_from_the_first_success_of_the_image(
     ("environment", "why"),
     [
         ({"GITHUB_TOKEN": ""}, "GITHUB_TOKEN must be set"),
-        ({"GITHUB_TOKEN": "wrong"}, "GitHub answers 401 to GET commits/"),
-        ({"GITHUB_API_URL": "http://127.0.0.1:9"}, "http://127.0.0.1:9 cannot be reached"),
+        ({"GITHUB_TOKEN": "wrong"}, "GitHub returned 401 for GET commits/"),
+        ({"GITHUB_API_URL": "http://127.0.0.1:9"}, "http://127.0.0.1:9 is unreachable"),
     ],
 )
-def test_a_github_that_does_not_answer_is_one_line(
+def test_a_failing_github_is_reported_in_one_line(
     remote: Remote, delivery: Delivery, bumped: str, environment: dict[str, str], why: str
 ) -> None:
     said = delivery("promote", *SIGNED, **environment)

@@ -1,14 +1,14 @@
-"""`status` says what each environment wants: what its cluster tracks, and the image there."""
+"""`status` shows what the cluster of each environment tracks, and the image there."""
 
 import re
 
-from bump.commands import Delivery
+from bump.delivery_process import Delivery
 from bump.repositories import Remote
 from promotion.conftest import SIGNED, promoted
 from promotion.github_stand_in import GitHubStandIn
 
 
-def test_the_status_is_what_the_clusters_track(
+def test_status_follows_what_the_clusters_track(
     remote: Remote, delivery: Delivery, process: Delivery, github: GitHubStandIn, bumped: str
 ) -> None:
     dev, prod = process("status").out.splitlines()
@@ -20,7 +20,7 @@ def test_the_status_is_what_the_clusters_track(
     assert re.match(rf"prod +1.0.0 +ghcr.io/org/llm-api:sha-{bumped}@sha256:\w+, since ", delivery("status").out.splitlines()[1])
 
 
-def test_an_overlay_that_no_cluster_syncs_hides_no_other(remote: Remote, delivery: Delivery) -> None:
+def test_an_overlay_without_a_cluster_does_not_hide_others(remote: Remote, delivery: Delivery) -> None:
     staging = remote.work / "overlays/a-staging/kustomization.yaml"
     staging.parent.mkdir()
     staging.write_text((remote.work / "overlays/dev/kustomization.yaml").read_text())
@@ -36,7 +36,7 @@ def test_an_overlay_that_no_cluster_syncs_hides_no_other(remote: Remote, deliver
     assert delivery("promote", *SIGNED, "--to", "a-staging").err.startswith("delivery: overlays/dev pins 'dev'")
 
 
-def test_flux_alone_is_a_cluster_too(remote: Remote, delivery: Delivery) -> None:
+def test_a_cluster_with_flux_only_counts(remote: Remote, delivery: Delivery) -> None:
     for environment in ("dev", "prod"):
         for file in (remote.work / f"clusters/{environment}/argocd").iterdir():
             file.unlink()

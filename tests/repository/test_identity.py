@@ -1,4 +1,4 @@
-"""Who may have signed an image is said once: what promote asks cosign for is what the cluster admits, and what image.yml is."""
+"""The signer's identity is the same everywhere: promote verifies it, the cluster's policy admits it, image.yml has it."""
 
 import re
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ import pytest
 import yaml
 from copied_tree import ROOT
 
-from delivery.promote.refused import Refused
+from delivery.errors import Refused
 from delivery.promote.signature import ISSUER, WORKFLOW, keyless_identity
 from delivery.promote.soak import Soak, Status
 
 
 def repository() -> str:
-    """As clusters/prod names it: what a new owner replaces everywhere."""
+    """OWNER/NAME, as in clusters/prod."""
     source = yaml.safe_load((ROOT / "clusters/prod/argocd/source.yaml").read_text(encoding="utf-8"))
     return re.sub(r"^https://github.com/|\.git$", "", source["data"]["repository"])
 
@@ -26,7 +26,7 @@ def test_the_cluster_admits_what_promote_verifies() -> None:
     assert policy["validationActions"] == ["Deny"] and policy["failurePolicy"] == "Fail"
 
 
-def test_that_is_the_workflow_on_the_branch_it_runs_for() -> None:
+def test_the_identity_is_the_workflow_on_its_branch() -> None:
     workflow = yaml.safe_load((ROOT / WORKFLOW).read_text(encoding="utf-8"))
     assert workflow[True]["push"]["branches"] == ["main"]
     assert keyless_identity("o/r") == f"https://github.com/o/r/{WORKFLOW}@refs/heads/main"
@@ -39,18 +39,18 @@ def test_the_clusters_report_to_the_repository_that_promote_asks() -> None:
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])
-def test_promote_understands_what_the_clusters_report(environment: str) -> None:
-    """A success of this name is counted; that it is not of another environment's is what `refused` shows."""
+def test_promote_reads_the_statuses_that_the_clusters_report(environment: str) -> None:
+    """A success counts for the application of this name, and not for another environment's."""
     now, name = datetime.now(UTC), f"llm-api-{environment}"
     for context in contexts(environment):
-        told = [Status(context, "success", now - timedelta(hours=3))]
-        assert Soak(name, timedelta(hours=2), lambda commit, told=told: told).require(["a" * 40], now) == told[0].at  # type: ignore[misc]
+        reported = [Status(context, "success", now - timedelta(hours=3))]
+        assert Soak(name, timedelta(hours=2), lambda commit, reported=reported: reported).require(["a" * 40], now) == reported[0].at  # type: ignore[misc]
         with pytest.raises(Refused):
-            Soak(f"{name}-other", timedelta(hours=2), lambda commit, told=told: told).require(["a" * 40], now)  # type: ignore[misc]
+            Soak(f"{name}-other", timedelta(hours=2), lambda commit, reported=reported: reported).require(["a" * 40], now)  # type: ignore[misc]
 
 
 def contexts(environment: str) -> Iterator[str]:
-    """Argo CD's, with the Application's name put in as its template does, and Flux's default."""
+    """Contexts: Argo CD's with the Application's name in its template, and Flux's default."""
     folder = ROOT / f"clusters/{environment}"
     argocd = yaml.safe_load((folder / "argocd/notifications.yaml").read_text(encoding="utf-8"))["data"]
     applications = yaml.safe_load_all((folder / "argocd/application.yaml").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What the API process loads, beyond what the import contracts can see."""
+"""What the API process imports at run time, which import-linter cannot see."""
 
 import subprocess
 import sys

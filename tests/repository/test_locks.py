@@ -1,4 +1,4 @@
-"""The locks: complete, hashed, from no particular registry, and what pyproject.toml asks for."""
+"""The locks are complete, hashed, independent of a registry, and match pyproject.toml."""
 
 import re
 import tomllib
@@ -29,7 +29,7 @@ DEV = RUNTIME | DELIVERY | asked_for([wanted for wanted in PROJECT["dependency-g
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_pin_has_its_hashes_and_nothing_else_is_there(name: str) -> None:
+def test_a_lock_has_only_pins_with_hashes(name: str) -> None:
     text = re.sub(r"^ *(#.*)?\n", "", (LOCKS / f"{name}.txt").read_text(encoding="utf-8"), flags=re.MULTILINE)
     entry = r"[\w.-]+==[^ \n]+(?: ; [^\n\\]+)? \\\n(?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+"
     assert re.fullmatch(f"(?:{entry})+", text), f"make lock would not write this {name}.txt"
@@ -41,7 +41,7 @@ def test_no_registry_is_named(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "wanted"), [("delivery", DELIVERY), ("serve", RUNTIME), ("dev", DEV), ("cpu", RUNTIME), ("cpu-dev", DEV)])
-def test_a_lock_is_what_pyproject_asks_for(name: str, wanted: dict[str, str]) -> None:
+def test_a_lock_matches_pyproject(name: str, wanted: dict[str, str]) -> None:
     locked = pins(name) | ({"torch": RUNTIME["torch"]} if name.startswith("cpu") else {})
     stale = {package: version for package, version in wanted.items() if locked.get(package) != version}
     assert not stale, "run `make lock`"
@@ -53,13 +53,13 @@ def test_all_locks_agree_on_every_version() -> None:
         assert pins(name).items() <= dev.items()
 
 
-def test_the_cpu_locks_lack_torch_and_cuda_alone() -> None:
+def test_the_cpu_locks_omit_only_torch_and_cuda() -> None:
     for full, cpu in (("serve", "cpu"), ("dev", "cpu-dev")):
         left_out = pins(full).keys() - pins(cpu).keys()
         assert "torch" in left_out
         assert left_out == {"torch"} | {package for package in pins(full) if CUDA.match(package)}
 
 
-def test_what_builds_the_package_is_locked_too() -> None:
+def test_build_requirements_are_locked_too() -> None:
     assert asked_for(PROJECT["build-system"]["requires"]).items() <= pins("build").items()
     assert asked_for(PROJECT["dependency-groups"]["build"]).items() <= pins("build").items()

@@ -1,4 +1,4 @@
-"""make, as somebody meets it on a new machine."""
+"""make on a new machine."""
 
 import os
 import re

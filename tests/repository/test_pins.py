@@ -1,4 +1,4 @@
-"""pins.yaml lists what the tree uses; `make pins` finds what is not published, or no longer what it was."""
+"""pins.yaml lists what the tree uses. `make pins` finds pins that are not published, or that were moved."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import yaml
 from bump.repositories import git
 from copied_tree import ROOT, Edit, copy_tree, editor
 
-from delivery.pins import out_of_step, read
+from delivery.checks.pins import out_of_step, read
 
 DIGEST = f"sha256:{'a' * 64}"
 CHARTS = {
@@ -51,7 +51,7 @@ def edit(clone: Path) -> Edit:
 
 
 class _Published(BaseHTTPRequestHandler):
-    """A chart repository, and a registry that wants the token that it gives to anybody."""
+    """A chart repository, and a registry that requires an anonymous token."""
 
     def do_GET(self) -> None:
         token = json.dumps({"token": "for-anybody"}) if "service=here&scope=pull" in self.path else ""
@@ -103,7 +103,7 @@ def published(clone: Path, edit: Edit) -> Iterator[Path]:
 
 
 def publish_actions(clone: Path) -> None:
-    """A repository for each action, with its version as a tag, annotated or not; the workflows pin what those tags are."""
+    """A repository for each action, with its version as a plain or annotated tag. The workflows pin the commits of these tags."""
     for at, pin in enumerate(yaml.safe_load((clone / "pins.yaml").read_text(encoding="utf-8"))["actions"]):
         repository = clone / "github" / pin["name"]
         subprocess.run(["git", "init", "-q", repository], check=True)
@@ -115,20 +115,20 @@ def publish_actions(clone: Path) -> None:
 
 
 def look_up(root: Path) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "delivery.pins", "--root", str(root)]
+    command = [sys.executable, "-m", "delivery", "pins", "--root", str(root)]
     github = os.environ | {"GITHUB_SERVER_URL": f"file://{root}/github"}
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=github)
 
 
-def test_what_the_tree_uses_is_listed_and_what_is_listed_is_used() -> None:
+def test_pins_and_tree_list_the_same() -> None:
     assert list(out_of_step(ROOT, read(ROOT))) == []
 
 
 @pytest.mark.parametrize(
-    ("file", "old", "new", "told"),
+    ("file", "old", "new", "problem"),
     [
         ("components/vllm/deployment.yaml", ":v0.33.0", ":v0.34.0", "components/vllm/deployment.yaml: vllm/vllm-openai:v0.34.0 is not in"),
-        ("platform/cert-manager/helmrelease.yaml", "v1.21.2", "v1.22.0", "helmrelease.yaml has no cert-manager v1.21.2"),
+        ("platform/cert-manager/helmrelease.yaml", "v1.21.2", "v1.22.0", "helmrelease.yaml does not use cert-manager v1.21.2"),
         ("clusters/prod/argocd/application.yaml", "4.15.1", "4.16.0", "application.yaml: ingress-nginx 4.16.0 is not in pins.yaml"),
         ("apps/llm-api/Dockerfile", "cuda:13.2.0-base", "cuda:13.3.0-base", "Dockerfile: nvidia/cuda:13.3.0-base-ubuntu24.04 is not in"),
         ("tools/kind-cluster", "registry:3.1.1", "registry:3.2.0", "tools/kind-cluster: registry:3.2.0 is not in pins.yaml"),
@@ -141,24 +141,24 @@ def test_what_the_tree_uses_is_listed_and_what_is_listed_is_used() -> None:
         (".github/workflows/ci.yml", "@3d3c", "@4d3c", "ci.yml: actions/checkout@4d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1 is not"),
     ],
 )
-def test_a_version_that_is_changed_in_one_place_is_told(file: str, old: str, new: str, told: str, clone: Path, edit: Edit) -> None:
+def test_a_version_changed_in_one_place_is_found(file: str, old: str, new: str, problem: str, clone: Path, edit: Edit) -> None:
     edit(file, old, new)
-    assert any(told in line for line in out_of_step(clone, read(clone)))
+    assert any(problem in line for line in out_of_step(clone, read(clone)))
 
 
-def test_what_is_published_is_found_with_its_digest(published: Path) -> None:
+def test_published_pins_are_found_with_their_digest(published: Path) -> None:
     done = look_up(published)
     assert done.returncode == 0, done.stdout
     assert "cert-manager v1.21.2: ok" in done.stdout
     assert "nginx-gateway-fabric 2.6.7: ok" in done.stdout
-    assert f":v0.33.0: there, as {DIGEST}; pins.yaml has no digest" in done.stdout
+    assert f":v0.33.0: found with {DIGEST}; pins.yaml has no digest" in done.stdout
     assert "not-promoted: a placeholder" in done.stdout
     assert len(re.findall(r"^[\w-]+/[\w-]+@[0-9a-f]{40} # v[\d.]+: ok$", done.stdout, re.MULTILINE)) == len(
         list((published / "github").glob("*/*"))
     )
 
 
-def test_an_action_whose_tag_was_moved_or_is_gone_is_told(published: Path) -> None:
+def test_a_moved_or_missing_tag_of_an_action_is_found(published: Path) -> None:
     moved = published / "github/actions/checkout"
     git(moved, "commit", "-q", "--allow-empty", "-m", "something else")
     git(moved, "tag", "--force", "v7.0.1")
@@ -166,12 +166,12 @@ def test_an_action_whose_tag_was_moved_or_is_gone_is_told(published: Path) -> No
     shutil.rmtree(published / "github/docker/login-action")
     done = look_up(published)
     assert done.returncode == 1
-    assert f"actions/checkout v7.0.1 is {git(moved, 'rev-parse', 'HEAD')} now" in done.stdout
+    assert f"actions/checkout v7.0.1 is now {git(moved, 'rev-parse', 'HEAD')}" in done.stdout
     assert "/actions/cache has no tag v5.0.5" in done.stdout
-    assert "/docker/login-action cannot be reached" in done.stdout
+    assert "/docker/login-action is unreachable" in done.stdout
 
 
-def test_all_that_is_not_there_or_was_moved_is_told_at_once(published: Path, edit: Edit) -> None:
+def test_all_problems_are_reported_at_once(published: Path, edit: Edit) -> None:
     edit("pins.yaml", "    tag: v0.33.0", f"    tag: v0.33.0\n    digest: sha256:{'b' * 64}")
     edit("pins.yaml", "tag: '13'", "tag: '14'")
     edit("apps/llm-api/Dockerfile", "/cuda:13", "/cuda:14")
@@ -180,6 +180,10 @@ def test_all_that_is_not_there_or_was_moved_is_told_at_once(published: Path, edi
     shutil.rmtree(published / "overlays")
     done = look_up(published)
     assert done.returncode == 1
-    for told in ("a tag was moved", "/v2/cuda/manifests/14 answers 404", "has no ingress-nginx 4.15.9; its newest are 4.15.2, 4.15.1"):
-        assert told in done.stdout
-    assert done.stderr == "3 to put right\n"
+    for problem in (
+        "the tag was moved",
+        "/v2/cuda/manifests/14 returned 404",
+        "has no ingress-nginx 4.15.9; the newest are 4.15.2, 4.15.1",
+    ):
+        assert problem in done.stdout
+    assert done.stderr == "3 problems\n"

@@ -1,4 +1,4 @@
-"""The one template of nginx serves both who fills it in, and the documents name its settings."""
+"""`make up` and compose fill the same nginx template, and the docs name its settings."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ CERTIFICATE = Certificate(Path("/tls/server.pem"), Path("/tls/server.key"), None
 VALUES = variables(ProxySettings(), CERTIFICATE, (1, 22, 1))
 
 
-def test_the_template_asks_for_what_make_up_and_compose_give() -> None:
+def test_make_up_and_compose_set_every_variable_of_the_template() -> None:
     asked = set(re.findall(r"\$\{([A-Z0-9_]+)\}", TEMPLATE.read_text(encoding="utf-8")))
     nginx = COMPOSE["services"]["nginx"]["environment"]
     filtered = set(nginx["NGINX_ENVSUBST_FILTER"].removeprefix("^(").removesuffix(")$$").split("|"))
@@ -23,7 +23,7 @@ def test_the_template_asks_for_what_make_up_and_compose_give() -> None:
     assert asked - {"UPPER_CASE"} == set(VALUES) == filtered == given
 
 
-def test_http_2_is_asked_for_as_each_version_wants_it() -> None:
+def test_http_2_is_enabled_in_the_syntax_of_each_version() -> None:
     assert "listen 127.0.0.1:8443 ssl http2;" in render(VALUES)
     assert "listen 127.0.0.1:8443 ssl; http2 on;" in render(variables(ProxySettings(), CERTIFICATE, (1, 30, 4)))
 

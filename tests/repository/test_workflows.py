@@ -1,4 +1,4 @@
-"""The workflows are thin, see no more than they need, and are what the rest of the repository takes them for."""
+"""The workflows only call make, have minimal permissions, and match what the rest of the repository expects."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import pytest
 import yaml
 from copied_tree import ROOT
 
-from delivery.checks.required import LEFT_OUT
+from delivery.checks.changed import SKIPPABLE
 from delivery.environments import pin_file
 from delivery.promote.signature import WORKFLOW
 
@@ -52,7 +52,7 @@ def test_every_run_is_one_make_target_that_exists(path: Path) -> None:
         "make -n lint",
     ],
 )
-def test_a_run_that_is_more_than_a_target_is_caught(run: str) -> None:
+def test_a_run_that_is_not_one_target_is_found(run: str) -> None:
     document = load(FOLDER / "ci.yml")
     document["jobs"]["lint"]["steps"].append({"run": run})
     assert commands_that_are_not_one_target(document) == [run]
@@ -66,7 +66,7 @@ def test_every_action_is_pinned_by_commit_with_its_version_beside_it(path: Path)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_nothing_is_granted_without_a_reason_beside_it(path: Path) -> None:
+def test_every_permission_has_a_reason_in_a_comment(path: Path) -> None:
     document, text = load(path), path.read_text(encoding="utf-8")
     assert document["permissions"] == {}
     grants = re.findall(r"^ +(?:permission-)?([a-z-]+): (?:read|write)\b(.*)$", text, re.MULTILINE)
@@ -76,7 +76,7 @@ def test_nothing_is_granted_without_a_reason_beside_it(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_every_job_ends_and_no_clone_keeps_a_credential(path: Path) -> None:
+def test_every_job_has_a_timeout_and_no_checkout_keeps_a_credential(path: Path) -> None:
     document = load(path)
     assert "group" in document["concurrency"]
     assert all(0 < job["timeout-minutes"] <= 90 for job in document["jobs"].values())
@@ -85,7 +85,7 @@ def test_every_job_ends_and_no_clone_keeps_a_credential(path: Path) -> None:
     assert all(given["persist-credentials"] is False for given in checkouts)
 
 
-def test_a_fork_gets_no_secret_and_no_runner_of_ours() -> None:
+def test_a_fork_gets_no_secret_and_no_self_hosted_runner() -> None:
     for path in FILES:
         text, triggers = path.read_text(encoding="utf-8"), set(load(path)["on"])
         assert "pull_request_target" not in triggers and "workflow_run" not in triggers
@@ -99,12 +99,12 @@ def test_a_job_with_a_secret_is_bound_to_an_environment(path: Path) -> None:
         assert "secrets." not in str(job) or job["environment"] == "delivery"
 
 
-def test_the_required_check_waits_for_every_job_and_knows_which_may_be_left_out() -> None:
+def test_the_required_check_needs_every_job_and_knows_which_may_be_skipped() -> None:
     jobs = load(FOLDER / "ci.yml")["jobs"]
     assert set(jobs["required"]["needs"]) == set(jobs) - {"required"}
     assert jobs["required"]["if"] == "always()"
-    assert {name for name, job in jobs.items() if "if" in job} == {*LEFT_OUT, "required"}
-    for name, output in LEFT_OUT.items():
+    assert {name for name, job in jobs.items() if "if" in job} == {*SKIPPABLE, "required"}
+    for name, output in SKIPPABLE.items():
         assert jobs[name]["if"] == f"needs.changed.outputs.{output} == 'true'"
         assert output in jobs["changed"]["outputs"]
 
@@ -116,7 +116,7 @@ def test_no_path_filter_keeps_the_required_check_from_starting() -> None:
     assert triggers["push"] == {"branches": ["main"]}
 
 
-def test_an_image_is_built_for_all_that_it_is_made_of_and_not_for_its_own_bump() -> None:
+def test_an_image_is_built_for_every_source_and_not_for_a_bump() -> None:
     paths = load(FOLDER / "image.yml")["on"]["push"]["paths"]
     sent = [line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line.startswith("!")]
     assert sent
@@ -125,7 +125,7 @@ def test_an_image_is_built_for_all_that_it_is_made_of_and_not_for_its_own_bump()
     assert load(FOLDER / "release.yml")["on"]["push"]["paths"] == [pin_file("prod")]
 
 
-def test_only_the_workflow_that_promote_trusts_can_sign_and_it_scans_first() -> None:
+def test_only_the_trusted_workflow_can_sign_and_it_scans_first() -> None:
     signing = [path for path in FILES if "id-token" in path.read_text(encoding="utf-8")]
     assert [str(path.relative_to(ROOT)) for path in signing] == [WORKFLOW]
     [job] = [job for job in load(signing[0])["jobs"].values() if "id-token" in job["permissions"]]

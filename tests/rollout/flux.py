@@ -18,7 +18,7 @@ from rollout.custom_kinds import bring_kinds, drop_kinds
 from rollout.repository import Repository
 from tenacity import RetryError
 
-from delivery.tools import built
+from delivery.go_tools import built
 
 NAMESPACE = "flux-system"
 KINDS = ("--beside", "source-controller", "kustomize-controller", "notification-controller")

@@ -11,7 +11,7 @@ from cluster.kube import Kube, Manifest
 from rollout.argocd import NAMESPACE, Application
 from rollout.repository import Repository
 
-from delivery.kustomize import render
+from delivery.rendering import render
 
 PROD = "llm-api-prod"
 FILE = "overlays/prod/kustomization.yaml"

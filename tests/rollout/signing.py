@@ -5,7 +5,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from delivery.tools import built
+from delivery.go_tools import built
 
 KEYS = ("cosign.key", "cosign.pub")
 # Nothing is told to Sigstore's public log, and the registry of a test has no certificate.

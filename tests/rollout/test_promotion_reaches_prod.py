@@ -14,7 +14,7 @@ from rollout.production import Production
 from rollout.repository import Repository
 from rollout.signing import Signer
 
-from delivery.image_pin import ImagePin, read_pin
+from delivery.overlay_image import ImagePin, read_pin
 
 TOKEN = "not-a-real-token"
 LACKING = ("cert-manager", "external-secrets", "keda", "prometheus-operator")

@@ -1,4 +1,4 @@
-// Package schemas pins what the schemas of Flux's kinds are generated from.
+// Package schemas pins the modules that the schemas of Flux kinds are generated from.
 package schemas
 
 import (

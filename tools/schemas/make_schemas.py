@@ -1,4 +1,4 @@
-"""Writes the schemas that `make manifests` validates with, from the Go modules in sources.yaml: `make_schemas.py [--go PATH]`."""
+"""Generates the JSON schemas for `make manifests` from the Go modules in sources.yaml: `make_schemas.py [--go PATH]`."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Files of the Go modules that sources.yaml pins: `modules.py --go PATH NAME ...` prints the CRDs of those whose name has one of these."""
+"""Reads CRDs from the Go modules in sources.yaml: `modules.py --go PATH NAME ...` prints those of modules whose name contains NAME."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ Document = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--go", default="go", help="Go, at least the version in go.mod")
-    parser.add_argument("--beside", action="store_true", help="the other CRDs of their folders, too")
+    parser.add_argument("--beside", action="store_true", help="also print the other CRDs in the same folders")
     parser.add_argument("names", nargs="+", help="cert-manager, keda, ...")
     given = parser.parse_args()
     pinned = sources()
@@ -33,7 +33,7 @@ def sources() -> Document:
 
 
 def published(go: str, chosen: list[Document], sums: dict[str, str]) -> Iterator[Document]:
-    """The documents of each source's files. `sums` receives the modules' checksums."""
+    """The documents in the files of each source. Adds the checksums of the modules to `sums`."""
     for source in chosen:
         folder = module(go, source, sums)
         for file in source["files"]:
@@ -41,7 +41,7 @@ def published(go: str, chosen: list[Document], sums: dict[str, str]) -> Iterator
 
 
 def beside(go: str, chosen: list[Document], sums: dict[str, str]) -> Iterator[Document]:
-    """All CRDs in the folders of each source's files: some controllers do not start without those that nobody uses."""
+    """All CRDs in the folders of each source: some controllers do not start without CRDs that are not used here."""
     for source in chosen:
         folder = module(go, source, sums)
         for parent in sorted({(folder / file).parent for file in source["files"]}):
@@ -50,7 +50,7 @@ def beside(go: str, chosen: list[Document], sums: dict[str, str]) -> Iterator[Do
 
 
 def generated(go: str, packages: list[str]) -> Iterator[Document]:
-    """CRDs of Go packages that have the types alone."""
+    """Generates the CRDs of Go packages that publish only the types."""
     generator = ("run", "-p", "1", "sigs.k8s.io/controller-tools/cmd/controller-gen", "crd:generateEmbeddedObjectMeta=true")
     with tempfile.TemporaryDirectory() as folder:
         for package in packages:
@@ -60,7 +60,7 @@ def generated(go: str, packages: list[str]) -> Iterator[Document]:
 
 
 def module(go: str, source: Document, sums: dict[str, str]) -> Path:
-    """The folder of a module in Go's cache. A checksum that is not the recorded one ends this."""
+    """The folder of a module in Go's cache. Exits if its checksum differs from the recorded one."""
     name = f"{source['module']}@{source['version']}"
     found = json.loads(run(go, "mod", "download", "-json", name))
     recorded = json.loads(SUMS.read_text(encoding="utf-8")) if SUMS.exists() else {}

@@ -1,4 +1,4 @@
-"""Kubernetes' OpenAPI to JSON schemas that refuse every unknown field, without descriptions: what kubeconform -strict reads."""
+"""Converts the OpenAPI schemas of Kubernetes to JSON schemas for kubeconform -strict: no unknown fields, no descriptions."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
 
 def from_swagger(swagger: Schema, kinds: list[str]) -> Iterator[tuple[str, Schema]]:
-    """The stable versions of `kinds`, each with its file's name."""
+    """The stable versions of `kinds`, each with its file name."""
     definitions = swagger["definitions"]
     for definition in definitions.values():
         for gvk in definition.get("x-kubernetes-group-version-kind", []):
@@ -45,12 +45,12 @@ METADATA: Schema = {
 
 
 def _name(kind: str, group: str, version: str) -> str:
-    """As kubeconform asks for it: ResourceKind and KindSuffix, of the group only what stands before its first dot."""
+    """The file name that kubeconform expects: ResourceKind and KindSuffix, with the group up to its first dot."""
     return "-".join(part for part in (kind.lower(), group.partition(".")[0], version) if part)
 
 
 def _top(schema: Schema) -> Schema:
-    """Nobody applies a status."""
+    """The schema of a whole object, without status, which is never applied."""
     schema["properties"].pop("status", None)
     required = {"apiVersion", "kind", "metadata", *schema.get("required", [])} - {"status"}
     return {**schema, "$schema": "http://json-schema.org/draft-07/schema#", "required": sorted(required)}
