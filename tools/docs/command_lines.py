@@ -1,14 +1,13 @@
 """The reference of the command lines, from their typer applications."""
 
 import re
+from importlib import import_module
 
 import typer
 from typer.cli import get_docs_for_click
 
-from delivery.__main__ import application as delivery
 from llm_api.bench.command import bench
 from llm_api.cli.commands import application as llm_api
-from proxy.__main__ import application as proxy
 
 BENCH = "llm-api bench"
 SUMMARIES = re.compile(r"\*\*Commands\*\*:\n\n(?:\* .*\n)+\n")  # cut off after 45 characters
@@ -25,7 +24,13 @@ def command_lines() -> str:
     _, next_heading, rest = after.partition("\n### ")
     options = _reference(BENCH, measure).removeprefix(f"## `{BENCH}`\n")
     whole = f"{before}{heading}{options}{next_heading}{rest}"
-    return "\n".join([whole, _reference("python -m delivery", delivery), _reference("python -m proxy", proxy)])
+    return "\n".join([whole, *(_reference(f"python -m {package}", _application(package)) for package in ("delivery", "proxy"))])
+
+
+def _application(package: str) -> typer.Typer:
+    """What `python -m package` runs."""
+    application: typer.Typer = import_module(f"{package}.__main__").application
+    return application
 
 
 def _reference(name: str, application: typer.Typer) -> str:

@@ -8,7 +8,7 @@ from llm_api.telemetry.metrics import Metrics
 
 
 def metrics_table() -> str:
-    rows = [(f"`{_name(metric)}`", metric._type, _labels(metric), metric._documentation) for metric in _collectors()]
+    rows = [(f"`{_name(metric)}`", str(metric._type), _labels(metric), metric._documentation) for metric in _collectors()]
     return table(("Name", "Type", "Labels", "Meaning"), rows)
 
 
