@@ -1,5 +1,5 @@
-"""Writes the differences from OpenAI's API into docs/openai.md: `python -m tools.openai_types docs/openai.md`. With --check, fails if
-the page is not current."""
+"""Writes docs/openai.md's table of differences from OpenAI's API: `python -m tools.openai_types docs/openai.md`, or with --check tells
+whether it is current."""
 
 import argparse
 import sys
@@ -32,13 +32,11 @@ def main() -> None:
 
 
 def table(found: list[Difference], reasons: dict[str, str]) -> str:
-    """A table for each reason, with a row for each field; the same difference in several parts is one row."""
+    """One row for each field and reason; the same difference in several parts is one row."""
     sections, count = [], 0
     for reason in dict.fromkeys(reasons.values()):
-        rows = [
-            f"| {parts} | `{path}` | {what} |"
-            for path, what, parts in _merged([difference for difference in found if reasons[difference.key] == reason])
-        ]
+        of_reason = [difference for difference in found if reasons[difference.key] == reason]
+        rows = [f"| {parts} | `{path}` | {what} |" for path, what, parts in _merged(of_reason)]
         count += len(rows)
         sections.append("\n".join([f"**{reason}**", "", "| Where | Field | Difference |", "| --- | --- | --- |", *rows]))
     return "\n\n".join([f"{count} differences from `openai=={version('openai')}`, grouped by reason:", *sections])

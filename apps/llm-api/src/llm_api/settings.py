@@ -1,4 +1,4 @@
-"""Every environment variable of the service, typed, in one class. docs/reference/settings.md is generated from here."""
+"""Every environment variable of the service, typed, in one class. README's table is generated from here."""
 
 from enum import StrEnum
 from pathlib import Path
