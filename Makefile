@@ -42,16 +42,16 @@ help: ## List the targets
 serve: $(SERVE_READY) ## Install what is missing, get the model, serve it on PORT (8000)
 	@exec $(BIN)/llm-api serve
 
-up: $(PROXY_READY) ## Start nginx with TLS in front of REPLICAS (3) supervised replicas on this machine: docs/proxy.md
+up: $(PROXY_READY) ## nginx with TLS in front of REPLICAS (3) on this machine, and what restarts them: docs/proxy.md
 	@$(BIN)/python -m proxy up
 
-down: $(PROXY_READY) ## Stop what `make up` started; running requests finish first
+down: $(PROXY_READY) ## Stop what `make up` started; requests that run are answered first
 	@$(BIN)/python -m proxy down
 
-restart: $(PROXY_READY) ## Restart the replicas of `make up` one after another; with several, no request is lost
+restart: $(PROXY_READY) ## Restart what `make up` started, one replica after another, no request lost where there are several
 	@$(BIN)/python -m proxy restart
 
-replicas: $(PROXY_READY) ## Show the state of what `make up` started
+replicas: $(PROXY_READY) ## Tell how each part of what `make up` started is
 	@$(BIN)/python -m proxy status
 
 test: lint types imports unit delivery manifests workflows site ## Everything that must pass: lint, types, imports, unit, delivery, manifests, workflows, site
@@ -66,7 +66,7 @@ format: $(DEV_READY) ## Fix style and formatting
 types: $(DEV_READY) ## Check types, strictly
 	@$(call suite,types,$(BIN)/mypy)
 
-imports: $(DEV_READY) ## Check that imports point one way and that the API process never loads torch
+imports: $(DEV_READY) ## Check that imports point one way and the API never loads torch
 	@$(call suite,imports,$(BIN)/lint-imports --no-logo)
 
 unit: $(DEV_READY) ## Run the tests (PYTEST_ARGS for pytest)
@@ -91,17 +91,17 @@ platform: $(DEV_READY) ## Render, online, each chart of platform/ with its value
 schemas: $(DEV_READY) ## Write tools/schemas anew, from the Go modules that it pins (GO: another Go than tools/go finds)
 	@cd tools/schemas && GOTOOLCHAIN=local $(abspath $(BIN)/python) make_schemas.py --go "$${GO:-$$(../go)}"
 
-smoke: $(DEV_READY) ## Run `make serve` in a fresh clone of HEAD, twice, and test it with the openai client
+smoke: $(DEV_READY) ## `make serve` in a fresh clone of HEAD, twice, asked by the openai client
 	@$(call suite,smoke,$(BIN)/pytest -s tests/fresh_start)
 
 image: ## Build the image by docker, podman or buildah (BASE_IMAGE, WITH_MODEL, PUSH: tools/image)
 	@tools/image
 
-contract: $(DEV_READY) ## Test the running service with thousands of generated requests (schemathesis)
+contract: $(DEV_READY) ## Try thousands of generated requests on the running service (schemathesis)
 	@$(call suite,model,$(BIN)/llm-api pull > /dev/null)
 	@$(call suite,contract,$(BIN)/pytest -sx --override-ini timeout=1200 tests/contract $(PYTEST_ARGS))
 
-e2e: $(DEV_READY) ## Test the overlays and IMAGE on the cluster of KUBECONFIG (changes its namespace llm-api)
+e2e: $(DEV_READY) ## Try the overlays and IMAGE on the cluster of KUBECONFIG (changes its namespace llm-api)
 	@$(call suite,e2e,$(BIN)/pytest -s --override-ini timeout=600 tests/cluster $(PYTEST_ARGS))
 
 e2e-delivery: $(DEV_READY) ## Bring a commit to the cluster of KUBECONFIG by Argo CD, from IMAGE on; break it, heal it
@@ -134,13 +134,13 @@ gpu-smoke: ## Start IMAGE on a GPU of this machine, ask it for a chat and a stre
 free-disk: ## Remove what GitHub's runners bring and nothing here uses; refuses to anywhere else
 	@tools/free-disk
 
-e2e-proxy: $(DEV_READY) ## Test nginx in front of three replicas: kill, hang, restart and overload them; count lost requests
+e2e-proxy: $(DEV_READY) ## nginx in front of three replicas: kill, hang, restart and overload them, and count what is lost
 	@$(call suite,proxy,$(BIN)/llm-api pull > /dev/null; $(BIN)/pytest -s --override-ini timeout=600 tests/reverse_proxy $(PYTEST_ARGS))
 
-bench: $(SERVE_READY) ## Measure the service, beside PEERS="name=URL ..." (BENCH_ARGS for more options)
+bench: $(SERVE_READY) ## Measure the service, beside PEERS="name=URL ..." (BENCH_ARGS for more)
 	@$(BIN)/llm-api bench $(PEERS:%=--peer %) --json build/bench.json --markdown docs/performance.md $(BENCH_ARGS)
 
-bench-proxy: $(PROXY_READY) ## Measure what nginx costs: one replica directly, directly again, and through nginx (BENCH_ARGS for more options)
+bench-proxy: $(PROXY_READY) ## Measure one replica directly, again, and through nginx, in turns (BENCH_ARGS for more)
 	@$(BIN)/python -m proxy bench $(BENCH_ARGS)
 
 # As the service starts its engine (PATIENT_THREADS in engine/child.py).
@@ -148,7 +148,7 @@ bench-step: export GOMP_SPINCOUNT ?= 10000
 bench-step: $(SERVE_READY) ## Measure the steps of the engine alone, in one process, without HTTP
 	@$(BIN)/python -m tools.step_times
 
-bench-gpu: $(DEV_READY) ## Time decode steps of an 8B-shaped Llama with random weights on this machine's GPU (not tested on a GPU yet)
+bench-gpu: $(DEV_READY) ## Time decode steps of an 8B-shaped Llama with random weights on this machine's GPU (no GPU has run it yet)
 	@$(BIN)/python -m tools.decode_steps
 
 accuracy: $(SERVE_READY) ## Measure what QUANTIZATION costs in accuracy (writes docs/performance.md)
