@@ -28,10 +28,13 @@ TORCH_CPU = $(if $(VARIANT),$(INSTALL) --torch-backend cpu --reinstall-package t
 # Commands separated by `;` (bash -e ignores a failure left of &&); prints how long they took: $(call suite,name,commands)
 suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%-8s ok, %.1f min\n", "$(1)", s / 60 }'
 
+# The theme prints an advertisement unless this is set.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
+
 # The folder of the tools that tools/build makes: $(call tools,module)
 tools = $$(PYTHON=$(abspath $(BIN)/python) tools/build $(1))
 
-.PHONY: help serve test lint format types imports unit delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk accuracy bench-step bench-gpu up down restart e2e-proxy bench-proxy replicas
+.PHONY: help serve test lint format types imports unit delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs site site-serve lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk accuracy bench-step bench-gpu up down restart e2e-proxy bench-proxy replicas
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -51,7 +54,7 @@ restart: $(PROXY_READY) ## Restart what `make up` started, one replica after ano
 replicas: $(PROXY_READY) ## Tell how each part of what `make up` started is
 	@$(BIN)/python -m proxy status
 
-test: lint types imports unit delivery manifests workflows ## Everything that must pass: lint, types, imports, unit, delivery, manifests, workflows
+test: lint types imports unit delivery manifests workflows site ## Everything that must pass: lint, types, imports, unit, delivery, manifests, workflows, site
 
 lint: $(DEV_READY) ## Check style and formatting
 	@$(call suite,lint,$(BIN)/ruff check --quiet .; $(BIN)/ruff format --quiet --check .; $(BIN)/hadolint apps/llm-api/Dockerfile)
@@ -142,7 +145,7 @@ bench-proxy: $(PROXY_READY) ## Measure one replica directly, again, and through 
 
 # As the service starts its engine (OPENMP_ENVIRONMENT in engine/launcher.py).
 bench-step: export GOMP_SPINCOUNT ?= 10000
-bench-step: $(SERVE_READY) ## Measure the engine's steps alone, in one process and without HTTP
+bench-step: $(SERVE_READY) ## Measure the steps of the engine alone, in one process, without HTTP
 	@$(BIN)/python -m tools.step_times
 
 bench-gpu: $(DEV_READY) ## Time decode steps of an 8B-shaped Llama with random weights on this machine's GPU (no GPU has run it yet)
@@ -151,12 +154,18 @@ bench-gpu: $(DEV_READY) ## Time decode steps of an 8B-shaped Llama with random w
 accuracy: $(SERVE_READY) ## Measure what QUANTIZATION costs in accuracy (writes docs/performance.md)
 	@$(BIN)/python -m llm_api.bench.accuracy --markdown docs/performance.md
 
-docs: $(DEV_READY) ## Write what is generated in README.md and docs/openai.md
-	@$(BIN)/python tools/settings_table.py README.md
+docs: $(DEV_READY) ## Write the generated pages: settings, metrics, CLI, make targets, differences from OpenAI
+	@$(BIN)/python -m tools.docs
 	@$(BIN)/python -m tools.openai_types docs/openai.md
 
+site: $(DEV_READY) ## Build the documentation into build/site; a broken link fails (offline)
+	@$(call suite,site,$(MKDOCS) build --quiet --strict)
+
+site-serve: $(DEV_READY) ## Preview the documentation on http://127.0.0.1:8008, reloaded on change
+	@$(MKDOCS) serve --dev-addr 127.0.0.1:8008
+
 lock: export UV_CUSTOM_COMPILE_COMMAND := make lock
-lock: $(BIN)/uv ## Pin what pyproject.toml asks for, with hashes (LOCK_ARGS=--upgrade for the newest)
+lock: $(BIN)/uv ## Pin the dependencies of pyproject.toml with hashes (LOCK_ARGS=--upgrade for the newest versions)
 	@mkdir -p build
 	@$(COMPILE) --group bootstrap --output-file $(LOCKS)/bootstrap.txt
 	@$(COMPILE) --group build --output-file $(LOCKS)/build.txt

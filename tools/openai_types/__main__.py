@@ -32,13 +32,14 @@ def main() -> None:
 
 
 def table(found: list[Difference], reasons: dict[str, str]) -> str:
-    """One row for each field and reason. The same difference in several parts of the API is one row."""
-    rows = []
+    """One row for each field and reason; the same difference in several parts is one row."""
+    sections, count = [], 0
     for reason in dict.fromkeys(reasons.values()):
-        for path, what, parts in _merged([difference for difference in found if reasons[difference.key] == reason]):
-            rows.append(f"| {parts} | `{path}` | {what} | {reason} |")
-    heading = f"{len(rows)} differences from `openai=={version('openai')}`:"
-    return "\n".join([heading, "", "| Where | Field | Difference | Reason |", "| --- | --- | --- | --- |", *rows])
+        of_reason = [difference for difference in found if reasons[difference.key] == reason]
+        rows = [f"| {parts} | `{path}` | {what} |" for path, what, parts in _merged(of_reason)]
+        count += len(rows)
+        sections.append("\n".join([f"**{reason}**", "", "| Where | Field | Difference |", "| --- | --- | --- |", *rows]))
+    return "\n\n".join([f"{count} differences from `openai=={version('openai')}`, grouped by reason:", *sections])
 
 
 def _merged(found: list[Difference]) -> list[tuple[str, str, str]]:

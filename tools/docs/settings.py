@@ -1,7 +1,5 @@
-"""Writes the table of settings into a page, from settings.py: `settings_table.py PAGE`. With --check it fails if the table is outdated."""
+"""The table of settings, from `llm_api.settings.Settings`."""
 
-import argparse
-import sys
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -9,27 +7,13 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import ByteSize
 from pydantic.fields import FieldInfo
 
-from llm_api.markdown import replace_section
+from llm_api.markdown import table
 from llm_api.settings import Settings
-
-SECTION = "settings"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("page", type=Path)
-    parser.add_argument("--check", action="store_true")
-    arguments = parser.parse_args()
-    text = arguments.page.read_text(encoding="utf-8")
-    current = replace_section(text, SECTION, settings_table())
-    if arguments.check:
-        sys.exit(None if current == text else f"{arguments.page} is outdated: run `make docs`")
-    arguments.page.write_text(current, encoding="utf-8")
 
 
 def settings_table() -> str:
-    rows = [f"| `{name.upper()}` | {_default(field)} | {_meaning(field)} |" for name, field in Settings.model_fields.items()]
-    return "\n".join(["| Variable | Default | Meaning |", "| --- | --- | --- |", *rows])
+    rows = [(f"`{name.upper()}`", _default(field), _meaning(field)) for name, field in Settings.model_fields.items()]
+    return table(("Variable", "Default", "Meaning"), rows)
 
 
 def _default(field: FieldInfo) -> str:
@@ -57,7 +41,3 @@ def _choices(annotation: Any) -> list[str]:
     if get_origin(annotation) is Literal:
         return [str(choice) for choice in get_args(annotation)]
     return [choice.value for choice in annotation] if isinstance(annotation, type) and issubclass(annotation, Enum) else []
-
-
-if __name__ == "__main__":
-    main()
