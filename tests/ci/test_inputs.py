@@ -51,7 +51,7 @@ def test_the_same_inputs_give_the_same_fingerprint(root: Path) -> None:
 @pytest.mark.parametrize("file", ["proxy/settings.py", "proxy/new.py", "pyproject.toml", "requirements/dev.txt", ".ci/run"])
 def test_a_changed_or_new_file_changes_it(root: Path, file: str) -> None:
     before = of_proxy(root)
-    commit(root, file, "changed")
+    commit(root, file, "NUM_THREADS = 3")
     assert of_proxy(root) != before
 
 
@@ -65,7 +65,7 @@ def test_a_file_that_becomes_executable_changes_it(root: Path) -> None:
 @pytest.mark.parametrize("file", ["docs/proxy.md", "components/smoke/job.yaml", "tests/cluster/test_trouble.py"])
 def test_an_unrelated_file_does_not_change_it(root: Path, file: str) -> None:
     before = of_proxy(root)
-    commit(root, file, "changed")
+    commit(root, file, "NUM_THREADS = 3")
     assert of_proxy(root) == before
 
 
