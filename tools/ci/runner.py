@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,11 +107,13 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     """Interrupts what still runs, then kills it."""
     if process.returncode is not None:
         return
-    os.killpg(process.pid, signal.SIGINT)
+    with suppress(ProcessLookupError):  # it has just ended
+        os.killpg(process.pid, signal.SIGINT)
     try:
         await asyncio.wait_for(process.wait(), END_SECONDS)
     except TimeoutError:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
 
