@@ -25,10 +25,10 @@ COMPILE_CPU := UV_CUSTOM_COMPILE_COMMAND='make lock (untested: for TORCH_BACKEND
   $(COMPILE) pyproject.toml --excludes build/cuda.txt --no-emit-package torch
 TORCH_CPU = $(if $(VARIANT),$(INSTALL) --torch-backend cpu --reinstall-package torch "$$(grep -oE '"torch==[^"]+' pyproject.toml | tr -d '"')")
 
-# Commands separated by `;` (bash -e ignores a failure left of &&); prints how long they took: $(call suite,name,commands)
+# $(call suite,name,commands): runs the commands and prints how long they took. Separate them by `;`: bash -e ignores failures left of &&.
 suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%-8s ok, %.1f min\n", "$(1)", s / 60 }'
 
-# The folder of the tools that tools/build makes: $(call tools,module)
+# $(call tools,module): the folder with the tools that tools/build compiles
 tools = $$(PYTHON=$(abspath $(BIN)/python) tools/build $(1))
 
 .PHONY: help serve test lint format types imports unit delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk accuracy bench-step bench-gpu up down restart e2e-proxy bench-proxy replicas
@@ -36,19 +36,19 @@ tools = $$(PYTHON=$(abspath $(BIN)/python) tools/build $(1))
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-serve: $(SERVE_READY) ## Install what is missing, get the model, serve it on PORT (8000)
+serve: $(SERVE_READY) ## Install what is missing, download the model, serve it on PORT (8000)
 	@exec $(BIN)/llm-api serve
 
-up: $(PROXY_READY) ## nginx with TLS in front of REPLICAS (3) on this machine, and what restarts them: docs/proxy.md
+up: $(PROXY_READY) ## Start nginx with TLS and REPLICAS (3) replicas on this machine, supervised: docs/proxy.md
 	@$(BIN)/python -m proxy up
 
-down: $(PROXY_READY) ## Stop what `make up` started; requests that run are answered first
+down: $(PROXY_READY) ## Stop what `make up` started, once running requests have ended
 	@$(BIN)/python -m proxy down
 
-restart: $(PROXY_READY) ## Restart what `make up` started, one replica after another, no request lost where there are several
+restart: $(PROXY_READY) ## Restart the replicas of `make up` one after another; with several, no request is lost
 	@$(BIN)/python -m proxy restart
 
-replicas: $(PROXY_READY) ## Tell how each part of what `make up` started is
+replicas: $(PROXY_READY) ## Show the state of each program that `make up` started
 	@$(BIN)/python -m proxy status
 
 test: lint types imports unit delivery manifests workflows ## Everything that must pass: lint, types, imports, unit, delivery, manifests, workflows
@@ -70,93 +70,93 @@ unit: $(DEV_READY) ## Run the tests (PYTEST_ARGS for pytest)
 	@$(call suite,model,$(BIN)/llm-api pull > /dev/null)
 	@$(call suite,unit,$(BIN)/pytest $(PYTEST_ARGS))
 
-delivery: $(DEV_READY) ## Try bump, promote, release and diff on git repositories made for it
+delivery: $(DEV_READY) ## Test bump, promote, release and diff on temporary git repositories
 	@$(call suite,delivery,$(BIN)/pytest tests/bump tests/checks tests/promotion $(PYTEST_ARGS))
 
-manifests: $(DEV_READY) ## Render every overlay, platform and cluster folder, and check them (offline)
+manifests: $(DEV_READY) ## Render and check every overlay, platform and cluster folder (offline)
 	@$(call suite,manifests,tools=$(call tools); $(BIN)/python -m delivery.manifests --tools "$$tools"; $(BIN)/pytest tests/manifests $(PYTEST_ARGS))
 
-workflows: $(DEV_READY) ## Check .github/workflows: their syntax and what could be abused in them (offline)
+workflows: $(DEV_READY) ## Check the syntax and the security of .github/workflows (offline)
 	@$(call suite,workflows,tools=$(call tools); "$$tools/actionlint" -shellcheck= -pyflakes=; $(BIN)/zizmor --quiet --offline --strict-collection --persona pedantic .github)
 
-pins: $(DELIVERY_READY) ## Look up, online, every chart, image and action of pins.yaml
+pins: $(DELIVERY_READY) ## Check that every chart, image and action of pins.yaml exists (online)
 	@$(BIN)/python -m delivery.pins
 
-platform: $(DEV_READY) ## Render, online, each chart of platform/ with its values, and check it
+platform: $(DEV_READY) ## Render and check each chart of platform/ with its values (online)
 	@$(call suite,platform,$(BIN)/pytest tests/platform $(PYTEST_ARGS); $(BIN)/python -m delivery.platform)
 
-schemas: $(DEV_READY) ## Write tools/schemas anew, from the Go modules that it pins (GO: another Go than tools/go finds)
+schemas: $(DEV_READY) ## Regenerate tools/schemas from the Go modules that it pins (GO: the Go to use)
 	@cd tools/schemas && GOTOOLCHAIN=local $(abspath $(BIN)/python) make_schemas.py --go "$${GO:-$$(../go)}"
 
-smoke: $(DEV_READY) ## `make serve` in a fresh clone of HEAD, twice, asked by the openai client
+smoke: $(DEV_READY) ## Test `make serve` in a fresh clone of HEAD, twice, with the openai client
 	@$(call suite,smoke,$(BIN)/pytest -s tests/fresh_start)
 
 image: ## Build the image by docker, podman or buildah (BASE_IMAGE, WITH_MODEL, PUSH: tools/image)
 	@tools/image
 
-contract: $(DEV_READY) ## Try thousands of generated requests on the running service (schemathesis)
+contract: $(DEV_READY) ## Test the running service with thousands of generated requests (schemathesis)
 	@$(call suite,model,$(BIN)/llm-api pull > /dev/null)
 	@$(call suite,contract,$(BIN)/pytest -sx --override-ini timeout=1200 tests/contract $(PYTEST_ARGS))
 
-e2e: $(DEV_READY) ## Try the overlays and IMAGE on the cluster of KUBECONFIG (changes its namespace llm-api)
+e2e: $(DEV_READY) ## Test the overlays and IMAGE on the cluster of KUBECONFIG (changes its namespace llm-api)
 	@$(call suite,e2e,$(BIN)/pytest -s --override-ini timeout=600 tests/cluster $(PYTEST_ARGS))
 
-e2e-delivery: $(DEV_READY) ## Bring a commit to the cluster of KUBECONFIG by Argo CD, from IMAGE on; break it, heal it
+e2e-delivery: $(DEV_READY) ## Test delivery to the cluster of KUBECONFIG by Argo CD and Flux: rollouts, failures, reverts (IMAGE)
 	@$(call suite,rollout,$(BIN)/pytest -s --override-ini timeout=600 tests/rollout $(PYTEST_ARGS))
 
-kind: ## Make a kind cluster, push the image to a registry beside it, run make e2e on it (KEEP=1 leaves it; needs docker, kubectl)
+kind: ## Make a kind cluster and a registry, push the image, run make e2e (KEEP=1 keeps them; needs docker, kubectl)
 	@PYTHON=$(PYTHON) tools/kind-cluster make e2e
 
-bump: ## Write the image that was built from COMMIT into overlays/dev, and push that (IMAGE, DIGEST, COMMIT)
-promote: ## Open the pull request that gives prod the image of dev (SOAK; GITHUB_REPOSITORY, GITHUB_TOKEN)
-release: ## Tag the newest promotion up to COMMIT as the next release (SAME_IMAGE=1: COMMIT itself, though the image stays)
-status: ## Show which image each environment wants, and since when
-diff: ## Show what a change means for an environment: rendered difference and forecast (OVERLAY, OLD, NEW)
-scan: ## Fail for a known vulnerability of IMAGE that has a fix and was not accepted
-changed: ## Say whether the change since BASE must be tried on a cluster
-required: ## Fail unless all jobs of NEEDS passed or could be left out
+bump: ## Write the image of COMMIT into overlays/dev, commit and push (IMAGE, DIGEST, COMMIT)
+promote: ## Open the pull request that promotes the image of dev to prod (SOAK; GITHUB_REPOSITORY, GITHUB_TOKEN)
+release: ## Tag the newest promotion up to COMMIT as the next release (SAME_IMAGE=1: tag COMMIT itself)
+status: ## Show the image of each environment, and since when it is set
+diff: ## Show how a change affects an environment: rendered diff and forecast (OVERLAY, OLD, NEW)
+scan: ## Fail if IMAGE has a known vulnerability with a fix that was not accepted
+changed: ## Print whether the change since BASE needs the cluster tests
+required: ## Fail unless every job of NEEDS passed or was rightly skipped
 bump status diff scan changed required: $(DELIVERY_READY)
 	@$(BIN)/python -m delivery $@
 
 promote release: $(DELIVERY_READY) # they verify the signature
 	@PATH="$(call tools,signing):$$PATH" $(BIN)/python -m delivery $@
 
-sign: $(BIN)/python ## Sign IMAGE, by digest, as whoever runs this: in a workflow, as that workflow
+sign: $(BIN)/python ## Sign IMAGE, by digest, with the identity of the caller (in a workflow: the workflow)
 	@case "$$IMAGE" in *@sha256:*) ;; *) echo "IMAGE must be NAME@sha256:..." >&2; exit 1 ;; esac
 	@"$(call tools,signing)/cosign" sign --yes "$$IMAGE"
 
-gpu-smoke: ## Start IMAGE on a GPU of this machine, ask it for a chat and a stream, and stop it (needs docker)
+gpu-smoke: ## Start IMAGE on a GPU of this machine, request a chat and a stream, and stop it (needs docker)
 	@tools/gpu-smoke
 
-free-disk: ## Remove what GitHub's runners bring and nothing here uses; refuses to anywhere else
+free-disk: ## Remove unused software from a GitHub runner; refuses to run anywhere else
 	@tools/free-disk
 
-e2e-proxy: $(DEV_READY) ## nginx in front of three replicas: kill, hang, restart and overload them, and count what is lost
+e2e-proxy: $(DEV_READY) ## Test nginx and three replicas: kill, hang, restart and overload them, and count lost requests
 	@$(call suite,proxy,$(BIN)/llm-api pull > /dev/null; $(BIN)/pytest -s --override-ini timeout=600 tests/reverse_proxy $(PYTEST_ARGS))
 
-bench: $(SERVE_READY) ## Measure the service, beside PEERS="name=URL ..." (BENCH_ARGS for more)
+bench: $(SERVE_READY) ## Measure the service, and PEERS="name=URL ..." for comparison (BENCH_ARGS for more)
 	@$(BIN)/llm-api bench $(PEERS:%=--peer %) --json build/bench.json --markdown docs/performance.md $(BENCH_ARGS)
 
-bench-proxy: $(PROXY_READY) ## Measure one replica directly, again, and through nginx, in turns (BENCH_ARGS for more)
+bench-proxy: $(PROXY_READY) ## Measure the overhead of nginx: one replica directly and through nginx (BENCH_ARGS for more)
 	@$(BIN)/python -m proxy bench $(BENCH_ARGS)
 
 # As the service starts its engine (PATIENT_THREADS in engine/child.py).
 bench-step: export GOMP_SPINCOUNT ?= 10000
-bench-step: $(SERVE_READY) ## Measure the engine's steps alone, in one process and without HTTP
+bench-step: $(SERVE_READY) ## Measure engine steps in one process, without HTTP
 	@$(BIN)/python -m tools.step_times
 
 bench-gpu: $(DEV_READY) ## Time decode steps of an 8B-shaped Llama with random weights on this machine's GPU (no GPU has run it yet)
 	@$(BIN)/python -m tools.decode_steps
 
-accuracy: $(SERVE_READY) ## Measure what QUANTIZATION costs in accuracy (writes docs/performance.md)
+accuracy: $(SERVE_READY) ## Measure how QUANTIZATION changes accuracy (writes docs/performance.md)
 	@$(BIN)/python -m llm_api.bench.accuracy --markdown docs/performance.md
 
-docs: $(DEV_READY) ## Write what is generated in README.md and docs/openai.md
+docs: $(DEV_READY) ## Regenerate the generated parts of README.md and docs/openai.md
 	@$(BIN)/python tools/settings_table.py README.md
 	@$(BIN)/python -m tools.openai_types docs/openai.md
 
 lock: export UV_CUSTOM_COMPILE_COMMAND := make lock
-lock: $(BIN)/uv ## Pin what pyproject.toml asks for, with hashes (LOCK_ARGS=--upgrade for the newest)
+lock: $(BIN)/uv ## Pin the dependencies of pyproject.toml, with hashes (LOCK_ARGS=--upgrade for the newest versions)
 	@mkdir -p build
 	@$(COMPILE) --group bootstrap --output-file $(LOCKS)/bootstrap.txt
 	@$(COMPILE) --group build --output-file $(LOCKS)/build.txt
@@ -207,4 +207,4 @@ $(BIN)/python:
 	    "$$python" -c 'import ensurepip, venv' 2>/dev/null || { echo "$$python cannot make virtual environments: install its venv package (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }; \
 	    echo "Making $(VENV) with $$("$$python" --version)"; exec "$$python" -m venv --clear $(VENV); \
 	  fi; \
-	done; echo "Python 3.11 or later is needed, and $(or $(PYTHON),python3) is not: install one, or name it: make PYTHON=/path/to/python" >&2; exit 1
+	done; echo "Python 3.11 or later is needed, and $(or $(PYTHON),python3) is not: install it, or name it: make PYTHON=/path/to/python" >&2; exit 1
