@@ -25,13 +25,13 @@ COMPILE_CPU := UV_CUSTOM_COMPILE_COMMAND='make lock (untested: for TORCH_BACKEND
   $(COMPILE) pyproject.toml --excludes build/cuda.txt --no-emit-package torch
 TORCH_CPU = $(if $(VARIANT),$(INSTALL) --torch-backend cpu --reinstall-package torch "$$(grep -oE '"torch==[^"]+' pyproject.toml | tr -d '"')")
 
-# Commands separated by `;` (bash -e ignores a failure left of &&); prints how long they took: $(call suite,name,commands)
+# $(call suite,name,commands): runs the commands and prints how long they took. Separate them by `;`: bash -e ignores failures left of &&.
 suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%-8s ok, %.1f min\n", "$(1)", s / 60 }'
 
 # The theme prints an advertisement unless this is set.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 
-# The folder of the tools that tools/build makes: $(call tools,module)
+# $(call tools,module): the folder with the tools that tools/build compiles
 tools = $$(PYTHON=$(abspath $(BIN)/python) tools/build $(1))
 
 .PHONY: help serve test lint format types imports unit delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs site site-serve lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk accuracy bench-step bench-gpu up down restart e2e-proxy bench-proxy replicas
@@ -39,19 +39,19 @@ tools = $$(PYTHON=$(abspath $(BIN)/python) tools/build $(1))
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-serve: $(SERVE_READY) ## Install what is missing, get the model, serve it on PORT (8000)
+serve: $(SERVE_READY) ## Install what is missing, download the model, serve it on PORT (8000)
 	@exec $(BIN)/llm-api serve
 
-up: $(PROXY_READY) ## nginx with TLS in front of REPLICAS (3) on this machine, and what restarts them: docs/proxy.md
+up: $(PROXY_READY) ## Start nginx with TLS and REPLICAS (3) replicas on this machine, supervised: docs/proxy.md
 	@$(BIN)/python -m proxy up
 
-down: $(PROXY_READY) ## Stop what `make up` started; requests that run are answered first
+down: $(PROXY_READY) ## Stop what `make up` started, once running requests have ended
 	@$(BIN)/python -m proxy down
 
-restart: $(PROXY_READY) ## Restart what `make up` started, one replica after another, no request lost where there are several
+restart: $(PROXY_READY) ## Restart the replicas of `make up` one after another; with several, no request is lost
 	@$(BIN)/python -m proxy restart
 
-replicas: $(PROXY_READY) ## Tell how each part of what `make up` started is
+replicas: $(PROXY_READY) ## Show the state of each program that `make up` started
 	@$(BIN)/python -m proxy status
 
 test: lint types imports unit delivery manifests workflows site ## Everything that must pass: lint, types, imports, unit, delivery, manifests, workflows, site
@@ -91,17 +91,17 @@ platform: $(DEV_READY) ## Render each Helm chart of platform/ with its values, a
 schemas: $(DEV_READY) ## Regenerate tools/schemas from its pinned Go modules (GO: use this Go instead of the one of tools/go)
 	@cd tools/schemas && GOTOOLCHAIN=local $(abspath $(BIN)/python) make_schemas.py --go "$${GO:-$$(../go)}"
 
-smoke: $(DEV_READY) ## `make serve` in a fresh clone of HEAD, twice, asked by the openai client
+smoke: $(DEV_READY) ## Test `make serve` in a fresh clone of HEAD, twice, with the openai client
 	@$(call suite,smoke,$(BIN)/pytest -s tests/fresh_start)
 
 image: ## Build the image with docker, podman or buildah (BASE_IMAGE, WITH_MODEL, PUSH: tools/image)
 	@tools/image
 
-contract: $(DEV_READY) ## Try thousands of generated requests on the running service (schemathesis)
+contract: $(DEV_READY) ## Test the running service with thousands of generated requests (schemathesis)
 	@$(call suite,model,$(BIN)/llm-api pull > /dev/null)
 	@$(call suite,contract,$(BIN)/pytest -sx --override-ini timeout=1200 tests/contract $(PYTEST_ARGS))
 
-e2e: $(DEV_READY) ## Try the overlays and IMAGE on the cluster of KUBECONFIG (changes its namespace llm-api)
+e2e: $(DEV_READY) ## Test the overlays and IMAGE on the cluster of KUBECONFIG (changes its namespace llm-api)
 	@$(call suite,e2e,$(BIN)/pytest -s --override-ini timeout=600 tests/cluster $(PYTEST_ARGS))
 
 e2e-delivery: $(DEV_READY) ## Deliver commits to the cluster of KUBECONFIG with Argo CD, starting from IMAGE; break and repair them
@@ -134,13 +134,13 @@ gpu-smoke: ## Start IMAGE on a GPU of this machine, request a chat and a stream,
 free-disk: ## Remove unused toolchains from a runner hosted by GitHub; refuses to run anywhere else
 	@tools/free-disk
 
-e2e-proxy: $(DEV_READY) ## nginx in front of three replicas: kill, hang, restart and overload them, and count what is lost
+e2e-proxy: $(DEV_READY) ## Test nginx and three replicas: kill, hang, restart and overload them, and count lost requests
 	@$(call suite,proxy,$(BIN)/llm-api pull > /dev/null; $(BIN)/pytest -s --override-ini timeout=600 tests/reverse_proxy $(PYTEST_ARGS))
 
-bench: $(SERVE_READY) ## Measure the service, beside PEERS="name=URL ..." (BENCH_ARGS for more)
+bench: $(SERVE_READY) ## Measure the service, and PEERS="name=URL ..." for comparison (BENCH_ARGS for more)
 	@$(BIN)/llm-api bench $(PEERS:%=--peer %) --json build/bench.json --markdown docs/performance.md $(BENCH_ARGS)
 
-bench-proxy: $(PROXY_READY) ## Measure one replica directly, again, and through nginx, in turns (BENCH_ARGS for more)
+bench-proxy: $(PROXY_READY) ## Measure the overhead of nginx: one replica directly and through nginx (BENCH_ARGS for more)
 	@$(BIN)/python -m proxy bench $(BENCH_ARGS)
 
 # As the service starts its engine (OPENMP_ENVIRONMENT in engine/launcher.py).
@@ -151,7 +151,7 @@ bench-step: $(SERVE_READY) ## Measure the steps of the engine alone, in one proc
 bench-gpu: $(DEV_READY) ## Time decode steps of an 8B-shaped Llama with random weights on this machine's GPU (no GPU has run it yet)
 	@$(BIN)/python -m tools.decode_steps
 
-accuracy: $(SERVE_READY) ## Measure what QUANTIZATION costs in accuracy (writes docs/performance.md)
+accuracy: $(SERVE_READY) ## Measure how QUANTIZATION changes accuracy (writes docs/performance.md)
 	@$(BIN)/python -m llm_api.bench.accuracy --markdown docs/performance.md
 
 docs: $(DEV_READY) ## Write the generated pages: settings, metrics, CLI, make targets, differences from OpenAI
@@ -216,4 +216,4 @@ $(BIN)/python:
 	    "$$python" -c 'import ensurepip, venv' 2>/dev/null || { echo "$$python cannot make virtual environments: install its venv package (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }; \
 	    echo "Making $(VENV) with $$("$$python" --version)"; exec "$$python" -m venv --clear $(VENV); \
 	  fi; \
-	done; echo "Python 3.11 or later is needed, and $(or $(PYTHON),python3) is not: install one, or name it: make PYTHON=/path/to/python" >&2; exit 1
+	done; echo "Python 3.11 or later is needed, and $(or $(PYTHON),python3) is not: install it, or name it: make PYTHON=/path/to/python" >&2; exit 1

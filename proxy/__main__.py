@@ -1,4 +1,4 @@
-"""`python -m proxy up`, `down`, `restart`, `status` and `bench`; make has targets for them."""
+"""`python -m proxy up`, `down`, `restart`, `status` and `bench`, behind make targets."""
 
 import asyncio
 import shutil
@@ -14,8 +14,8 @@ from llm_api.bench.exchange import BenchError
 from llm_api.bench.load import Load
 from llm_api.markdown import replace_section
 from llm_api.settings import Settings
+from proxy import ProxyError
 from proxy.compose import Compose
-from proxy.failure import ProxyError
 from proxy.nginx import has_nginx
 from proxy.overhead import measure_overhead
 from proxy.processes import Processes
@@ -34,44 +34,44 @@ CURL = """curl {trust}{url}/v1/chat/completions {key}-H 'content-type: applicati
 
 @application.command()
 def up() -> None:
-    """Start nginx and the replicas, or take over changed settings; returns once all are ready."""
-    with one_line():
+    """Start nginx and the replicas, or apply changed settings. Returns once all are ready."""
+    with errors_as_one_line():
         settings = ProxySettings()
-        model = chosen(settings).up(typer.echo)
+        model = runtime(settings).up(typer.echo)
         typer.echo(announcement(settings, model))
 
 
 @application.command()
 def down() -> None:
-    """Stop all of it; requests that run are answered first."""
-    with one_line():
-        chosen(ProxySettings()).down(typer.echo)
+    """Stop nginx and the replicas once running requests have ended."""
+    with errors_as_one_line():
+        runtime(ProxySettings()).down(typer.echo)
 
 
 @application.command()
 def restart() -> None:
-    """Restart one replica after another, without losing a request where there are several: for a new model, new settings, new code."""
-    with one_line():
-        chosen(ProxySettings()).restart(typer.echo)
+    """Restart one replica after another, for a new model, new settings or new code. With several replicas no request is lost."""
+    with errors_as_one_line():
+        runtime(ProxySettings()).restart(typer.echo)
 
 
 @application.command()
 def status() -> None:
-    """Tell how each part is."""
-    with one_line():
-        chosen(ProxySettings()).status(typer.echo)
+    """Show the state of nginx, each replica and the liveness check."""
+    with errors_as_one_line():
+        runtime(ProxySettings()).status(typer.echo)
 
 
 @application.command()
 def bench(
     concurrency: Annotated[int, typer.Option(min=1, help="Number of clients.")] = 16,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds, each beginning with another of the three.")] = 5,
-    requests_per_client: Annotated[int, typer.Option(min=1, help="Requests that each client sends in a round.")] = 4,
-    max_tokens: Annotated[int, typer.Option(min=2, help="Output tokens of a request.")] = 64,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds. Each starts with another of the three targets.")] = 5,
+    requests_per_client: Annotated[int, typer.Option(min=1, help="Requests per client and round.")] = 4,
+    max_tokens: Annotated[int, typer.Option(min=2, help="Output tokens per request.")] = 64,
     markdown: Annotated[Path, typer.Option(help=f"File for the table, between its `{SECTION}` markers.")] = Path("docs/proxy.md"),
 ) -> None:
-    """Measure what nginx costs: a replica of its own directly, directly again, and through nginx, in turns."""
-    with one_line():
+    """Measure nginx's overhead: one replica directly, directly again, and through nginx, in turns."""
+    with errors_as_one_line():
         load = Load(concurrency, requests_per_client, max_tokens)
         try:
             overhead = asyncio.run(measure_overhead(load, rounds, lambda run: typer.echo(f"round {run.round}  {run.server}", err=True)))
@@ -82,22 +82,22 @@ def bench(
     markdown.write_text(replace_section(text, SECTION, overhead.to_markdown()), encoding="utf-8")
 
 
-def chosen(settings: ProxySettings) -> Processes | Compose:
-    """By RUNTIME; what is up as processes is always found again."""
+def runtime(settings: ProxySettings) -> Processes | Compose:
+    """Chooses by RUNTIME. With auto, processes that are running are always found again."""
     processes = Processes(settings)
     without_nginx = settings.runtime == "auto" and not processes.running and not has_nginx() and shutil.which("docker")
     return Compose(settings) if settings.runtime == "compose" or without_nginx else processes
 
 
 def announcement(settings: ProxySettings, model: str) -> str:
-    """The URLs, and a line to try."""
+    """The URLs, and a curl command to try."""
     service, ca = Settings(), settings.home / "tls" / "ca.pem"
     trust = "" if settings.tls_certificate else f"--cacert {ca} "
     lines = [
         "",
         f"{settings.url}/v1    the API; {settings.url}/docs its reference",
         f"{settings.url}/healthz/pool    200 while any replica is ready",
-        *([f"{ca}    what clients have to trust: SSL_CERT_FILE={ca} for the openai client"] if trust else []),
+        *([f"{ca}    the CA that clients have to trust: SSL_CERT_FILE={ca} for the openai client"] if trust else []),
         f"{settings.home}/logs    logs",
         "",
         CURL.format(trust=trust, url=settings.url, key=KEY_OPTION if needs_key(service) else "", model=model),
@@ -110,7 +110,7 @@ def needs_key(service: Settings) -> bool:
 
 
 @contextmanager
-def one_line() -> Iterator[None]:
+def errors_as_one_line() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
@@ -121,7 +121,7 @@ def one_line() -> Iterator[None]:
         typer.echo(f"proxy: {error}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        typer.echo("proxy: interrupted; `make replicas` tells what is up, `make down` stops it", err=True)
+        typer.echo("proxy: interrupted: `make replicas` shows what is running, `make down` stops it", err=True)
         raise typer.Exit(130) from None
 
 

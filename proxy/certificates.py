@@ -1,4 +1,4 @@
-"""A local certificate authority, and the server's certificate by it, with openssl. Keys are for their owner alone."""
+"""A local certificate authority and a server certificate that it signs, made with openssl. Only their owner can read the keys."""
 
 import ipaddress
 import os
@@ -6,11 +6,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.failure import ProxyError
+from proxy import ProxyError
 from proxy.settings import ProxySettings
 
 CA_DAYS = 3650
-SERVER_DAYS = 397  # the longest that browsers take
+SERVER_DAYS = 397  # the longest that browsers accept
 RENEW_SECONDS = 30 * 86400
 EXTENSIONS = """
 basicConstraints=critical,CA:FALSE
@@ -24,7 +24,7 @@ subjectAltName={names}
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """`ca`: what clients have to trust; None where it is not ours."""
+    """`ca`: the certificate that clients have to trust; None for a certificate that TLS_CERTIFICATE names."""
 
     chain: Path
     key: Path
@@ -32,10 +32,13 @@ class Certificate:
 
 
 def certificate(settings: ProxySettings) -> Certificate:
-    """The one that settings name, or a local one, made where there is none or it would soon expire. Raises ProxyError."""
+    """The certificate that the settings name, or a local one. A local one is made if it is missing or expires within 30 days.
+
+    Raises ProxyError.
+    """
     if settings.tls_certificate or settings.tls_key:
         if not (settings.tls_certificate and settings.tls_key):
-            raise ProxyError("TLS_CERTIFICATE and TLS_KEY belong together: set both, or neither for a local CA")
+            raise ProxyError("only one of TLS_CERTIFICATE and TLS_KEY is set: set both, or neither for a local CA")
         return Certificate(settings.tls_certificate.absolute(), settings.tls_key.absolute(), None)
     folder = settings.home / "tls"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -83,7 +86,7 @@ def _alternative_name(name: str) -> str:
 
 
 def _new_key(path: Path) -> None:
-    """Never readable by others, not even while it is written."""
+    """Others can never read it, not even while it is written."""
     key = _openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -105,4 +108,6 @@ def _run(arguments: tuple[str, ...], text: str | None = None) -> "subprocess.Com
     try:
         return subprocess.run(["openssl", *arguments], input=text, capture_output=True, text=True, check=False)  # noqa: S603, S607
     except FileNotFoundError:
-        raise ProxyError("openssl is not installed, and makes the certificates: install it, or set TLS_CERTIFICATE and TLS_KEY") from None
+        raise ProxyError(
+            "openssl, which makes the certificates, is not installed: install it, or set TLS_CERTIFICATE and TLS_KEY"
+        ) from None

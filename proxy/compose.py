@@ -5,10 +5,10 @@ import subprocess
 from pathlib import Path
 
 from llm_api.settings import DEFAULT_MODEL_URI, Settings
+from proxy import ProxyError
 from proxy.certificates import certificate
-from proxy.failure import ProxyError
 from proxy.nginx import PROBE, REPLICA
-from proxy.pool import Tell
+from proxy.pool import Report
 from proxy.processes import check_open
 from proxy.settings import ProxySettings
 
@@ -16,35 +16,35 @@ FILE = Path(__file__).with_name("compose.yaml")
 ADDRESS = "172.31.77.{host}"
 PORT, MANAGEMENT_PORT = 8000, 8001
 DEFAULT_MODEL = "SmolLM2-135M-Instruct"
-AT_MOST = 3  # replicas in compose.yaml
+MAX_REPLICAS = 3  # of compose.yaml
 
 
 class Compose:
     def __init__(self, settings: ProxySettings) -> None:
         self._settings = settings
 
-    def up(self, tell: Tell) -> str:
-        """Returns the model's id, as far as it is known here. Raises ProxyError."""
-        if self._settings.replicas > AT_MOST or (self._settings.replicas < AT_MOST and not self._settings.gpu):
-            raise ProxyError(f"REPLICAS is {self._settings.replicas}, and compose.yaml has {AT_MOST}: edit it for another number")
+    def up(self, report: Report) -> str:
+        """Returns the model's id, or MODEL where only the containers know it. Raises ProxyError."""
+        if self._settings.replicas > MAX_REPLICAS or (self._settings.replicas < MAX_REPLICAS and not self._settings.gpu):
+            raise ProxyError(f"REPLICAS is {self._settings.replicas}, but compose.yaml has {MAX_REPLICAS}: edit it for another number")
         check_open(self._settings)
-        tell("starting the containers")
+        report("starting the containers")
         self._docker("up", "--detach", "--wait")
         service = Settings()
         return service.model_name or (DEFAULT_MODEL if service.model_uri == DEFAULT_MODEL_URI else "MODEL")
 
-    def down(self, tell: Tell) -> None:
-        tell("stopping nginx, then the replicas; requests that run are answered first")
+    def down(self, report: Report) -> None:
+        report("stopping nginx, then the replicas, once running requests have ended")
         self._docker("stop", "nginx")
         self._docker("down")
 
-    def restart(self, tell: Tell) -> None:
-        """One after another, each drained first."""
+    def restart(self, report: Report) -> None:
+        """Drains and restarts one replica after another."""
         for service in self._services():
-            tell(f"{service}: restarting")
+            report(f"{service}: restarting")
             self._docker("up", "--detach", "--wait", "--no-deps", "--force-recreate", service)
 
-    def status(self, _tell: Tell) -> None:
+    def status(self, _report: Report) -> None:
         self._docker("ps")
 
     def _services(self) -> list[str]:
@@ -57,7 +57,7 @@ class Compose:
         try:
             done = subprocess.run(command, env=os.environ | self._environment(), check=False)  # noqa: S603
         except FileNotFoundError:
-            raise ProxyError("docker is not installed: RUNTIME=processes runs nginx and the replicas without it") from None
+            raise ProxyError("docker is not installed: install it, or set RUNTIME=processes to run without containers") from None
         if done.returncode:
             raise ProxyError(f"`docker compose {arguments[0]}` failed; the reason is above")
 

@@ -1,6 +1,6 @@
-"""A container's health check that also ends a service whose /livez is red, so that its restart policy starts it again.
+"""Health check of a container. Ends the service when /livez fails, so that the restart policy starts it again.
 
-`python container_probe.py MANAGEMENT_PORT`. Standard library alone: it runs in the image.
+`python container_probe.py MANAGEMENT_PORT`. compose.yaml mounts this file into the image, so it uses only the standard library.
 """
 
 import os
@@ -17,7 +17,7 @@ def main() -> int:
         urllib.request.urlopen(f"http://127.0.0.1:{int(sys.argv[1])}/livez", timeout=3).close()
     except urllib.error.HTTPError:
         if b"llm-api" in Path("/proc/1/cmdline").read_bytes():  # never the init of a machine
-            for _ in range(2):  # the second one ends it now, with a 503 to every request that has no answer yet
+            for _ in range(2):  # the second SIGTERM ends the service at once, with a 503 for each unanswered request
                 os.kill(1, signal.SIGTERM)
                 time.sleep(0.2)
         return 1

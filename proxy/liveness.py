@@ -1,6 +1,6 @@
-"""Restarts a replica whose /livez is red: an event listener of supervisor, which restarts by itself only what has ended.
+"""Liveness check: restarts a replica whose /livez fails. supervisor itself restarts only processes that have ended.
 
-`python -m proxy.liveness replica-1=8101 ...`: names of programs, and the ports of their probes on loopback.
+An event listener of supervisor: `python -m proxy.liveness replica-1=8101 ...`, program names and their management ports on loopback.
 """
 
 import os
@@ -14,10 +14,10 @@ from xmlrpc.client import Fault
 import httpx2
 from supervisor import childutils
 
-UNANSWERED_AT_MOST = 3  # checks in a row, of a replica that should listen by now; one that says 503 itself is believed at once
+MAX_UNANSWERED = 3  # consecutive checks without an answer, once it should listen; a 503 restarts it at once
 PROBE_SECONDS = 2.0
-START_SECONDS = 900  # in which nothing may listen yet: the model is got first
-EXIT_SECONDS = 10.0  # as a liveness probe's own grace on Kubernetes: who hangs does not sit out its drain
+START_SECONDS = 900  # a replica downloads and loads its model before it listens
+EXIT_SECONDS = 10.0  # like terminationGracePeriodSeconds of a Kubernetes livenessProbe: a hung replica gets no full drain
 
 
 class Liveness:
@@ -32,24 +32,24 @@ class Liveness:
             information = self._supervisor.getProcessInfo(name)
             if information["statename"] != "RUNNING":
                 self._unanswered.pop(name, None)
-            elif reason := self._trouble(name, port, information["now"] - information["start"]):
-                print(f"{name} is restarted: {reason}", file=sys.stderr, flush=True)
+            elif reason := self._failure(name, port, information["now"] - information["start"]):
+                print(f"restarting {name}: {reason}", file=sys.stderr, flush=True)
                 self._end(name, information["pid"])
 
-    def _trouble(self, name: str, port: int, uptime: int) -> str | None:
+    def _failure(self, name: str, port: int, uptime: int) -> str | None:
         try:
             status = httpx2.get(f"http://127.0.0.1:{port}/livez", timeout=PROBE_SECONDS).status_code
         except httpx2.HTTPError as error:
             self._unanswered[name] += uptime > START_SECONDS
             unanswered = self._unanswered[name]
-            return f"/livez is not answered: {type(error).__name__}" if unanswered >= UNANSWERED_AT_MOST else None
+            return f"/livez does not answer: {type(error).__name__}" if unanswered >= MAX_UNANSWERED else None
         self._unanswered.pop(name, None)
-        return None if status == 200 else f"/livez says {status}"
+        return None if status == 200 else f"/livez returns {status}"
 
     def _end(self, name: str, pid: int) -> None:
-        """The second SIGTERM ends it now, with a 503 to every request that has no answer yet: nginx takes those to another one."""
+        """A second SIGTERM ends the service at once, with a 503 for each unanswered request, which nginx retries on another replica."""
         self._unanswered.pop(name, None)
-        with suppress(Fault):  # it ended meanwhile
+        with suppress(Fault):  # the replica has ended by itself
             for signal in ("TERM", "TERM"):
                 self._supervisor.signalProcess(name, signal)
                 time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""nginx's configuration, from the one template that the official image reads too."""
+"""nginx's configuration, rendered from the template that the official nginx image also reads."""
 
 import re
 import shutil
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
+from proxy import ProxyError
 from proxy.certificates import Certificate
-from proxy.failure import ProxyError
 from proxy.settings import ProxySettings
 
 TEMPLATE = Path(__file__).with_name("nginx.conf.template")
 HTTP2_DIRECTIVE_SINCE = (1, 25, 1)
-# A replica that broke off or says 503 gets no request for two seconds, then one to try it.
+# After a broken connection or a 503 a replica gets no request for two seconds, then one request as a trial.
 REPLICA = "server {host}:{port} max_fails=1 fail_timeout=2s;"
 PROBE = "server {host}:{port} max_fails=0;"
 ABSENT_REPLICA_SECONDS = 2.0
@@ -24,20 +24,20 @@ def has_nginx() -> bool:
 
 
 def find_nginx() -> str:
-    """Its path. Raises ProxyError."""
+    """The path of the nginx binary. Raises ProxyError."""
     path = _path()
     if path is None:
         raise ProxyError(
-            "nginx is not installed: `apt-get install nginx` (Debian, Ubuntu) or `brew install nginx` (macOS), or RUNTIME=compose"
+            "nginx is not installed: `apt-get install nginx` (Debian, Ubuntu) or `brew install nginx` (macOS), or set RUNTIME=compose"
         )
     return path
 
 
 def version(nginx: str) -> tuple[int, ...]:
-    told = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=True).stderr  # noqa: S603
-    found = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", told)
+    printed = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=True).stderr  # noqa: S603
+    found = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", printed)
     if found is None:
-        raise ProxyError(f"{nginx} -v does not tell its version: {told.strip()}")
+        raise ProxyError(f"{nginx} -v prints no version: {printed.strip()}")
     return tuple(map(int, found.groups()))
 
 
@@ -59,12 +59,12 @@ def variables(settings: ProxySettings, certificate: Certificate, nginx_version: 
 
 
 def render(values: Mapping[str, str]) -> str:
-    """As envsubst would with these names: nginx's own $variables stay."""
+    """Fills in the template as envsubst does with these names. nginx's own $variables stay."""
     return Template(TEMPLATE.read_text(encoding="utf-8")).safe_substitute(values)
 
 
 def install(nginx: str, configuration: Path, text: str, options: str) -> None:
-    """Puts it in its place once nginx takes it. Raises ProxyError."""
+    """Writes the configuration once nginx accepts it. Raises ProxyError."""
     fresh = configuration.with_suffix(".new")
     fresh.write_text(text, encoding="utf-8")
     check(nginx, fresh, options)
@@ -72,13 +72,13 @@ def install(nginx: str, configuration: Path, text: str, options: str) -> None:
 
 
 def check(nginx: str, configuration: Path, options: str) -> None:
-    """Raises ProxyError with what nginx says against it."""
+    """Raises ProxyError with nginx's message if nginx rejects the configuration."""
     command = [nginx, "-t", "-q", "-e", "stderr", "-c", str(configuration), "-p", str(configuration.parent), "-g", options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        raise ProxyError(f"nginx refuses its configuration: {done.stderr.strip()}")
+        raise ProxyError(f"nginx rejects its configuration: {done.stderr.strip()}")
 
 
 def _path() -> str | None:
-    """Debian keeps it where only root's PATH leads."""
+    """Debian installs nginx in a folder that is only on root's PATH."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/opt/homebrew/bin")

@@ -1,4 +1,4 @@
-"""What nginx costs: one replica measured directly, directly again, and through nginx, in turns (`make bench-proxy`)."""
+"""nginx's overhead: one replica measured directly, directly again, and through nginx, in turns (`make bench-proxy`)."""
 
 import asyncio
 import os
@@ -54,7 +54,7 @@ class Overhead:
             *(self._row(name, latency) for name, latency in LATENCIES.items()),
         ]
         if self.busy > QUIET:
-            lines += ["", f"Not to be relied on: {self.busy:.0f}% of the machine's CPU was busy before the load began."]
+            lines += ["", f"Not reliable: {self.busy:.0f}% of the machine's CPU was busy before the load began."]
         return "\n".join(lines) + "\n"
 
     def _row(self, name: str, latency: Latency) -> str:
@@ -65,7 +65,7 @@ class Overhead:
         return f"| {name} | {' | '.join(cells)} |"
 
     def _medians(self, server: str, latency: Latency) -> list[float]:
-        """Of each round, in order."""
+        """The median of each round, in order."""
         runs = sorted((run for run in self.runs if run.server == server), key=lambda run: run.round)
         return [median(value for sample in run.answered for value in latency(sample)) for run in runs]
 
@@ -84,7 +84,7 @@ async def measure_overhead(load: Load, rounds: int, progress: Callable[[Run], No
 
 @asynccontextmanager
 async def behind_nginx(target: Target) -> AsyncIterator[Target]:
-    """nginx alone, by the template of `make up`, in front of one server."""
+    """nginx with the configuration of `make up`, in front of one server."""
     settings = ProxySettings(replicas=1, replica_port=target.port, proxy_home=FOLDER)
     binary, used = nginx.find_nginx(), certificate(settings)
     (settings.home / "nginx").mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ async def behind_nginx(target: Target) -> AsyncIterator[Target]:
     with (FOLDER / "nginx.log").open("wb") as log:
         command = [binary, "-e", "stderr", "-c", str(configuration), "-p", str(settings.home), "-g", options]
         process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
-    os.environ["SSL_CERT_FILE"] = str(used.ca or used.chain)  # for the benchmark's own client, too
+    os.environ["SSL_CERT_FILE"] = str(used.ca or used.chain)  # the benchmark's client trusts it, too
     try:
         await asyncio.sleep(1)
         yield Target(THROUGH, settings.listen, settings.https_port, tls=True)

@@ -1,4 +1,4 @@
-"""The replicas as they are: who is ready, and a restart of one after another."""
+"""The pool of replicas: the state of each one, and a rolling restart."""
 
 import time
 from collections import defaultdict
@@ -8,25 +8,25 @@ from pathlib import Path
 
 import httpx2
 
-from proxy.failure import ProxyError
+from proxy import ProxyError
 from proxy.nginx import ABSENT_REPLICA_SECONDS
 from proxy.supervision import Supervisor
 
 READY_SECONDS = 900  # a large model's load and warm-up
 LAST_LINES = 15
-STARTS_AT_MOST = 2  # while `make up` waits
+MAX_STARTS = 2  # of one program while a command waits for it
 NO_PROCESS = 0
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    name: str  # of its program
+    name: str  # of its supervisor program
     port: int
     management_port: int
 
-    def condition(self) -> str:
-        """`ready`, or what it is doing."""
+    def state(self) -> str:
+        """`ready`, `starting`, or the detail that /readyz gives."""
         try:
             response = httpx2.get(f"http://127.0.0.1:{self.management_port}/readyz", timeout=5)
         except httpx2.HTTPError:
@@ -38,7 +38,7 @@ class Replica:
 class Condition:
     name: str
     pid: int
-    told: str
+    state: str
 
 
 class Pool:
@@ -48,15 +48,17 @@ class Pool:
         self._logs = logs
 
     def conditions(self) -> Iterator[Condition]:
-        """Of every program, nginx and the liveness check included."""
+        """The condition of every program, nginx and the liveness check included."""
         replicas = {replica.name: replica for replica in self.replicas}
         for program in self._supervisor.programs():
             name, state = program["name"], str(program["statename"]).lower()
-            told = replicas[name].condition() if name in replicas and state == "running" else state
-            yield Condition(name, program["pid"], told)
+            yield Condition(name, program["pid"], replicas[name].state() if name in replicas and state == "running" else state)
 
-    def wait_ready(self, tell: Tell, replicas: list[Replica] | None = None) -> None:
-        """Tells what changes meanwhile. Raises ProxyError, with the end of its log, when one does not get ready."""
+    def wait_ready(self, report: Report, replicas: list[Replica] | None = None) -> None:
+        """Waits for these replicas (default: all) and nginx, and reports each change of state.
+
+        Raises ProxyError, with the end of its log, for a program that does not become ready.
+        """
         waited_for = {replica.name for replica in replicas or self.replicas} | {"nginx"}
         known: dict[str, str] = {}
         processes: defaultdict[str, set[int]] = defaultdict(set)
@@ -64,30 +66,30 @@ class Pool:
         while True:
             now = [condition for condition in self.conditions() if condition.name in waited_for]
             for condition in now:
-                if known.get(condition.name) != condition.told:
-                    tell(f"{condition.name}: {condition.told}")
-                known[condition.name] = condition.told
+                if known.get(condition.name) != condition.state:
+                    report(f"{condition.name}: {condition.state}")
+                known[condition.name] = condition.state
                 processes[condition.name] |= {condition.pid} - {NO_PROCESS}
-            if all(condition.told in {"ready", "running"} for condition in now):
+            if all(condition.state in {"ready", "running"} for condition in now):
                 return
-            failed = next((name for name in known if known[name] == "backoff" or len(processes[name]) > STARTS_AT_MOST), None)
+            failed = next((name for name in known if known[name] == "backoff" or len(processes[name]) > MAX_STARTS), None)
             if failed or time.monotonic() > deadline:
                 raise ProxyError(self._why(failed or "not every replica"))
             time.sleep(0.5)
 
-    def restart(self, tell: Tell) -> None:
-        """One after another, each drained first; the next one once nginx sends requests to this one again."""
+    def restart(self, report: Report) -> None:
+        """Drains and restarts one replica after another; the next one once nginx sends requests to the last one again."""
         if len(self.replicas) == 1:
-            tell("one replica: requests get 503 until it is ready again")
+            report("there is only one replica: requests get 503 until it is ready again")
         for replica in self.replicas:
-            tell(f"{replica.name}: draining")
+            report(f"{replica.name}: draining")
             self._supervisor.call("stopProcess", replica.name)
             self._supervisor.call("startProcess", replica.name, False)
-            self.wait_ready(tell, [replica])
+            self.wait_ready(report, [replica])
             time.sleep(ABSENT_REPLICA_SECONDS + 0.5)
 
     def _why(self, name: str) -> str:
         log = self._logs / f"{name}.log"
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:] if log.exists() else []
-        where = f"the end of {log}" if lines else f"see {self._logs}"
-        return "\n".join([f"{name} does not get ready, and what started is still up: `make down` stops it; {where}:", *lines])
+        where = f"The end of {log}" if lines else f"See {self._logs}"
+        return "\n".join([f"{name} does not become ready. The other programs are still running; `make down` stops them. {where}:", *lines])

@@ -1,4 +1,4 @@
-"""supervisord: starts the replicas and nginx, restarts what dies, and runs the liveness check beside them."""
+"""supervisord: starts the replicas, nginx and the liveness check, and restarts those that end."""
 
 import subprocess
 import sys
@@ -11,10 +11,10 @@ import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from llm_api.settings import Settings
-from proxy.failure import ProxyError
+from proxy import ProxyError
 from proxy.settings import ProxySettings
 
-MARGIN = 15  # seconds on top of a replica's drain
+MARGIN = 15  # seconds, added to the time that a replica may drain
 CONFIGURATION = """\
 ; Written by `make up`.
 [supervisord]
@@ -50,8 +50,8 @@ events=TICK_5
 autorestart=true
 stderr_logfile={home}/logs/liveness.log
 """
-# nginx tries for 2.5 seconds to get its ports before it gives up.
-# A crash at start is tried again after 1, 2, 3, ... seconds, and never given up.
+# startsecs of nginx: it tries to bind its ports for 2.5 seconds before it fails.
+# startretries: a program that fails at start is started again after 1, 2, 3, ... seconds, practically without end.
 PROGRAM = """\
 [program:replica-{number}]
 command={python} -m proxy.replica {home}/environments.json {index}
@@ -95,19 +95,19 @@ class Supervisor:
         return self._process() is not None
 
     def check_fits(self, text: str) -> None:
-        """Raises ProxyError when it runs with another configuration."""
+        """Raises ProxyError if supervisord runs with another configuration."""
         if self.running and self._configuration.read_text(encoding="utf-8") != text:
-            raise ProxyError("it is up with other REPLICAS, ports of them or timeouts: `make down`, then `make up`")
+            raise ProxyError("REPLICAS, replica ports or timeouts differ from those that are running: `make down`, then `make up`")
 
     def ports(self) -> set[int]:
-        """On which its programs listen."""
+        """The TCP ports that its programs listen on."""
         process = self._process()
         programs = process.children(recursive=True) if process else []
         sockets = [each for program in programs for each in program.net_connections("tcp")]
         return {each.laddr.port for each in sockets if each.status == psutil.CONN_LISTEN}
 
     def start(self, text: str) -> None:
-        """Raises ProxyError when it does not start."""
+        """Raises ProxyError if supervisord does not start."""
         if self.running:
             return
         (self._home / "logs").mkdir(parents=True, exist_ok=True)
@@ -115,15 +115,15 @@ class Supervisor:
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._configuration)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
-            raise ProxyError(f"the supervisor did not start: {(done.stderr or done.stdout).strip()}")
+            raise ProxyError(f"supervisord did not start: {(done.stderr or done.stdout).strip()}")
         deadline = time.monotonic() + 10
         while not (self.running and (self._home / "supervisor.sock").exists()):
             if time.monotonic() > deadline:
-                raise ProxyError(f"the supervisor did not start: see {self._home}/logs/supervisor.log")
+                raise ProxyError(f"supervisord did not start: see {self._home}/logs/supervisor.log")
             time.sleep(0.1)
 
     def call(self, method: str, *arguments: Any) -> Any:
-        """A method of supervisor's XML-RPC interface. Raises ProxyError when it refuses."""
+        """Calls a method of supervisor's XML-RPC interface. Raises ProxyError for an XML-RPC fault."""
         transport = SupervisorTransport(None, None, f"unix://{self._home}/supervisor.sock")
         with xmlrpc.client.ServerProxy("http://supervisor", transport=transport) as server:
             try:
@@ -135,7 +135,7 @@ class Supervisor:
         return list(self.call("getAllProcessInfo"))
 
     def stop(self) -> None:
-        """Everything, in good order: the liveness check, nginx, then the replicas, each with time to drain."""
+        """Stops the liveness check, then nginx, then the replicas, each with time to drain."""
         process = self._process()
         if process is None:
             return

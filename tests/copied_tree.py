@@ -1,4 +1,4 @@
-"""A copy of parts of this repository, to edit and to break."""
+"""A copy of parts of this repository, for tests that edit or break it."""
 
 import subprocess
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 Edit = Callable[[str, str, str], None]
-"""Replaces text in a file of the copy, once; text that is not there fails the test."""
+"""Replaces text in a file of the copy, once. Text that is missing fails the test."""
 
 
 def copy_tree(folder: Path, *names: str) -> Path:

@@ -1,4 +1,4 @@
-"""Load that counts what is lost: no retries, connections kept alive, every stream read to its [DONE]."""
+"""A load that counts lost requests: no retries, kept connections, every stream read to its [DONE]."""
 
 import asyncio
 import ssl
@@ -12,14 +12,14 @@ import httpx2
 CLIENTS = 8
 STREAMS = 10
 REQUESTS = 300
-STREAM_TOKENS = range(150, 150 + 20 * STREAMS, 20)  # of each stream and those that follow it: they do not all end at once
+STREAM_TOKENS = range(150, 150 + 20 * STREAMS, 20)  # max_tokens of each stream and its successors: not all streams end at once
 PAUSE = 0.2  # seconds after a loss
 MODEL = "SmolLM2-135M-Instruct"
 
 
 @dataclass
 class Outcome:
-    """`lost`: what was lost, and how it looked to its client. `broken_streams`: the ids of the streams among it."""
+    """`lost`: lost requests and streams, by the error that the client saw. `broken_streams`: the request ids of lost streams."""
 
     answered: int = 0
     streams: int = 0
@@ -32,18 +32,18 @@ class Outcome:
 
     @property
     def lost_requests(self) -> int:
-        """Without the streams that had begun."""
+        """Lost requests without the streams that had begun."""
         return self.lost.total() - len(self.broken_streams)
 
     def __str__(self) -> str:
-        return f"{self.answered} answers and {self.streams} whole streams, {self.lost.total()} lost {dict(self.lost)}"
+        return f"{self.answered} responses and {self.streams} complete streams, {self.lost.total()} lost {dict(self.lost)}"
 
 
 class Load:
     def __init__(
         self, url: str, *, verify: ssl.SSLContext | bool = True, key: str | None = None, first_loss_is_enough: bool = False
     ) -> None:
-        """`first_loss_is_enough`: for a negative control, whose load then ends with it."""
+        """`first_loss_is_enough`: end the load at the first lost request, for a negative control."""
         self.outcome = Outcome()
         self._url = url
         self._verify = verify
@@ -52,7 +52,7 @@ class Load:
         self._numbers = count()
 
     async def around(self, event: Callable[[], None]) -> Outcome:
-        """Runs `event` in a thread, ten streams open at each moment of it. The load ends once it is over and 300 requests were sent."""
+        """Runs `event` in a thread, with ten streams open all the time. The load ends once the event is over and 300 requests were sent."""
         opened, over = asyncio.Semaphore(0), asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             for tokens in STREAM_TOKENS:
@@ -115,7 +115,7 @@ class Load:
         if last == "data: [DONE]":
             self.outcome.streams += 1
         else:
-            self.outcome.lost["stream with an error event" if last.startswith('data: {"error"') else "stream without its end"] += 1
+            self.outcome.lost["stream with an error event" if last.startswith('data: {"error"') else "stream without [DONE]"] += 1
 
     def _client(self) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(base_url=self._url, timeout=120, verify=self._verify, headers=self._headers)

@@ -1,4 +1,4 @@
-"""The cluster that KUBECONFIG names, and the committed overlays/dev on it with the image of this commit."""
+"""The cluster of KUBECONFIG, with the committed overlays/dev and the image of this commit."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ NODE_PORT = 30800
 
 @pytest.fixture(scope="session")
 def image() -> str:
-    """IMAGE, by digest, where the cluster's nodes can pull it."""
+    """IMAGE: a name by digest that the cluster's nodes can pull."""
     for name in ("KUBECONFIG", "IMAGE"):
         if not os.environ.get(name):
             pytest.fail(f"{name} is not set: `make e2e` needs a cluster and an image that it can pull (docs/manifests.md)")
@@ -32,8 +32,8 @@ def kustomize() -> Path:
 
 
 @pytest.fixture(scope="session")
-def dev(image: str, kustomize: Path) -> list[Manifest]:
-    """overlays/dev as it is committed; only the image's registry and digest are replaced."""
+def dev_manifests(image: str, kustomize: Path) -> list[Manifest]:
+    """The committed overlays/dev; only the image's registry and digest are replaced."""
     manifests = render(ROOT, "overlays/dev", kustomize).objects
     for manifest in manifests:
         if manifest["kind"] in {"Deployment", "Job"}:
@@ -42,11 +42,11 @@ def dev(image: str, kustomize: Path) -> list[Manifest]:
 
 
 @pytest.fixture(scope="session")
-def kube(dev: list[Manifest]) -> Iterator[Kube]:
-    """The namespace with overlays/dev running in it, and a NodePort beside its Service for traffic from outside."""
+def kube(dev_manifests: list[Manifest]) -> Iterator[Kube]:
+    """The namespace in which overlays/dev runs, with a NodePort for traffic from outside."""
     kube = Kube("llm-api")
     kube.make_namespace()
-    kube.apply(dev)
+    kube.apply(dev_manifests)
     kube.apply(from_outside())
     kube.rolled_out(seconds=600)
     yield kube
@@ -55,10 +55,10 @@ def kube(dev: list[Manifest]) -> Iterator[Kube]:
 
 
 @pytest.fixture
-def fresh(kube: Kube, dev: list[Manifest]) -> Iterator[Kube]:
-    """overlays/dev as committed before and after a test that changes it."""
+def fresh(kube: Kube, dev_manifests: list[Manifest]) -> Iterator[Kube]:
+    """For a test that changes the namespace: applies overlays/dev again afterwards."""
     yield kube
-    kube.apply(dev)
+    kube.apply(dev_manifests)
     kube.rolled_out()
 
 
@@ -77,8 +77,8 @@ def answers(url: str) -> bool:
 
 
 def from_outside() -> list[Manifest]:
-    """A port of the node and, where policies are enforced, as kind does, leave to use it: overlays/dev lets nobody from outside in."""
-    return [_node_port(), _let_in()]
+    """A NodePort, and a NetworkPolicy that allows it: overlays/dev allows no traffic from outside, and kind enforces policies."""
+    return [_node_port(), _allow_http()]
 
 
 def _node_port() -> Manifest:
@@ -87,8 +87,8 @@ def _node_port() -> Manifest:
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "from-outside"}, "spec": spec}
 
 
-def _let_in() -> Manifest:
-    """Only the port that it serves on."""
+def _allow_http() -> Manifest:
+    """Allows only the port of the API."""
     service = {"matchLabels": {"app.kubernetes.io/name": "llm-api"}}
     spec = {"podSelector": service, "policyTypes": ["Ingress"], "ingress": [{"ports": [{"port": "http"}]}]}
     return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "from-outside"}, "spec": spec}

@@ -1,4 +1,4 @@
-"""Three GPU nodes that kwok plays, and what overlays/prod finds around them: a volume, a quota."""
+"""Three GPU nodes simulated by kwok, and a volume and a quota for overlays/prod."""
 
 from cluster.kube import Manifest
 
@@ -27,7 +27,7 @@ def _node(name: str) -> Manifest:
 
 
 def volume() -> Manifest:
-    """What standard-rwx would provide."""
+    """A volume as the storage class standard-rwx would provision it."""
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",

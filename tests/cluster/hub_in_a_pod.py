@@ -1,4 +1,4 @@
-"""Runs in a pod, from the image: publishes the model that is in it as a repository of a hub. Prints a line for each request."""
+"""Runs in a pod of the image: a model hub that publishes the image's model as a repository. Prints a line for each request."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ from weights.hub_server import HubRepo
 
 class Printed(list[Asked]):
     def append(self, asked: Asked) -> None:
-        logging.info("%s %s", asked.method, asked.path)  # print writes a line in pieces, between which another thread's come
+        logging.info("%s %s", asked.method, asked.path)  # print writes a line in several pieces, which threads would mix
 
 
 if __name__ == "__main__":

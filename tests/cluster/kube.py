@@ -1,4 +1,4 @@
-"""kubectl, as far as the tests need it."""
+"""A thin wrapper of kubectl."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ Manifest = dict[str, Any]
 
 
 class Kube:
-    """The cluster of KUBECONFIG, one namespace."""
+    """One namespace of the cluster of KUBECONFIG."""
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
@@ -31,7 +31,7 @@ class Kube:
         return json.loads(self.run("get", *what, "-o", "json").stdout)
 
     def pods(self, name: str = "llm-api") -> list[Manifest]:
-        """Those that are not on their way out."""
+        """The pods that are not terminating."""
         pods: list[Manifest] = self.get("pods", "-l", f"app.kubernetes.io/name={name}")["items"]
         return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
@@ -39,7 +39,7 @@ class Kube:
         self.run("patch", what, "--type", "strategic", "--patch", json.dumps(change))
 
     def drop_finalizers(self, kind: str) -> None:
-        """Of all of a kind, where the controller that would remove them is gone."""
+        """Removes the finalizers of all objects of a kind, if the controller that would remove them is gone."""
         for name in self.run("get", kind, "-o", "name", check=False).stdout.split():
             done = self.run("patch", name, "--type=merge", "--patch", '{"metadata": {"finalizers": null}}', check=False)
             assert done.returncode == 0 or "NotFound" in done.stderr, done.stderr
@@ -48,17 +48,17 @@ class Kube:
         self.run("rollout", "status", f"deployment/{deployment}", f"--timeout={seconds}s")
 
     def until(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Raises tenacity.RetryError when it does not come true in time."""
+        """Waits until the condition is true. Raises tenacity.RetryError after `seconds`."""
         retry(retry=retry_if_result(lambda held: not held), stop=stop_after_delay(seconds), wait=wait_fixed(0.5))(condition)()
 
     def make_namespace(self) -> None:
-        """Makes it, if need be once an earlier one of that name is gone."""
+        """Creates the namespace, once an earlier one with this name has terminated."""
         self.until(lambda: "Terminating" not in self.run("get", "namespace", self.namespace, check=False).stdout, 400)
         self.run("create", "namespace", self.namespace, check=False)
 
     def drop_namespace(self) -> None:
-        """Deletes it and waits. Pods get no grace: the namespace would wait for the whole of it."""
-        self.drop_finalizers("jobs")  # of Argo CD, whose sync may have been cut off
+        """Deletes the namespace and waits. Pods get no grace period, because the namespace would wait for it."""
+        self.drop_finalizers("jobs")  # set by Argo CD, whose sync may have been interrupted
         self.run("delete", "deployments,jobs", "--all", "--wait=false", check=False)
         self.run("delete", "pods", "--all", "--grace-period=1", "--timeout=60s", check=False)
         self.run("delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=300s")

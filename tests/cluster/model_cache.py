@@ -1,4 +1,4 @@
-"""overlays/dev with components/model-cache, on a volume of the node, and a hub in the cluster to pull from."""
+"""overlays/dev with components/model-cache on a volume of the node, and a model hub in the cluster."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ RESTRICTED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"
 
 
 def overlay(kustomize: Path, image: str) -> tuple[list[Manifest], Manifest]:
-    """What a team's overlay would render to, and its Job by itself: two pods of it, which share a small node."""
+    """The rendered overlay of a team, without its Job; and the Job, with two pods that fit on a small node."""
     folder = ROOT / "build/e2e-model-cache"
     folder.mkdir(parents=True, exist_ok=True)
     environment = {"model": MODEL, "modelName": "of-the-team", "cacheClass": CLASS, "cacheSize": "2Gi"}
@@ -38,7 +38,7 @@ def overlay(kustomize: Path, image: str) -> tuple[list[Manifest], Manifest]:
     for container in _containers(manifests):
         container["image"] = image
         for amounts in container["resources"].values():
-            amounts.pop("ephemeral-storage", None)  # a node that does not account for its disk would never fit
+            amounts.pop("ephemeral-storage", None)  # the pod would not fit on a node that reports no ephemeral storage
     [namespace] = [manifest for manifest in manifests if manifest["kind"] == "Namespace"]
     namespace["metadata"]["name"] = NAMESPACE
     manifests = [manifest for manifest in manifests if manifest["metadata"]["name"] != "llm-api-smoke"]
@@ -86,13 +86,13 @@ def hub(image: str) -> list[Manifest]:
 
 
 def _within() -> Manifest:
-    """Where policies are enforced: the pods here may talk to one another, and to nobody else."""
+    """If policies are enforced: pods of this namespace may only talk to each other."""
     anybody_here: list[Manifest] = [{"podSelector": {}}]
     return {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [{"from": anybody_here}], "egress": [{"to": anybody_here}]}
 
 
 def volume(node: str) -> Manifest:
-    """Of one node; to the tests it is what a shared file system is to a cluster."""
+    """A folder of one node, in the place of a shared file system."""
     on_it = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
     spec = {
         "capacity": {"storage": "2Gi"},
@@ -105,7 +105,7 @@ def volume(node: str) -> Manifest:
 
 
 def keeper(image: str, node: str, namespace: str) -> list[Manifest]:
-    """Root on that node: makes the folder writable for 10001, damages what is in it, and takes it away in the end."""
+    """A pod with root access to the node's folder: makes it writable for user 10001, damages files, and empties it in the end."""
     container = {
         "name": "keeper",
         "image": image,

@@ -1,4 +1,4 @@
-"""What the image says of itself where it runs."""
+"""The image accepts the settings of every overlay."""
 
 import subprocess
 from collections.abc import Sequence

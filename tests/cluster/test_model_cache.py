@@ -1,4 +1,4 @@
-"""components/model-cache on a cluster: pulled once, verified, and served by pods that ask nobody for it."""
+"""components/model-cache on a cluster: the model is downloaded once, verified, and served without the hub."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 class Cache:
-    """The overlay with its Job, the hub that it pulls from, and root on the node that holds the volume."""
+    """The overlay with its Job, the hub, and a privileged pod on the node that holds the volume."""
 
     def __init__(self, image: str, kustomize: Path) -> None:
         self.kube, self._host = Kube(NAMESPACE), Kube(f"{NAMESPACE}-host")
@@ -26,7 +26,7 @@ class Cache:
         self._host.make_namespace()
         self._host.apply(model_cache.keeper(self._image, node, self._host.namespace))
         self._host.run("wait", "pod/keeper", "--for=condition=Ready", "--timeout=120s")
-        self._empty()  # of what a run that was cut short has left
+        self._empty()  # an interrupted run may have left files
         self.kube.make_namespace()
         self.kube.apply([model_cache.volume(node), *model_cache.hub(self._image)])
         self.kube.rolled_out("hub", seconds=120)
@@ -38,7 +38,7 @@ class Cache:
         self.kube.apply(self._overlay)
 
     def pull(self) -> Manifest:
-        """Runs the Job anew, as after a change of the image. Gives it as it ended."""
+        """Runs the Job again, as after a change of the image. Returns the completed Job."""
         self.kube.run("delete", "job", "llm-api-model", "--ignore-not-found", "--wait")
         self.kube.apply([self._job])
         self.kube.run("wait", "job/llm-api-model", "--for=condition=Complete", "--timeout=300s")
@@ -46,7 +46,7 @@ class Cache:
         return job
 
     def asked(self) -> list[str]:
-        """Requests that the hub has seen, a container that the node had to restart included."""
+        """The log lines of the hub's requests, also from before a restart of its container."""
         [pod] = self.kube.pods("hub")
         restarted = any(status["restartCount"] for status in pod["status"]["containerStatuses"])
         earlier = self.kube.run("logs", "deployment/hub", "--previous").stdout if restarted else ""
@@ -85,7 +85,7 @@ def test_two_pods_fetch_once_and_the_service_waits_for_them(cache: Cache) -> Non
     assert model["id"] == "of-the-team"
 
 
-def test_a_damaged_file_is_noticed_and_fetched_again_once(cache: Cache) -> None:
+def test_a_damaged_file_is_detected_and_downloaded_again_once(cache: Cache) -> None:
     sound, before = cache.on_the_node(f"sha256sum {WEIGHTS}"), cache.downloads()
     cache.on_the_node(f"printf damaged | dd of={WEIGHTS} bs=1 seek=100000 conv=notrunc status=none")
     assert cache.on_the_node(f"sha256sum {WEIGHTS}") != sound

@@ -1,4 +1,4 @@
-"""Rollouts and evictions under load lose nothing; without the drain they do."""
+"""Rollouts and evictions under load lose no request; without the drain they do."""
 
 import pytest
 from cluster.kube import Kube
@@ -45,7 +45,7 @@ async def test_evicting_one_replica_after_another(two_replicas: Kube, url: str) 
     def evict_all() -> None:
         first, second = (pod["metadata"]["name"] for pod in two_replicas.pods())
         assert evict(two_replicas, first)
-        assert not evict(two_replicas, second), "the disruption budget lets one go at a time"
+        assert not evict(two_replicas, second), "the disruption budget allows one eviction at a time"
         two_replicas.rolled_out()
         two_replicas.until(lambda: evict(two_replicas, second), 120)
         two_replicas.rolled_out()
@@ -56,7 +56,7 @@ async def test_evicting_one_replica_after_another(two_replicas: Kube, url: str) 
 
 
 def evict(kube: Kube, pod: str) -> bool:
-    """By the Eviction API, which asks the PodDisruptionBudget; False when it refuses for now."""
+    """Evicts the pod by the Eviction API. Returns False if the PodDisruptionBudget does not allow it now."""
     path = f"/api/v1/namespaces/{kube.namespace}/pods/{pod}/eviction"
     eviction = f'{{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {{"name": "{pod}", "namespace": "{kube.namespace}"}}}}'
     done = kube.run("create", "--raw", path, "-f", "-", text=eviction, check=False)

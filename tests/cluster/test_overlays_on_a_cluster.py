@@ -1,4 +1,4 @@
-"""What the API server, admission and the kubelet say of the overlays, and what a client gets."""
+"""The API server, admission and the kubelet accept the overlays, and a client is served."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def test_the_api_server_accepts_all_of_its_own_kinds(kube: Kube, kustomize: Path
     manifests = [manifest for manifest in render(ROOT, f"overlays/{overlay}", kustomize).objects if manifest["kind"] in kinds]
     assert {"Deployment", "Service", "NetworkPolicy", "PodDisruptionBudget"} <= {manifest["kind"] for manifest in manifests}
     for job in (manifest for manifest in manifests if manifest["kind"] == "Job"):
-        job["metadata"]["name"] += "-dry-run"  # the template of one that ran here cannot change: Argo CD makes it anew
+        job["metadata"]["name"] += "-dry-run"  # a Job's template is immutable, and one ran here; Argo CD deletes it first
     kube.apply(manifests, "--dry-run=server")
 
 

@@ -1,4 +1,4 @@
-"""overlays/prod on nodes that kwok plays: no container runs there, scheduling, quota and rollout are real."""
+"""overlays/prod on nodes simulated by kwok: no containers run, but scheduling, quota and rollout are real."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ SURGE = {"spec": {"strategy": {"rollingUpdate": {"maxSurge": "25%", "maxUnavaila
 
 @pytest.fixture(scope="module")
 def prod(image: str, kustomize: Path) -> Iterator[Kube]:
-    """Three replicas on as many GPUs, all taken, under a quota of three. Without the Job, which would run on a real node."""
+    """Three replicas on three GPUs, under a quota of three GPUs. Without the Job, which would run on a real node."""
     kube = Kube("llm-api-prod")
     manifests = [manifest for manifest in render(ROOT, "overlays/prod", kustomize).objects if manifest["kind"] in APPLIED]
     for manifest in manifests:
@@ -29,7 +29,7 @@ def prod(image: str, kustomize: Path) -> Iterator[Kube]:
     kube.run("scale", "deployment/llm-api", "--replicas=3")
     kube.rolled_out(seconds=120)
     yield kube
-    kube.drop_namespace()  # while its nodes are there to let go of the pods
+    kube.drop_namespace()  # before its nodes, which have to terminate the pods
     kube.run("delete", "node", *NODES)
     kube.run("delete", "persistentvolume", VOLUME)
 
@@ -53,8 +53,8 @@ def test_a_rollout_needs_no_spare_gpu(prod: Kube) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_rollout_that_surges_would_wait_for_ever(prod: Kube) -> None:
-    prod.run("delete", "resourcequota", "gpus")  # it would refuse the pod even earlier
+def test_a_rollout_that_surges_would_never_complete(prod: Kube) -> None:
+    prod.run("delete", "resourcequota", "gpus")  # it would refuse the pod before scheduling
     prod.patch("deployment/llm-api", SURGE)
     prod.run("rollout", "restart", "deployment/llm-api")
     with pytest.raises((AssertionError, RetryError)):

@@ -1,4 +1,4 @@
-"""What breaks is replaced or kept out, while what runs goes on serving."""
+"""A broken pod is restarted or never becomes ready, while the running pods serve."""
 
 import copy
 import time
@@ -8,12 +8,12 @@ import httpx2
 import pytest
 from cluster.kube import Kube, Manifest
 
-STALL = 15  # seconds, instead of the minute that a hung engine gets by default
+STALL = 15  # seconds of ENGINE_STALL_TIMEOUT, instead of the default of 60
 DRAIN = 300
 
 
 def changed(manifests: list[Manifest], change: Manifest) -> list[Manifest]:
-    """As a commit would: the container of the Deployment with other fields, and more in its env."""
+    """A copy in which the Deployment's container has these fields and additional env."""
     copies = copy.deepcopy(manifests)
     [deployment] = [manifest for manifest in copies if manifest["kind"] == "Deployment"]
     [container] = deployment["spec"]["template"]["spec"]["containers"]
@@ -39,14 +39,14 @@ def ready_pods(kube: Kube) -> list[str]:
 
 
 @pytest.mark.timeout(400)
-def test_a_hung_engine_is_restarted_within_its_window_not_after_its_drain(fresh: Kube, dev: list[Manifest], url: str) -> None:
-    fresh.apply(changed(dev, {"env": [{"name": "ENGINE_STALL_TIMEOUT", "value": str(STALL)}]}))
+def test_a_hung_engine_is_restarted_before_its_drain_would_end(fresh: Kube, dev_manifests: list[Manifest], url: str) -> None:
+    fresh.apply(changed(dev_manifests, {"env": [{"name": "ENGINE_STALL_TIMEOUT", "value": str(STALL)}]}))
     fresh.rolled_out()
     fresh.until(lambda: len(fresh.pods()) == 1, 30)
     [pod] = ready_pods(fresh)
     fresh.run("exec", pod, "--", "sh", "-c", "kill -STOP $(grep -lxsz llm_api[.]engine /proc/[0-9]*/cmdline | cut -d/ -f3)")
     stopped = time.monotonic()
-    fresh.until(lambda: hangs(url), 30)  # the pod before it may still answer
+    fresh.until(lambda: hangs(url), 30)  # the previous pod may still answer
     fresh.until(lambda: restarts(fresh) == 1, STALL + 3 * 10 + 30)
     print(f"restarted {time.monotonic() - stopped:.0f} s after it hung; ENGINE_STALL_TIMEOUT={STALL}, three probes of 10 s")
     assert time.monotonic() - stopped < DRAIN
@@ -62,17 +62,17 @@ def test_a_hung_engine_is_restarted_within_its_window_not_after_its_drain(fresh:
     ],
     ids=["an image that does not exist", "a model that cannot be loaded"],
 )
-def test_what_cannot_start_never_replaces_what_runs_and_a_revert_takes_it_back(
-    fresh: Kube, dev: list[Manifest], url: str, change: Manifest, shows: Callable[[Manifest], bool]
+def test_a_pod_that_cannot_start_never_replaces_a_running_one_and_a_revert_removes_it(
+    fresh: Kube, dev_manifests: list[Manifest], url: str, change: Manifest, shows: Callable[[Manifest], bool]
 ) -> None:
     [before] = ready_pods(fresh)
-    fresh.apply(changed(dev, change))
+    fresh.apply(changed(dev_manifests, change))
     fresh.until(lambda: any(shows(status) for pod in fresh.pods() for status in pod["status"].get("containerStatuses", [])), 90)
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
         assert ready_pods(fresh) == [before]
         assert httpx2.get(f"{url}/v1/models").status_code == 200
         time.sleep(1)
-    fresh.apply(dev)
+    fresh.apply(dev_manifests)
     fresh.rolled_out()
     assert ready_pods(fresh) == [before]

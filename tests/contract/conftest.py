@@ -8,6 +8,6 @@ from llm_api.weights.resolve import resolve
 
 
 @pytest.fixture(scope="session")
-def model_path() -> Path:
-    """The default model's folder, got and converted once per machine."""
+def default_model() -> Path:
+    """The default model's folder, downloaded and converted once per machine."""
     return resolve(None, DEFAULT_MODEL_URI, Settings().model_cache, LineProgress(lambda line: print(line, flush=True))).path

@@ -1,4 +1,4 @@
-"""What holds for every event stream of the API, whatever was asked for."""
+"""Checks that hold for every event stream of the API, whatever the request."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ CHUNKS: dict[str, type[BaseModel]] = {"/v1/chat/completions": ChatCompletionChun
 
 
 def check_stream(path: str, content: bytes, include_usage: bool) -> None:
-    """Raises AssertionError unless every event is a chunk, and the last, alone, [DONE] or an error."""
+    """Raises AssertionError unless every event is a chunk, except the last one, which is [DONE] or an error."""
     events = _events(content)
     assert events, "the stream has no event"
     *before, last = events
@@ -22,8 +22,8 @@ def check_stream(path: str, content: bytes, include_usage: bool) -> None:
     if last != DONE:
         _read(ErrorResponse, last, "the last event is neither [DONE] nor an error")
     elif include_usage:
-        assert chunks and chunks[-1].get("usage") and not chunks[-1]["choices"], "no usage in the last chunk, though asked for"
-    assert include_usage or not any("usage" in chunk for chunk in chunks), "usage, though not asked for"
+        assert chunks and chunks[-1].get("usage") and not chunks[-1]["choices"], "no usage in the last chunk, although requested"
+    assert include_usage or not any("usage" in chunk for chunk in chunks), "usage, although not requested"
 
 
 def _events(content: bytes) -> list[str]:

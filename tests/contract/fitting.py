@@ -1,4 +1,4 @@
-"""Fits generated requests to the served model and to the time of a test. An invalid value stays as invalid as it was."""
+"""Changes generated requests so that the default model can serve them, and quickly. Invalid values stay invalid."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ LIMITS = {"/v1/chat/completions": ("max_completion_tokens", "max_tokens"), "/v1/
 
 
 def fit(path: str, body: Any) -> Any:
-    """The body for `path` with few tokens to make and, where its values are valid, nothing that the default model lacks."""
+    """The body for `path`, with few tokens to generate. Valid values that the default model does not support are replaced."""
     if path not in LIMITS or not isinstance(body, dict):
         return body
     fitted = {**body}
@@ -22,7 +22,7 @@ def fit(path: str, body: Any) -> Any:
 
 
 def _limit_choices(body: dict[str, Any]) -> None:
-    """Admission holds MAX_NUM_SEQS + MAX_QUEUED_REQUESTS sequences, and a request may ask for n times its prompts."""
+    """Admission takes MAX_NUM_SEQS + MAX_QUEUED_REQUESTS sequences; a request has n for each of its prompts."""
     prompts = _prompts(body.get("prompt"))
     if prompts > 1 and _is_whole(body.get("n")) and body["n"] * prompts > SEQUENCES:
         body["n"] = max(SEQUENCES // prompts, 1)
@@ -37,7 +37,7 @@ def _limit_tokens(body: dict[str, Any], fields: tuple[str, ...]) -> None:
 
 
 def _keep_to_vocabulary(body: dict[str, Any]) -> None:
-    """A larger token id is a 400 of its own, which apps/llm-api/tests/service/test_refusals.py holds."""
+    """A larger token id gives a 400, which apps/llm-api/tests/service/test_refusals.py tests."""
     if "prompt" in body:
         body["prompt"] = _in_vocabulary(body["prompt"])
     if isinstance(bias := body.get("logit_bias"), dict):
@@ -51,7 +51,7 @@ def _in_vocabulary(prompt: Any) -> Any:
 
 
 def _leave_out_names(body: dict[str, Any]) -> None:
-    """The default model's template knows no names, so a message with one is refused (test_refusals.py as well)."""
+    """The default model's template has no names, so a message with a name is refused (tested in test_refusals.py, too)."""
     if isinstance(messages := body.get("messages"), list):
         body["messages"] = [_nameless(message) if isinstance(message, dict) else message for message in messages]
 
@@ -65,7 +65,7 @@ def _prompts(prompt: Any) -> int:
 
 
 def _is_whole(value: Any, least: int = 1) -> bool:
-    """An integer as JSON has it, within what the API takes."""
+    """Whether a JSON value is an integer within the API's range."""
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= LARGEST and value == int(value)
 
 

@@ -1,4 +1,4 @@
-"""What schemathesis.toml cannot say: requests that the default model can take, and a check of every event stream."""
+"""schemathesis hooks: requests that the default model can serve, and a check of every event stream."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
 
 @schemathesis.check
 def event_stream_conformance(ctx: CheckContext, response: Response, case: Case[Any]) -> bool | None:
-    """A stream comes when, and only when, it was asked for, and it is whole and well-formed."""
+    """The response is a stream if and only if the request asks for one, and the stream is complete and well-formed."""
     if response.status_code != 200 or not isinstance(case.body, dict):
         return True  # does not apply
     is_stream = response.headers["content-type"][0].startswith("text/event-stream")
-    assert is_stream == (case.body.get("stream") is True), "a stream that was not asked for, or none though asked for"
+    assert is_stream == (case.body.get("stream") is True), "a stream that was not requested, or no stream although requested"
     if not is_stream:
         return True
     assert not response.stream_cut_short, "the stream did not end in time"

@@ -1,4 +1,4 @@
-"""`schemathesis run` against a server, in a process of its own, and what it reports."""
+"""Runs `schemathesis run` against a server, in its own process, and reads its reports."""
 
 import json
 import os
@@ -18,7 +18,7 @@ SECONDS = 1000
 
 @dataclass(frozen=True)
 class Case:
-    """One request. `checks`: the names of those that looked at its response."""
+    """One request. `checks`: the names of the checks of its response."""
 
     mode: str
     status: int | None
@@ -46,7 +46,7 @@ class Report:
 
 
 def run_schemathesis(url: str, folder: Path, *arguments: str, key: str | None = None) -> Report:
-    """`key`: an API key, when the server needs one. Reports go to `folder`."""
+    """`key`: an API key, if the server needs one. Writes reports to `folder`."""
     folder.mkdir(exist_ok=True)
     configuration, verdict, cases = folder / "schemathesis.toml", folder / "verdict.json", folder / "cases.ndjson"
     configuration.write_text(CONFIGURATION.read_text(encoding="utf-8") + (WITH_KEY if key else ""), encoding="utf-8")

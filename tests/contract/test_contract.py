@@ -1,4 +1,4 @@
-"""The running service, with the default model on our engine, does what /openapi.json says, whatever it is sent."""
+"""The running service, with the default model on our engine, conforms to /openapi.json for every request."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -29,21 +29,21 @@ CHECKS = {
     "max_response_time",
     "event_stream_conformance",
 }
-NEEDS_KEY = {"ignored_auth"}  # looks at operations alone that need a key
+NEEDS_KEY = {"ignored_auth"}  # only checks operations that need a key
 NEGATIVE = ("--mode", "negative", "--phases", "fuzzing", "--max-examples", "250")
-TAKES_INPUT = 3  # operations: a model by its id, and the two that generate. The others take nothing that could be invalid
+TAKES_INPUT = 3  # operations: a model by its id, and the two that generate. The others have no input that could be invalid
 Runs = Callable[[str], Report]
 
 
 @pytest.fixture(scope="module")
-def runs(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    """Each run once, when it is first asked for."""
+def runs(default_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """Runs schemathesis when a test first needs the report of a run."""
     folder, reports = tmp_path_factory.mktemp("contract"), dict[str, Report]()
 
     def run(name: str) -> Report:
         if name not in reports:
             started = time.monotonic()
-            reports[name] = report = RUNS[name](model_path, folder / name)
+            reports[name] = report = RUNS[name](default_model, folder / name)
             streams = sum(case.is_stream for case in report.cases)
             print(f"\n{name}: {len(report.cases)} cases, {streams} streams, {time.monotonic() - started:.0f} s", flush=True)
         return reports[name]
@@ -51,19 +51,19 @@ def runs(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return run
 
 
-def _without_keys(model_path: Path, folder: Path) -> Report:
-    with _server(model_path, folder) as server:
+def _without_keys(default_model: Path, folder: Path) -> Report:
+    with _server(default_model, folder) as server:
         return run_schemathesis(server.url, folder)
 
 
-def _invalid(model_path: Path, folder: Path) -> Report:
-    with _server(model_path, folder) as server:
+def _invalid(default_model: Path, folder: Path) -> Report:
+    with _server(default_model, folder) as server:
         return run_schemathesis(server.url, folder, *NEGATIVE)
 
 
-def _with_keys(model_path: Path, folder: Path) -> Report:
+def _with_keys(default_model: Path, folder: Path) -> Report:
     key, entry = new_key("contract")
-    with _server(model_path, folder, API_KEYS=entry) as server:
+    with _server(default_model, folder, API_KEYS=entry) as server:
         return run_schemathesis(server.url, folder, "--max-examples", "20", key=key)
 
 
@@ -71,9 +71,9 @@ RUNS: dict[str, Callable[[Path, Path], Report]] = {"without-keys": _without_keys
 
 
 @contextmanager
-def _server(model_path: Path, folder: Path, **environment: str) -> Iterator[ServiceProcess]:
+def _server(default_model: Path, folder: Path, **environment: str) -> Iterator[ServiceProcess]:
     folder.mkdir()
-    process = ServiceProcess(model_path, folder / "log", NUM_THREADS="1", **environment)  # schemathesis takes a core itself
+    process = ServiceProcess(default_model, folder / "log", NUM_THREADS="1", **environment)  # schemathesis takes a core itself
     try:
         process.wait_ready()
         yield process

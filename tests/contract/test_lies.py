@@ -1,4 +1,4 @@
-"""The negative control: a service that breaks its contract in one place is found out. The same one without the lie passes."""
+"""The negative control: a service that breaks its contract in one place fails the checks. The same service without the lie passes."""
 
 import asyncio
 import threading
@@ -49,7 +49,7 @@ class Liar:
 
 @contextmanager
 def lying_server(lie: Lie) -> Iterator[str]:
-    """Real HTTP; the service behind it is scripted, as the answers' truth is no matter here."""
+    """Real HTTP in front of a scripted service, because the content of the answers does not matter."""
     app = create_app(Settings(), ScriptedService(), Metrics(), Lifecycle())
     server = uvicorn.Server(uvicorn.Config(Liar(app, lie), port=0, log_level="error"))
     thread = threading.Thread(target=asyncio.run, args=(server.serve(),))
@@ -94,7 +94,7 @@ def test_a_good_stream_passes(content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "ends within an event"),
         (CHUNK, "neither"),
@@ -105,15 +105,15 @@ def test_a_good_stream_passes(content: bytes) -> None:
         (CHUNK + DONE + ERROR, "before the last"),
         (CHUNK.replace(b"1", b'"1"') + DONE, "not a chunk"),
         (CHUNK.replace(b'"id": "c", ', b"") + DONE, "not a chunk"),
-        (CHUNK.replace(b'"m",', b'"m", "usage": null,') + DONE, "usage, though not asked for"),
+        (CHUNK.replace(b'"m",', b'"m", "usage": null,') + DONE, "usage, although not requested"),
         (b"event: chunk\n" + CHUNK + DONE, "not an event of one data line"),
     ],
 )
-def test_a_bad_stream_is_told(content: bytes, told: str) -> None:
-    with pytest.raises(AssertionError, match=told):
+def test_a_bad_stream_fails(content: bytes, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
         check_stream(CHAT, content, include_usage=False)
 
 
-def test_missing_usage_is_told() -> None:
+def test_missing_usage_fails() -> None:
     with pytest.raises(AssertionError, match="no usage"):
         check_stream(CHAT, CHUNK + DONE, include_usage=True)

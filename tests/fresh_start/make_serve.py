@@ -1,4 +1,4 @@
-"""`make serve` in a fresh clone, until it is ready, and its end."""
+"""Starts `make serve` in a clone, waits until it is ready, and stops it."""
 
 import os
 import re
@@ -13,7 +13,7 @@ import httpx2
 import psutil
 
 URL = re.compile(r"http://127\.0\.0\.1:\d+")
-NOT_OF_A_NEW_SHELL = ("MAKE", "MFLAGS", "PYTHON", "VIRTUAL_ENV", "PYTEST")
+NOT_IN_A_NEW_SHELL = ("MAKE", "MFLAGS", "PYTHON", "VIRTUAL_ENV", "PYTEST")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Serving:
 @contextmanager
 def make_serve(clone: Path, log: Path, ready_within: float) -> Iterator[Serving]:
     started = time.monotonic()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(NOT_OF_A_NEW_SHELL)}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(NOT_IN_A_NEW_SHELL)}
     with log.open("wb") as output:
         make = subprocess.Popen(
             ["make", "serve", "PORT=0", "LAME_DUCK_SECONDS=0"],
@@ -67,7 +67,7 @@ def _engine(api: psutil.Process) -> psutil.Process:
 
 
 def _stop(make: subprocess.Popen[bytes]) -> None:
-    """As Ctrl-C or a supervisor does it. Fails when a process outlives make."""
+    """Stops make by SIGTERM, as a supervisor does. Fails if a process outlives make."""
     children = psutil.Process(make.pid).children(recursive=True) if make.poll() is None else []
     make.terminate()
     make.wait(60)

@@ -1,4 +1,4 @@
-"""README's first command, as somebody meets it: clone, `make serve`, ask."""
+"""README's first commands, as a new user runs them: clone, `make serve`, send a request."""
 
 import subprocess
 from pathlib import Path
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 MODEL = "SmolLM2-135M-Instruct"
 QUESTION = ChatCompletionUserMessageParam(role="user", content="What is Kubernetes?")
 DOWNLOADS = 3000  # seconds; dependencies and the model, on a machine that has neither
-SECOND_START = 30  # seconds; 10 is what we promise, and machines are shared
+SECOND_START = 30  # seconds; the goal is 10, but machines are shared
 
 
 @pytest.mark.timeout(DOWNLOADS + 300)

@@ -57,7 +57,7 @@ def test_an_old_python_is_refused_in_one_line(bare_clone: Path) -> None:
     old = executable(bare_clone / "python-old", OLD_PYTHON)
     result = make(bare_clone, "serve", f"PYTHON={old}")
     assert result.returncode != 0
-    assert f"Python 3.11 or later is needed, and {old} is not: install one, or name it: make PYTHON=/path/to/python" in result.stderr
+    assert f"Python 3.11 or later is needed, and {old} is not: install it, or name it: make PYTHON=/path/to/python" in result.stderr
     assert not (bare_clone / ".venv").exists()
 
 

@@ -15,12 +15,12 @@ PACKAGES = {"nginx": "nginx", "openssl": "openssl", "curl": "curl", "gettext-bas
 def tools() -> None:
     missing = [package for package, tool in PACKAGES.items() if not (has_nginx() if tool == "nginx" else shutil.which(tool))]
     if missing:
-        pytest.fail(f"`make e2e-proxy` needs more than is installed: `apt-get install {' '.join(missing)}` (docs/proxy.md)")
+        pytest.fail(f"`make e2e-proxy` needs packages that are not installed: `apt-get install {' '.join(missing)}` (docs/proxy.md)")
 
 
 @pytest.fixture(scope="session")
 def machine() -> Iterator[Machine]:
-    """Three replicas with one API key. Every test leaves all of them ready."""
+    """nginx and three replicas, with one API key. Every test leaves all replicas ready."""
     key, entry = new_key("tester")
     machine = Machine(FIRST_PORT, key=key, API_KEYS=entry, ENGINE_STALL_TIMEOUT="20")
     try:
@@ -32,6 +32,6 @@ def machine() -> Iterator[Machine]:
 
 @pytest.fixture
 def without_retries(machine: Machine) -> Iterator[None]:
-    """The negative control: nginx as it is without the retry."""
+    """The negative control: nginx without the retry."""
     with machine.edited((RETRIES, NO_RETRIES)):
         yield

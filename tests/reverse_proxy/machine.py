@@ -1,4 +1,4 @@
-"""What `make up` starts, on ports and in a folder of its own: real nginx, the real supervisor, real replicas."""
+"""A deployment of `make up` with its own ports and folder: real nginx, real supervisord, real replicas."""
 
 import json
 import os
@@ -27,7 +27,7 @@ LOG_SECONDS = 10
 RETRIES = "proxy_next_upstream error http_503 non_idempotent;"
 NO_RETRIES = "proxy_next_upstream off;"
 Change = tuple[str, str]  # of nginx.conf: an old text and a new one
-# Connections to replicas are kept, as nginx is mostly run.
+# nginx keeps connections to replicas, as most configurations do.
 KEPT: tuple[Change, ...] = (
     ("least_conn;", "least_conn; keepalive 64;"),
     ("proxy_set_header Connection close;", 'proxy_set_header Connection "";'),
@@ -44,8 +44,8 @@ def changed(configuration: str, *changes: Change) -> str:
 
 class Machine:
     def __init__(self, first_port: int, *, key: str | None = None, **environment: str) -> None:
-        """Uses `first_port` and the next 20. `environment`: settings by their variables' names, over defaults that suit a test."""
-        self.home = Path(tempfile.mkdtemp(prefix="llm-api-proxy-"))  # short: a socket's path has at most 107 characters
+        """Uses `first_port` and the next 20 ports. `environment`: settings, over defaults that suit a test."""
+        self.home = Path(tempfile.mkdtemp(prefix="llm-api-proxy-"))  # short: the path of a Unix socket has at most 107 characters
         self.key = key
         places = {"HTTPS_PORT": first_port, "HTTP_PORT": first_port + 1, "REPLICA_PORT": first_port + 2, "PROXY_HOME": self.home}
         self._environment = os.environ | SMALL | {name: str(value) for name, value in places.items()} | environment
@@ -54,13 +54,13 @@ class Machine:
         self.supervisor = Supervisor(self.home)
 
     def run(self, command: str) -> str:
-        """`python -m proxy COMMAND`, which is all that make's targets do."""
+        """`python -m proxy COMMAND`, as the make targets do. Returns its output."""
         done = self._run(command, {})
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
 
     def refused(self, command: str, **environment: str) -> str:
-        """What is said of a command with other settings, which fails."""
+        """Runs a command that must fail, with other settings. Returns its error output."""
         done = self._run(command, environment)
         assert done.returncode in {1, 2}, f"{command}: {done.stdout}{done.stderr}"
         return done.stderr
@@ -105,7 +105,7 @@ class Machine:
         os.kill(self.pid(name), signal.SIGKILL)
 
     def stop(self, *names: str) -> None:
-        """By SIGTERM; returns once they have drained and ended."""
+        """Sends SIGTERM, and returns once the programs have drained and ended."""
         for name in names:
             self.supervisor.call("stopProcess", name)
 
@@ -114,7 +114,7 @@ class Machine:
             self.supervisor.call("startProcess", name, False)
 
     def probe(self, number: int, path: str = "/readyz") -> int:
-        """A status from the management port of a replica; 0 when nothing listens."""
+        """The status of a path on a replica's management port; 0 if nothing listens."""
         try:
             return httpx2.get(f"http://127.0.0.1:{self.replica_port + 2 * number - 1}{path}", timeout=5).status_code
         except httpx2.HTTPError:
@@ -124,7 +124,7 @@ class Machine:
         self.until(lambda: all(self.probe(number) == 200 for number in range(1, replicas + 1)))
 
     def running_requests(self, replicas: int = REPLICAS) -> float:
-        """Over all replicas, as their engines tell it."""
+        """The sum over the replicas, from their metrics."""
         return sum(self.metric(number, "llm_num_requests_running") for number in range(1, replicas + 1))
 
     def metric(self, number: int, name: str) -> float:
@@ -136,28 +136,28 @@ class Machine:
         return [json.loads(line) for line in lines]
 
     def log_so_far(self) -> int:
-        """Entries of the access log, all of those that are due among them."""
+        """The number of entries in the access log, once all earlier requests are in it."""
         with self.client() as client:
             self.logged(client.get("/until-here").headers["x-request-id"])
         return len(self.access_log())
 
     def logged_since(self, begin: int, requests: int) -> list[dict[str, Any]]:
-        """The access log from entry `begin` on, once it tells of so many: an entry comes, by the supervisor, after the client's answer."""
+        """The access log from entry `begin` on, once it has `requests` more entries: they are written after the responses."""
         self.until(lambda: len(self.access_log()) >= begin + requests, LOG_SECONDS)
         return self.access_log()[begin:]
 
     def logged(self, request_id: str) -> dict[str, Any]:
-        """What the access log tells of a request, once it does."""
+        """The access log's entry of a request, once it is there."""
         self.until(lambda: any(entry["request_id"] == request_id for entry in self.access_log()), LOG_SECONDS)
         return next(entry for entry in self.access_log() if entry["request_id"] == request_id)
 
     def upstream_of(self, number: int) -> str:
-        """How the access log names a replica."""
+        """The replica's address, as in the access log."""
         return f"127.0.0.1:{self.replica_port + 2 * (number - 1)}"
 
     @contextmanager
     def edited(self, *changes: Change) -> Iterator[None]:
-        """nginx with another configuration for a while."""
+        """Changes nginx's configuration temporarily."""
         file = self.home / "nginx.conf"
         before = file.read_text(encoding="utf-8")
         after = changed(before, *changes)
@@ -168,23 +168,23 @@ class Machine:
             self._reload(file, before)
 
     def _reload(self, file: Path, text: str) -> None:
-        """Returns once new workers serve, and old ones take no connections any more."""
+        """Returns once new workers serve and old workers accept no more connections."""
         file.write_text(text, encoding="utf-8")
         master = psutil.Process(self.pid("nginx"))
         old = {worker.pid for worker in master.children()}
         self.supervisor.call("signalProcess", "nginx", "HUP")
-        self.until(lambda: any(worker.pid not in old for worker in master.children()) and not any(map(takes_connections, old)))
+        self.until(lambda: any(worker.pid not in old for worker in master.children()) and not any(map(accepts_connections, old)))
 
     def until(self, condition: Callable[[], bool], seconds: float = START_SECONDS) -> float:
-        """The seconds that it took."""
+        """Waits until the condition is true. Returns the seconds that it took."""
         started = time.monotonic()
         while not condition():
-            assert time.monotonic() - started < seconds, "it did not come true in time"
+            assert time.monotonic() - started < seconds, f"the condition was not true within {seconds:.0f} s"
             time.sleep(0.2)
         return time.monotonic() - started
 
 
-def takes_connections(worker: int) -> bool:
+def accepts_connections(worker: int) -> bool:
     try:
         return "shutting down" not in " ".join(psutil.Process(worker).cmdline())
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""Scenario 8 of docs/proxy.md: a client that leaves through nginx stops its generation on the replica."""
+"""Scenario 8 of docs/proxy.md: when a client disconnects from nginx, the replica stops generating for it."""
 
 import asyncio
 import subprocess
@@ -7,7 +7,7 @@ from json import dumps
 from reverse_proxy.machine import Machine
 
 CHAT = "/v1/chat/completions"
-GONE_SECONDS = 20  # in which the replica notices; a generation that went on would take far longer
+GONE_SECONDS = 20  # until the replica notices; the whole generation would take far longer
 
 
 def endless(*, stream: bool) -> dict[str, object]:
@@ -23,7 +23,7 @@ async def test_a_stream_that_is_closed_stops_its_generation(machine: Machine) ->
     machine.until(lambda: machine.running_requests() == 0, GONE_SECONDS)
 
 
-async def test_a_plain_request_that_is_given_up_stops_its_generation(machine: Machine) -> None:
+async def test_a_cancelled_request_stops_its_generation(machine: Machine) -> None:
     async with machine.async_client() as client:
         request = asyncio.create_task(client.post(CHAT, json=endless(stream=False)))
         while machine.running_requests() == 0:

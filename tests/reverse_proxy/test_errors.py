@@ -1,4 +1,4 @@
-"""Scenario 9 of docs/proxy.md: what is no good dies at nginx, as an OpenAI error object; no replica hears of it."""
+"""Scenario 9 of docs/proxy.md: nginx refuses invalid requests with an OpenAI error object; no replica sees them."""
 
 import json
 import socket
@@ -16,10 +16,10 @@ MEBIBYTE = 2**20
 CHAT = "/v1/chat/completions"
 LONG_HEADER = b"GET /v1/models HTTP/1.1\r\nhost: x\r\nx: " + 20_000 * b"a" + b"\r\n\r\n"
 UNREADABLE = {
-    "no HTTP": (b"what is this\r\n\r\n", 400, "invalid_http"),
+    "not HTTP": (b"what is this\r\n\r\n", 400, "invalid_http"),
     "no host": (b"GET /v1/models HTTP/1.1\r\n\r\n", 400, "invalid_http"),
     "two lengths": (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", 400, "invalid_http"),
-    "a length that is no number": (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: many\r\n\r\n", 400, "invalid_http"),
+    "a length that is not a number": (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: many\r\n\r\n", 400, "invalid_http"),
     "a long header": (LONG_HEADER, 431, "headers_too_large"),
     "a long line": (b"GET /" + 20_000 * b"a" + b" HTTP/1.1\r\nhost: x\r\n\r\n", 414, "uri_too_long"),
     "a method for debugging": (b"TRACE /v1/models HTTP/1.1\r\nhost: x\r\n\r\n", 405, "method_not_allowed"),
@@ -35,28 +35,28 @@ def connect(machine: Machine) -> ssl.SSLSocket:
 
 def answer_to(connection: socket.socket, request: bytes) -> tuple[int, dict[str, str], bytes]:
     connection.sendall(request)
-    received = b"".join(iter(lambda: connection.recv(65536), b""))  # nginx closes after each of these
+    received = b"".join(iter(lambda: connection.recv(65536), b""))  # nginx closes the connection after each of these requests
     head, _, body = received.partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
     return int(first.split(" ")[1]), {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}, body
 
 
 @pytest.fixture
-def untouched(machine: Machine) -> Iterator[None]:
-    """No replica is asked meanwhile."""
+def no_upstream(machine: Machine) -> Iterator[None]:
+    """No request reaches a replica during the test."""
     begin = machine.log_so_far()
     yield
     end = machine.log_so_far()
     assert [entry["upstream"] for entry in machine.access_log()[begin:end] if entry["upstream"]] == []
 
 
-@pytest.mark.usefixtures("untouched")
+@pytest.mark.usefixtures("no_upstream")
 @pytest.mark.parametrize("case", UNREADABLE)
-def test_what_cannot_be_read_is_refused_in_the_api_s_words(machine: Machine, case: str) -> None:
+def test_unreadable_requests_get_an_openai_error(machine: Machine, case: str) -> None:
     request, status, code = UNREADABLE[case]
     with connect(machine) as connection:
-        told, headers, body = answer_to(connection, request.replace(b"host: x\r\n", b"host: x\r\nconnection: close\r\n"))
-    assert told == status
+        received, headers, body = answer_to(connection, request.replace(b"host: x\r\n", b"host: x\r\nconnection: close\r\n"))
+    assert received == status
     assert headers["content-type"] == "application/json"
     assert headers["x-request-id"]
     error = json.loads(body)["error"]
@@ -64,22 +64,22 @@ def test_what_cannot_be_read_is_refused_in_the_api_s_words(machine: Machine, cas
     assert (error["type"], error["code"]) == ("invalid_request_error", code)
 
 
-@pytest.mark.usefixtures("untouched")
+@pytest.mark.usefixtures("no_upstream")
 @pytest.mark.parametrize("protocol", ["--http1.1", "--http2"])
 @pytest.mark.parametrize("path", [CHAT, "/healthz", "/nothing"])
-def test_a_large_body_is_refused_in_the_api_s_words_over_http_2_too(machine: Machine, protocol: str, path: str) -> None:
+def test_a_large_body_gets_an_openai_error_over_both_protocols(machine: Machine, protocol: str, path: str) -> None:
     command = ["curl", "--silent", protocol, "--cacert", str(machine.ca), "-H", f"content-length: {100 * MEBIBYTE + 1}", "-d", "x"]
-    told = subprocess.run([*command, "-w", "\n%{http_code}", machine.url + path], capture_output=True, text=True, check=False)
-    body, status = told.stdout.rsplit("\n", 1)
+    done = subprocess.run([*command, "-w", "\n%{http_code}", machine.url + path], capture_output=True, text=True, check=False)
+    body, status = done.stdout.rsplit("\n", 1)
     assert (status, json.loads(body)["error"]["code"]) == ("413", "request_too_large")
 
 
-@pytest.mark.usefixtures("untouched")
+@pytest.mark.usefixtures("no_upstream")
 @pytest.mark.parametrize(
     "sent", [b"GET /v1/models HTTP/1.1\r\nhost: x\r\n", b"POST /v1/x HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{"]
 )
-def test_who_sends_slowly_is_disconnected(machine: Machine, sent: bytes) -> None:
-    """nginx has no answer for these: it closes the connection. 10 s for a header; 30 s for a body, here made 3."""
+def test_slow_senders_are_disconnected(machine: Machine, sent: bytes) -> None:
+    """nginx closes the connection without a response: after 10 s for a header, after 30 s for a body (3 s in this test)."""
     with machine.edited(("client_body_timeout 30s", "client_body_timeout 3s")), connect(machine) as connection:
         started = time.monotonic()
         connection.sendall(sent)
@@ -87,16 +87,16 @@ def test_who_sends_slowly_is_disconnected(machine: Machine, sent: bytes) -> None
         assert 2 < time.monotonic() - started < 20
 
 
-@pytest.mark.usefixtures("untouched")
-def test_plain_http_on_the_tls_port_is_refused_in_the_api_s_words(machine: Machine) -> None:
+@pytest.mark.usefixtures("no_upstream")
+def test_plain_http_on_the_tls_port_gets_an_openai_error(machine: Machine) -> None:
     response = httpx2.get(machine.url.replace("https", "http"), timeout=10)
     assert response.status_code == 400
     assert response.json()["error"]["code"] == "invalid_http"
 
 
-@pytest.mark.usefixtures("untouched")
+@pytest.mark.usefixtures("no_upstream")
 @pytest.mark.parametrize("path", ["/metrics", "/livez", "/readyz", "/v1/../metrics", "/v1/%2e%2e/metrics", "/error.json", "/nothing", "/"])
-def test_the_management_port_and_what_does_not_exist_are_not_found(machine: Machine, path: str) -> None:
+def test_management_paths_and_unknown_paths_are_not_found(machine: Machine, path: str) -> None:
     with connect(machine) as connection:
         request = f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
         status, headers, body = answer_to(connection, request.encode())
@@ -104,7 +104,7 @@ def test_the_management_port_and_what_does_not_exist_are_not_found(machine: Mach
     assert json.loads(body)["error"]["code"] == "unknown_url"
 
 
-def test_the_service_s_own_refusal_of_a_large_body_passes_and_counts_against_no_replica(machine: Machine) -> None:
+def test_the_service_s_own_413_is_passed_on_and_not_retried(machine: Machine) -> None:
     begin = machine.log_so_far()
     with machine.client() as client:
         for _ in range(6):

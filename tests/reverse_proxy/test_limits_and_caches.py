@@ -1,4 +1,4 @@
-"""Limits of nginx's own, what it keeps for a while, and how answers come through it."""
+"""nginx's own rate and concurrency limits, its cache, and compression."""
 
 import httpx2
 import pytest
@@ -8,7 +8,7 @@ CHAT = "/v1/chat/completions"
 
 
 def strict(zone: str, *changes: Change) -> tuple[Change, ...]:
-    """In a zone by another name: nginx keeps what a zone has counted when it reloads."""
+    """A zone with another name: nginx keeps the counts of a zone when it reloads."""
     return (zone, f"strict_{zone}"), *changes
 
 
@@ -36,7 +36,7 @@ def assert_too_many(response: httpx2.Response) -> None:
     assert (error["type"], error["param"], error["code"]) == ("requests", None, "rate_limit_exceeded")
 
 
-def test_a_key_that_asks_too_often_is_told_when_to_come_back_and_others_are_not(machine: Machine) -> None:
+def test_a_key_over_its_rate_limit_gets_retry_after_and_other_keys_are_served(machine: Machine) -> None:
     with machine.edited(*rarely("key")), machine.client() as client:
         responses = [client.get("/v1/models") for _ in range(6)]
         other = client.get("/v1/models", headers={"authorization": "Bearer another"})
@@ -45,7 +45,7 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_back_and_others_are_not(
     assert other.status_code == 401, "another key has a limit of its own"
 
 
-def test_an_address_that_asks_too_often_is_told_too_whatever_its_keys(machine: Machine) -> None:
+def test_an_address_over_its_rate_limit_gets_retry_after_whatever_its_keys(machine: Machine) -> None:
     with machine.edited(*rarely("address")), machine.client() as client:
         responses = [client.get("/v1/models", headers={"authorization": f"Bearer {number}"}) for number in range(6)]
     assert responses[0].status_code == 401
@@ -53,23 +53,23 @@ def test_an_address_that_asks_too_often_is_told_too_whatever_its_keys(machine: M
 
 
 @pytest.mark.parametrize("what", ["key", "address"])
-def test_too_many_requests_at_once_are_told_too(machine: Machine, what: str) -> None:
+def test_too_many_concurrent_requests_get_retry_after(machine: Machine, what: str) -> None:
     with machine.edited(*one_at_once(what)), machine.client() as client:
         with client.stream("POST", CHAT, json=question(400, stream=True)) as running:
-            lines = running.iter_lines()  # kept, as its end would close the stream
+            lines = running.iter_lines()  # keep the iterator: closing it would close the stream
             assert next(lines)
             assert_too_many(client.get("/v1/models"))
         machine.until(lambda: client.get("/v1/models").status_code == 200, 30)
 
 
-def test_documents_are_kept_for_a_while(machine: Machine) -> None:
+def test_documents_are_cached(machine: Machine) -> None:
     with machine.client(headers={}) as client:
         for name in ("docs-1", "docs-2"):
             assert client.get("/openapi.json", headers={"x-request-id": name}).headers.get_list("x-request-id") == [name]
     assert machine.logged("docs-2")["cache"] == "HIT"
 
 
-def test_an_answer_to_a_key_is_never_kept(machine: Machine) -> None:
+def test_a_response_to_a_request_with_a_key_is_never_cached(machine: Machine) -> None:
     with machine.client() as client:
         for name in ("models-1", "models-2"):
             assert client.get("/v1/models", headers={"x-request-id": name}).status_code == 200
@@ -84,12 +84,12 @@ def test_an_answer_to_a_key_is_never_kept(machine: Machine) -> None:
     assert all(machine.key.encode() not in file.read_bytes() for file in files)
 
 
-def test_json_is_compressed_and_events_are_neither_compressed_nor_held_back(machine: Machine) -> None:
+def test_json_is_compressed_and_events_are_neither_compressed_nor_buffered(machine: Machine) -> None:
     with machine.client(headers={**machine.headers, "accept-encoding": "gzip"}) as client:
         assert client.get("/openapi.json").headers["content-encoding"] == "gzip"
         with client.stream("POST", CHAT, json=question(1000, stream=True)) as response:
             assert "content-encoding" not in response.headers
             lines = response.iter_lines()
             assert next(lines).startswith("data: ")
-            assert machine.running_requests() == 1, "the first event is here while the others are made"
+            assert machine.running_requests() == 1, "the first event arrives while the others are generated"
     machine.until(lambda: machine.running_requests() == 0, 30)

@@ -1,4 +1,4 @@
-"""Scenario 7 of docs/proxy.md: four times more clients than places."""
+"""Scenario 7 of docs/proxy.md: four times more clients than the replicas admit."""
 
 import asyncio
 import time
@@ -16,13 +16,13 @@ from reverse_proxy.machine import REPLICAS, Machine
 
 PLACES = REPLICAS * (2 + 2)
 CLIENTS = 4 * PLACES
-AT_CAPACITY = 90  # requests, to compare with
-LIMITS = {"MAX_NUM_SEQS": "2", "MAX_QUEUED_REQUESTS": "2", "REQUESTS_PER_SECOND": "1000"}  # so that it is the replicas who refuse
+AT_CAPACITY = 90  # requests without overload, to compare with
+LIMITS = {"MAX_NUM_SEQS": "2", "MAX_QUEUED_REQUESTS": "2", "REQUESTS_PER_SECOND": "1000"}  # the replicas refuse, not nginx
 
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[Machine]:
-    """Without keys, with few places."""
+    """Replicas without API keys that admit few requests."""
     machine = Machine(FIRST_PORT + 40, **LIMITS)
     try:
         machine.run("up")
@@ -55,7 +55,7 @@ class Crowd:
             async with client.stream("POST", "/v1/chat/completions", json=body) as response:
                 if response.status_code == 200:
                     lines = [line async for line in self._timed(response, asked)]
-                    self.other["a stream without its end"] += lines[-1] != "data: [DONE]"
+                    self.other["a stream without [DONE]"] += lines[-1] != "data: [DONE]"
                 elif response.status_code == 429 and int(response.headers["retry-after"]) > 0:
                     self.refused += (await self._error(response))["code"] == "rate_limit_exceeded"
                     await asyncio.sleep(1)
@@ -80,14 +80,14 @@ class Crowd:
 
 
 def memory_of(machine: Machine) -> int:
-    """Bytes of nginx, the replicas and their engines."""
+    """Resident memory of nginx, the replicas and their engines, in bytes."""
     names = ["nginx", *(f"replica-{number}" for number in range(1, REPLICAS + 1))]
     roots = [psutil.Process(machine.pid(name)) for name in names]
     return sum(process.memory_info().rss for root in roots for process in (root, *root.children(recursive=True)))
 
 
-async def test_what_is_too_much_is_refused_and_what_is_admitted_is_served_as_soon_as_ever(small: Machine) -> None:
-    """Without the bound four times more clients would wait four times longer."""
+async def test_excess_requests_are_refused_and_admitted_ones_are_served_as_fast_as_without_overload(small: Machine) -> None:
+    """Without the limit, four times more clients would wait four times longer."""
     full, crowd = Crowd(small, PLACES, AT_CAPACITY), Crowd(small, CLIENTS, REQUESTS)
     await full.run()
     await crowd.run()
@@ -103,7 +103,7 @@ async def test_what_is_too_much_is_refused_and_what_is_admitted_is_served_as_soo
     assert crowd.memory[-1] < 1.05 * crowd.memory[0]
 
 
-def test_the_list_of_models_is_kept_for_a_while_where_no_key_is_asked_for(small: Machine) -> None:
+def test_the_list_of_models_is_cached_if_no_key_is_needed(small: Machine) -> None:
     with small.client() as client:
         for name in ("open-1", "open-2"):
             assert client.get("/v1/models", headers={"x-request-id": name}).status_code == 200

@@ -1,4 +1,4 @@
-"""Scenarios 1 to 6 of docs/proxy.md. What must lose nothing loses something without the retry, so the load does notice."""
+"""Scenarios 1 to 6 of docs/proxy.md. Each has a negative control without the retry, which must lose requests."""
 
 import asyncio
 import time
@@ -73,7 +73,7 @@ async def test_a_rolling_restart_without_the_retry_loses_requests(machine: Machi
     assert (await during_control(machine, restart_all)).lost_requests > 0
 
 
-async def test_sigkill_breaks_only_the_streams_that_had_begun_there_and_visibly(machine: Machine) -> None:
+async def test_sigkill_breaks_only_streams_that_had_begun_on_that_replica_and_visibly(machine: Machine) -> None:
     begin = machine.log_so_far()
     outcome = await during(machine, kill)
     streams = [entry for entry in machine.logged_since(begin, outcome.sent) if entry["request_id"].startswith("stream-")]
@@ -95,10 +95,10 @@ async def test_a_hung_engine_is_replaced_and_no_request_is_lost(machine: Machine
     before = machine.pid("replica-3")
 
     def hang(machine: Machine) -> None:
-        machine.engine("replica-3").suspend()  # stands for a step that never ends
+        machine.engine("replica-3").suspend()  # like a step that never ends
         red = machine.until(lambda: machine.probe(3, "/livez") != 200, STALL_SECONDS + 15)
         replaced = machine.until(lambda: machine.pid("replica-3") not in {0, before}, 60)
-        print(f"/livez was red after {red:.0f} s, the replica replaced {replaced:.0f} s later")
+        print(f"/livez failed after {red:.0f} s, the replica replaced {replaced:.0f} s later")
         machine.wait_ready()
 
     outcome = await during(machine, hang)
@@ -108,7 +108,7 @@ async def test_a_hung_engine_is_replaced_and_no_request_is_lost(machine: Machine
     assert set(outcome.lost) <= {"RemoteProtocolError", "ReadError", "stream with an error event"}
 
 
-async def test_a_hung_engine_that_nobody_replaces_loses_requests(machine: Machine) -> None:
+async def test_a_hung_engine_without_the_liveness_check_loses_requests(machine: Machine) -> None:
     machine.supervisor.call("stopProcess", "liveness")
     engine = machine.engine("replica-3")
     engine.suspend()
@@ -125,14 +125,14 @@ async def test_a_hung_engine_that_nobody_replaces_loses_requests(machine: Machin
     assert lost > 0
 
 
-async def test_a_loading_replica_is_answered_for_by_another(machine: Machine) -> None:
+async def test_another_replica_answers_for_a_loading_one(machine: Machine) -> None:
     machine.stop("replica-3")
     begin = machine.log_so_far()
     outcome = await during(machine, start_late)
     assert_nothing_lost(outcome)
     statuses = [entry["upstream_status"] for entry in machine.logged_since(begin, outcome.sent)]
     refused = statuses.count("503, 200")
-    print(f"{refused} requests met the loading replica first")
+    print(f"{refused} requests were sent to the loading replica first")
     assert refused > 0
 
 
@@ -140,13 +140,13 @@ async def test_a_loading_replica_is_answered_for_by_another(machine: Machine) ->
 async def test_a_loading_replica_without_the_retry_loses_requests(machine: Machine) -> None:
     machine.stop("replica-3")
     begin = machine.log_so_far()
-    outcome = await during(machine, start_late)  # the first loss is of the replica that is gone, not of the loading one
+    outcome = await during(machine, start_late)  # not during_control: the first loss is due to the stopped replica, not to the loading one
     assert outcome.lost["status 503"] > 0
     statuses = [entry["upstream_status"] for entry in machine.logged_since(begin, outcome.sent)]
-    assert "503" in statuses, "of the loading one; who finds it gone logs 502"
+    assert "503" in statuses, "the loading replica returns 503; a stopped one is logged as 502"
 
 
-def test_when_all_are_gone_there_is_a_503_at_once_and_it_recovers_by_itself(machine: Machine) -> None:
+def test_without_any_replica_requests_get_503_at_once_and_service_recovers_by_itself(machine: Machine) -> None:
     question = {"model": "SmolLM2-135M-Instruct", "messages": [{"role": "user", "content": "What is a pod?"}], "max_tokens": 1}
     with machine.client() as client:
         machine.stop(*ALL)

@@ -1,4 +1,4 @@
-"""What nginx sends again and what not. Scripted servers stand for replicas: real ones cannot die, or stall, of a request on demand."""
+"""Which requests nginx retries. Scripted servers replace the replicas, because real ones cannot crash or stall on demand."""
 
 import shutil
 import ssl
@@ -32,7 +32,7 @@ class Scripted(StreamRequestHandler):
     server: "ScriptedServer"
 
     def handle(self) -> None:
-        """One request after another, as long as nginx keeps the connection and the answer leaves it whole."""
+        """Serves one request after another while nginx keeps the connection and the answer does not break it."""
         self.keeps = True
         while self.keeps and (line := self.rfile.readline()):
             self.keeps = False
@@ -67,7 +67,7 @@ def status(code: int, body: str = '{"from":"a replica"}') -> Answer:
 
 
 def die(_connection: Scripted) -> None:
-    """As a process that the request kills: no byte comes back."""
+    """Like a process that crashes on the request: sends nothing."""
 
 
 def stall(_connection: Scripted) -> None:
@@ -142,8 +142,8 @@ def wait_until_it_listens(client: httpx2.Client) -> None:
 
 
 @pytest.mark.parametrize("stage", [(), KEPT], indirect=True, ids=["as it is", "control: connections are kept"])
-def test_a_request_that_kills_whoever_takes_it_meets_two_replicas(stage: Stage) -> None:
-    """Replicas that were busy before, too: where a connection that was kept breaks, nginx would go on to the third."""
+def test_a_request_that_crashes_replicas_reaches_two_at_most(stage: Stage) -> None:
+    """Also after other requests: a kept connection that breaks does not count as an attempt, so a third replica would crash."""
     with ThreadPoolExecutor(24) as clients:
         list(clients.map(lambda _: stage.ask(), range(48)))
     before = {replica: replica.met for replica in stage.replicas}
@@ -158,14 +158,14 @@ def test_a_request_that_kills_whoever_takes_it_meets_two_replicas(stage: Stage) 
     assert met == [0, 1, 1]
 
 
-def test_a_503_is_answered_by_another_replica(stage: Stage) -> None:
+def test_a_503_is_retried_on_another_replica(stage: Stage) -> None:
     for _ in range(6):
         stage.all_answer(status(200))
         stage.replicas[0].answer = status(503)
         assert stage.ask().status_code == 200
 
 
-def test_when_the_second_says_503_too_its_own_words_are_passed_on(stage: Stage) -> None:
+def test_if_the_second_replica_returns_503_too_its_body_is_passed_on(stage: Stage) -> None:
     stage.all_answer(status(503))
     response = stage.ask()
     assert (response.status_code, response.text) == (503, '{"from":"a replica"}')
@@ -173,11 +173,11 @@ def test_when_the_second_says_503_too_its_own_words_are_passed_on(stage: Stage) 
     assert stage.met == [0, 1, 1]
 
 
-def test_a_replica_that_drains_while_the_others_are_away_is_no_bad_gateway(stage: Stage) -> None:
+def test_a_draining_replica_while_the_others_are_gone_gives_503_not_502(stage: Stage) -> None:
     draining, *others = stage.replicas
     for replica in others:
         replica.answer = die
-    while not all(replica.met for replica in others):  # nginx knows of them then, for two seconds
+    while not all(replica.met for replica in others):  # nginx then avoids them for two seconds
         stage.ask()
     draining.answer = status(503)
     response = stage.ask()
@@ -187,15 +187,15 @@ def test_a_replica_that_drains_while_the_others_are_away_is_no_bad_gateway(stage
 
 
 @pytest.mark.parametrize("code", [400, 401, 429, 500, 504])
-def test_any_other_answer_stands(stage: Stage, code: int) -> None:
+def test_any_other_status_is_passed_on_without_a_retry(stage: Stage, code: int) -> None:
     stage.all_answer(status(code))
     response = stage.ask()
     assert (response.status_code, response.text) == (code, '{"from":"a replica"}')
     assert sum(stage.met) == 1
 
 
-def test_a_timeout_is_told_and_not_tried_again(stage: Stage) -> None:
-    """After 3600 s, here after one."""
+def test_a_timeout_gives_504_and_is_not_retried(stage: Stage) -> None:
+    """The timeout is 3600 s, and 1 s in this test."""
     stage.all_answer(stall)
     response = stage.ask()
     assert response.status_code == 504
@@ -203,7 +203,7 @@ def test_a_timeout_is_told_and_not_tried_again(stage: Stage) -> None:
     assert sum(stage.met) == 1
 
 
-def test_a_stream_that_has_begun_breaks_off_visibly_and_is_never_replayed(stage: Stage) -> None:
+def test_a_stream_that_has_begun_breaks_visibly_and_is_never_retried(stage: Stage) -> None:
     stage.all_answer(break_off)
     with pytest.raises(httpx2.RemoteProtocolError):
         stage.ask()

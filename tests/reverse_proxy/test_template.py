@@ -1,4 +1,4 @@
-"""`make up` fills the template in as the official image does."""
+"""`make up` renders the template as the official nginx image does."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from proxy.settings import ProxySettings
 
 
 @pytest.mark.parametrize("version", [(1, 22, 1), (1, 30, 4)])
-def test_envsubst_gives_the_same(version: tuple[int, ...]) -> None:
+def test_envsubst_renders_the_same(version: tuple[int, ...]) -> None:
     values = variables(ProxySettings(), Certificate(Path("/tls/server.pem"), Path("/tls/server.key"), None), version)
     names = " ".join(f"${{{name}}}" for name in values)
     text = TEMPLATE.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What Argo CD says of an Application."""
+"""An Argo CD Application: its status, and waiting for it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ class Application:
         return str(self.status.get("health", {}).get("status"))
 
     def delivered(self, commit: str) -> bool:
-        """The commit is synced, hooks included, and all of it is healthy."""
+        """Whether the commit is synced, hooks included, and healthy."""
         status = self.status
         operation = status.get("operationState", {})
         return bool(
@@ -37,7 +37,7 @@ class Application:
         )
 
     def failed(self, commit: str) -> bool:
-        """An attempt at the commit ended in failure; Argo CD may be about to try again."""
+        """Whether a sync of the commit has failed. Argo CD may be about to retry."""
         operation = self.status.get("operationState", {})
         tried = operation.get("syncResult", {}).get("revisions") == [commit]
         again = operation.get("phase") == "Running" and operation.get("retryCount", 0) > 0
@@ -45,21 +45,21 @@ class Application:
 
     @property
     def messages(self) -> list[str]:
-        """What the last attempt says of each object, good or bad."""
+        """The message for each object of the last sync."""
         resources = self.status.get("operationState", {}).get("syncResult", {}).get("resources", [])
         return [f"{found['group']}/{found['kind']}/{found['name']}: {found.get('message', '')}" for found in resources]
 
     def refresh(self) -> None:
-        """What a webhook of the git host does; without one Argo CD looks every three minutes."""
+        """Makes Argo CD look at git now, as a webhook does; otherwise it polls every three minutes."""
         self._kube.run("annotate", "application", self._name, f"{REFRESH}=normal", "--overwrite")
 
     def forget(self) -> None:
-        """Deletes the Application alone, even in the midst of a sync; what it has synced stays."""
+        """Deletes the Application, even during a sync. The objects that it has synced stay."""
         self._kube.run("patch", "application", self._name, "--type", "json", "--patch", STOP, check=False)
         self._kube.run("delete", "application", self._name, "--ignore-not-found", "--timeout=60s")
 
     def wait(self, commit: str, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Until the commit is delivered; `meanwhile` is called again and again."""
+        """Waits until the commit is delivered, and calls `meanwhile` repeatedly."""
         self.refresh()
 
         def delivered() -> bool:
@@ -73,7 +73,7 @@ class Application:
             state = {key: status.get(key) for key in ("sync", "health", "conditions")}
             raise AssertionError(f"{self._name} did not deliver {commit}: {state} {status.get('operationState')}") from error
 
-    def looked_again(self) -> None:
-        """Waits until Argo CD has compared git with the cluster once more."""
+    def compare_again(self) -> None:
+        """Waits until Argo CD has compared git with the cluster again."""
         self.refresh()
         self._kube.until(lambda: REFRESH not in self._kube.get("application", self._name)["metadata"].get("annotations", {}), 60)

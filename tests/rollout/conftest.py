@@ -1,6 +1,7 @@
 """clusters/dev, applied as its README says; only the repository's address and the image's registry are replaced.
 
-Prod needs more to be different here: production.py."""
+production.py changes more for prod.
+"""
 
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ from rollout.repository import Repository
 
 pytest_plugins = ["cluster.conftest"]
 DEV = "overlays/dev/kustomization.yaml"
+ENVIRONMENTS = ("dev", "prod")
 
 
 @pytest.fixture(scope="session")
@@ -22,13 +24,15 @@ def repository(image: str, tmp_path_factory: pytest.TempPathFactory) -> Reposito
     repository.edit("clusters/dev/argocd/source.yaml", r"repository: .*", f"repository: {repository.url}")
     repository.edit(DEV, r"newName: .*", f"newName: {name}")
     repository.edit(DEV, r"^( +)newTag: .*", rf"\1newTag: first\n\1digest: {digest}")
+    for environment in ENVIRONMENTS:  # a failed sync is retried after 5 s, not after 30 s
+        repository.edit(f"clusters/{environment}/argocd/application.yaml", r"\{duration: 30s,", "{duration: 5s,", every=True)
     edit_prod(repository)
     repository.push("The repository and registry of this cluster")
     return repository
 
 
 @pytest.fixture(scope="session")
-def dev(repository: Repository, url: str) -> Iterator[Application]:
+def dev_app(repository: Repository, dev_url: str) -> Iterator[Application]:
     argocd, service = Kube(NAMESPACE), Kube("llm-api")
     argocd.make_namespace()
     service.make_namespace()
@@ -36,7 +40,7 @@ def dev(repository: Repository, url: str) -> Iterator[Application]:
     application = Application("llm-api-dev")
     application.wait(repository.head, 400)
     service.apply(from_outside())
-    service.until(lambda: answers(url), 60)
+    service.until(lambda: answers(dev_url), 60)
     yield application
     for name in ("cluster-dev", "llm-api-dev"):
         Application(name).forget()
@@ -44,10 +48,10 @@ def dev(repository: Repository, url: str) -> Iterator[Application]:
 
 
 @pytest.fixture(scope="session")
-def url() -> str:
+def dev_url() -> str:
     return f"http://127.0.0.1:{NODE_PORT}"
 
 
 @pytest.fixture
-def kube() -> Kube:
+def dev_kube() -> Kube:
     return Kube("llm-api")

@@ -1,4 +1,4 @@
-"""The kinds that controllers bring: their own CRDs, from the Go modules that tools/schemas pins."""
+"""CRDs of controllers, from the Go modules that tools/schemas pins."""
 
 import subprocess
 import sys
@@ -7,14 +7,14 @@ from cluster.conftest import ROOT
 from cluster.kube import Kube
 
 
-def bring_kinds(*modules: str) -> None:
-    """`modules`: parts of their names, such as cert-manager; `--beside` for kinds that the tree does not use, too."""
+def install_kinds(*modules: str) -> None:
+    """Installs CRDs. `modules`: parts of module names, such as cert-manager; `--beside` adds kinds that the repository does not use."""
     kube = Kube("default")
     kube.run("apply", "--server-side", "-f", "-", text=_crds(*modules))
     kube.run("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
 
 
-def drop_kinds(*modules: str) -> None:
+def delete_kinds(*modules: str) -> None:
     Kube("default").run("delete", "--ignore-not-found", "--timeout=60s", "-f", "-", text=_crds(*modules))
 
 

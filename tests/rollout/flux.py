@@ -1,6 +1,6 @@
 """Flux's kustomize-controller, as a process of this machine.
 
-Its source-controller is stood in for: the status of the GitRepository names an archive of the commit, which is served from here.
+In place of source-controller, `publish` serves an archive of the commit and names it in the status of the GitRepository.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from cluster.kube import Kube
-from rollout.custom_kinds import bring_kinds, drop_kinds
+from rollout.custom_kinds import delete_kinds, install_kinds
 from rollout.repository import Repository
 from tenacity import RetryError
 
@@ -36,7 +36,7 @@ class Flux:
 
     def start(self) -> None:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        bring_kinds(*KINDS)
+        install_kinds(*KINDS)
         self._kube.make_namespace()
         flags = ("--enable-leader-election=false", "--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0")
         with (self._folder / "controller.log").open("wb") as log:
@@ -48,16 +48,16 @@ class Flux:
         if self._controller:
             self._controller.terminate()
             self._controller.wait(timeout=30)
-        self._kube.drop_finalizers("kustomizations")  # what it has applied stays
-        drop_kinds(*KINDS)
+        self._kube.drop_finalizers("kustomizations")  # the objects that it has applied stay
+        delete_kinds(*KINDS)
         self._kube.run("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
 
     def apply(self, folder: str) -> None:
-        """One of clusters/*/flux, as its README says."""
+        """Applies one of clusters/*/flux, as its README says."""
         self._kube.run("apply", "--server-side", "-k", str(self._repository.folder / folder))
 
     def publish(self, commit: str) -> None:
-        """As source-controller does once it has fetched the commit."""
+        """Publishes the commit, as source-controller does once it has fetched it."""
         name = f"{commit}.tar.gz"
         self._repository.git("archive", "--format=tar.gz", "--output", str(self._folder / name), commit)
         archive = (self._folder / name).read_bytes()
@@ -79,7 +79,7 @@ class Flux:
         )
 
     def wait(self, name: str, commit: str, seconds: float) -> None:
-        """Until the Kustomization has applied the commit, and all of it is healthy."""
+        """Waits until the Kustomization has applied the commit and is healthy."""
 
         def reconciled() -> bool:
             assert self._controller and self._controller.poll() is None, self._log()

@@ -1,6 +1,6 @@
-"""Prod beside dev in one cluster: in another namespace, on GPU nodes and with Jobs that kwok plays.
+"""Prod beside dev in one cluster: in another namespace, with GPU nodes and Jobs that kwok simulates.
 
-What reports on the kinds of cert-manager, External Secrets, KEDA and the ingress controller is stood in for; those run nowhere here.
+cert-manager, External Secrets, KEDA and the ingress controller do not run: `wait` writes the status that they would report.
 """
 
 import json
@@ -15,7 +15,7 @@ from delivery.rendering import render
 
 PROD = "llm-api-prod"
 FILE = "overlays/prod/kustomization.yaml"
-PLAYED = f"""\
+SIMULATED_JOBS = f"""\
 patches:
   - target: {{kind: Job}}
     patch: |-
@@ -31,10 +31,10 @@ REPORTS = {
 
 
 def edit_prod(repository: Repository) -> None:
-    """What this cluster needs to be different in the clone; the rest is as it is committed."""
+    """Changes what this cluster needs to be different in the clone. The rest is as committed."""
     repository.edit("clusters/prod/argocd/source.yaml", r"repository: .*", f"repository: {repository.url}")
     repository.edit(FILE, r"^namespace: llm-api$", f"namespace: {PROD}")
-    repository.edit(FILE, r"^patches:\n", PLAYED)
+    repository.edit(FILE, r"^patches:\n", SIMULATED_JOBS)
 
 
 class Production:
@@ -43,7 +43,7 @@ class Production:
         self._objects = _sync_objects(repository, kustomize)
 
     def start(self) -> None:
-        """Its nodes, and the Application that follows release tags."""
+        """Creates prod's nodes, and the Application that follows release tags."""
         self.kube.make_namespace()
         self.kube.apply([*gpu_nodes(), volume()])
         Kube(NAMESPACE).apply(self._objects)
@@ -68,7 +68,7 @@ class Production:
 
 
 def _sync_objects(repository: Repository, kustomize: Path) -> list[Manifest]:
-    """clusters/prod's Application of the service and its project, for the other namespace. Dev's project has the same name."""
+    """The Application of clusters/prod and its project, renamed for the other namespace: dev's project has the same name."""
     found = {
         (item["kind"], item["metadata"]["name"]): item for item in render(repository.folder, "clusters/prod/argocd", kustomize).objects
     }

@@ -1,4 +1,4 @@
-"""The git repository that a cluster syncs from: a bare one on this machine, and a clone of HEAD to commit in."""
+"""The git repository that the cluster syncs from: a bare repository on this machine, and a clone of HEAD for commits."""
 
 import os
 import re
@@ -26,32 +26,32 @@ class Repository:
     def head(self) -> str:
         return self.git("rev-parse", "HEAD")
 
-    def edit(self, file: str, pattern: str, by: str) -> None:
-        """Replaces the one place that matches."""
+    def edit(self, file: str, pattern: str, by: str, *, every: bool = False) -> None:
+        """Replaces the only match of the pattern, or every match."""
         path = self.folder / file
         text, count = re.subn(pattern, by, path.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        assert count == 1, f"{pattern!r} is {count} times in {file}"
+        assert count == 1 or (every and count), f"{pattern!r} matches {count} times in {file}"
         path.write_text(text, encoding="utf-8")
 
     def push(self, subject: str) -> str:
-        """Commits what was edited, and pushes it to main."""
+        """Commits all edits and pushes them to main. Returns the commit."""
         self.git("commit", "--quiet", "--all", "--message", subject)
         self.git("push", "--quiet", "origin", "main")
         return self.head
 
     def revert(self, commits: int = 1) -> str:
-        """Takes the newest commits back."""
+        """Reverts the newest commits, and pushes. Returns the new commit."""
         self.git("revert", "--no-edit", f"HEAD~{commits}..HEAD")
         self.git("push", "--quiet", "origin", "main")
         return self.head
 
     def build(self, image: str) -> str:
-        """Builds the image of the commit, and gives it by digest."""
-        told = _run("make", "--no-print-directory", "image", cwd=self.folder, PUSH=image, IMAGE="llm-api:dev")
-        return told.strip().splitlines()[-1]
+        """Builds and pushes the image of the commit. Returns its name by digest."""
+        output = _run("make", "--no-print-directory", "image", cwd=self.folder, PUSH=image, IMAGE="llm-api:dev")
+        return output.strip().splitlines()[-1]
 
     def bump(self, image: str) -> str:
-        """As the pipeline does. Gives the commit that main is at then."""
+        """Bumps as the pipeline does. Returns the new head of main."""
         name, _, digest = image.partition("@")
         self.delivery("bump", "--image", name, "--digest", digest, "--commit", self.head)
         return self.pull()
@@ -61,14 +61,14 @@ class Repository:
         return self.head
 
     def merge(self, branch: str) -> str:
-        """As somebody merges a pull request."""
+        """Merges the branch, as a reviewer merges a pull request. Returns the new head of main."""
         self.git("fetch", "--quiet", "origin", branch)
         self.git("merge", "--quiet", "--no-ff", "--message", f"Merge {branch}", "FETCH_HEAD")
         self.git("push", "--quiet", "origin", "main")
         return self.head
 
     def delivery(self, *arguments: str, **environment: str) -> str:
-        """Gives what it says; a failure fails the test."""
+        """Runs a delivery command. Returns its output; a failure fails the test."""
         return _run(sys.executable, "-m", "delivery", *arguments, cwd=self.folder, **environment).strip()
 
 

@@ -1,4 +1,4 @@
-"""cosign with a key pair of the test's own: keyless signing needs GitHub's and Sigstore's services, which are not here."""
+"""cosign with a key pair of the test: keyless signing needs services of GitHub and Sigstore."""
 
 import os
 import shlex
@@ -8,7 +8,7 @@ from pathlib import Path
 from delivery.go_tools import built
 
 KEYS = ("cosign.key", "cosign.pub")
-# Nothing is told to Sigstore's public log, and the registry of a test has no certificate.
+# No entry in Sigstore's public log; the test's registry has no certificate.
 OFFLINE = ("--allow-http-registry", "--allow-insecure-registry")
 
 
@@ -22,7 +22,7 @@ class Signer:
 
     @property
     def verify(self) -> str:
-        """The command that verifies an image, to be followed by its name."""
+        """The command that verifies an image; the image's name follows it."""
         key = str(self._folder / KEYS[1])
         return shlex.join([self._cosign, "verify", "--key", key, "--insecure-ignore-tlog", *OFFLINE])
 

@@ -1,4 +1,4 @@
-"""Where the time between a commit and its first answer goes."""
+"""Prints how long each step between a commit and its first response takes."""
 
 import time
 

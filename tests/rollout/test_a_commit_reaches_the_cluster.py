@@ -1,4 +1,4 @@
-"""A commit to main is built, bumped by digest, synced, rolled out under load, and smoked; nothing is lost on its way."""
+"""A commit to main is built, bumped by digest, synced, rolled out under load and smoke-tested, and no request is lost."""
 
 import httpx2
 import pytest
@@ -12,10 +12,12 @@ MARK = "The very change that was committed."
 
 
 @pytest.mark.timeout(900)
-async def test_a_commit_serves_with_no_request_lost(dev: Application, repository: Repository, kube: Kube, image: str, url: str) -> None:
-    assert MARK not in httpx2.get(f"{url}/openapi.json").text
+async def test_a_commit_serves_with_no_request_lost(
+    dev_app: Application, repository: Repository, dev_kube: Kube, image: str, dev_url: str
+) -> None:
+    assert MARK not in httpx2.get(f"{dev_url}/openapi.json").text
     repository.edit("apps/llm-api/src/llm_api/app.py", r'^DESCRIPTION = ".*"', f'DESCRIPTION = "{MARK}"')
-    watch, smoked = Stopwatch(), smoke_tests_passed(kube)
+    watch, smoked = Stopwatch(), smoke_tests_passed(dev_kube)
     repository.push("Say something else")
     built = repository.build(image.partition("@")[0])
     watch.step("image built and pushed")
@@ -23,34 +25,36 @@ async def test_a_commit_serves_with_no_request_lost(dev: Application, repository
     watch.step("bumped")
 
     def deliver() -> None:
-        dev.wait(commit, 400)
+        dev_app.wait(commit, 400)
 
-    outcome = await Load(url).around(deliver)
-    watch.step("synced, rolled and smoked")
-    assert MARK in httpx2.get(f"{url}/openapi.json").text
+    outcome = await Load(dev_url).around(deliver)
+    watch.step("synced, rolled out, smoked")
+    assert MARK in httpx2.get(f"{dev_url}/openapi.json").text
     assert outcome.lost == {}
     assert outcome.answered >= REQUESTS
     assert outcome.streams >= STREAMS
-    assert smoke_tests_passed(kube) > smoked
-    # Argo CD could take the success of a Job that stays for that of the next one.
-    kube.until(lambda: kube.get("jobs")["items"] == [], 30)
-    [container] = kube.get("deployment", "llm-api")["spec"]["template"]["spec"]["containers"]
+    assert smoke_tests_passed(dev_kube) > smoked
+    # If the Job stayed, Argo CD could take its success for that of the next one.
+    dev_kube.until(lambda: dev_kube.get("jobs")["items"] == [], 30)
+    [container] = dev_kube.get("deployment", "llm-api")["spec"]["template"]["spec"]["containers"]
     assert container["image"].endswith(built.partition("@")[2])
 
 
 @pytest.mark.timeout(900)
-async def test_a_delivery_without_the_drain_loses_requests(dev: Application, repository: Repository, url: str) -> None:
+async def test_a_delivery_without_the_drain_loses_requests(dev_app: Application, repository: Repository, dev_url: str) -> None:
     repository.edit("base/deployment.yaml", r"^( +)terminationGracePeriodSeconds: 340$", r"\1terminationGracePeriodSeconds: 1")
     repository.edit("base/deployment.yaml", r"^( +)seconds: 10 #", r"\1seconds: 0 #")
-    dev.wait(repository.push("No drain"), 400)
+    dev_app.wait(repository.push("No drain"), 400)
     repository.edit("base/deployment.yaml", r"value: json$", "value: console")
     commit = repository.push("Another log format")
-    outcome = await Load(url).around(lambda: dev.wait(commit, 400))
+    outcome = await Load(dev_url).around(lambda: dev_app.wait(commit, 400))
     assert outcome.lost.total() > 0
-    dev.wait(repository.revert(2), 400)
+    dev_app.wait(repository.revert(2), 400)
 
 
-def smoke_tests_passed(kube: Kube) -> set[str]:
-    """The Jobs themselves are gone by then; their events stay for an hour."""
-    events = kube.get("events", "--field-selector", "involvedObject.kind=Job,involvedObject.name=llm-api-smoke,reason=Completed")["items"]
+def smoke_tests_passed(dev_kube: Kube) -> set[str]:
+    """UIDs of completed smoke test Jobs. The Jobs are deleted; their events stay for an hour."""
+    events = dev_kube.get("events", "--field-selector", "involvedObject.kind=Job,involvedObject.name=llm-api-smoke,reason=Completed")[
+        "items"
+    ]
     return {event["involvedObject"]["uid"] for event in events}

@@ -1,4 +1,4 @@
-"""What dev is well with reaches prod by its digest and a tag, and by nothing else."""
+"""An image that runs well in dev reaches prod by its digest and a tag, and in no other way."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from cluster.kube import Kube
 from promotion.github_stand_in import REPOSITORY, GitHubStandIn, serving
 from rollout.argocd import Application
 from rollout.conftest import DEV
-from rollout.custom_kinds import bring_kinds, drop_kinds
+from rollout.custom_kinds import delete_kinds, install_kinds
 from rollout.production import Production
 from rollout.repository import Repository
 from rollout.signing import Signer
@@ -17,12 +17,12 @@ from rollout.signing import Signer
 from delivery.overlay_image import ImagePin, read_pin
 
 TOKEN = "not-a-real-token"
-LACKING = ("cert-manager", "external-secrets", "keda", "prometheus-operator")
+MISSING_KINDS = ("cert-manager", "external-secrets", "keda", "prometheus-operator")
 pytestmark = pytest.mark.timeout(900)
 
 
 class Owner:
-    """Somebody who promotes: GitHub is stood in for, the signature is real."""
+    """Promotes and releases, with a stand-in for GitHub and real signatures."""
 
     def __init__(self, repository: Repository, github: GitHubStandIn, signer: Signer) -> None:
         self._repository, self._github, self._signer = repository, github, signer
@@ -33,7 +33,7 @@ class Owner:
         return self._repository.delivery("promote", "--verify", self._signer.verify, **self._around)
 
     def release(self, *options: str) -> str:
-        """Gives the commit that was tagged."""
+        """Returns the commit that was tagged."""
         head = self._repository.head
         assert self._repository.delivery("release", "--commit", head, "--verify", self._signer.verify, *options).startswith("released ")
         return head
@@ -57,10 +57,10 @@ def owner(repository: Repository, github: GitHubStandIn, signer: Signer) -> Owne
 
 
 @pytest.fixture(scope="module")
-def pin(dev: Application, repository: Repository, image: str) -> ImagePin:
-    """What dev runs, by a bump."""
+def pin(dev_app: Application, repository: Repository, image: str) -> ImagePin:
+    """The image that dev runs, set by a bump."""
     if _pin(repository).commit is None:
-        dev.wait(repository.bump(image), 300)
+        dev_app.wait(repository.bump(image), 300)
     return _pin(repository)
 
 
@@ -70,21 +70,21 @@ def _pin(repository: Repository) -> ImagePin:
 
 @pytest.fixture(scope="module")
 def production(repository: Repository, kustomize: Path) -> Iterator[Production]:
-    drop_kinds(*LACKING)
+    delete_kinds(*MISSING_KINDS)
     production = Production(repository, kustomize)
     try:
         yield production
     finally:
         production.clean_up()
-        drop_kinds(*LACKING)
+        delete_kinds(*MISSING_KINDS)
 
 
-def test_an_image_that_nobody_signed_is_not_promoted(owner: Owner, pin: ImagePin) -> None:
+def test_an_unsigned_image_is_not_promoted(owner: Owner, pin: ImagePin) -> None:
     with pytest.raises(AssertionError, match="is not signed as it must be"):
         owner.promote()
 
 
-def test_a_signed_one_reaches_prod_by_its_digest_once_the_cluster_has_the_kinds_it_lacked(
+def test_a_signed_image_reaches_prod_by_its_digest_once_the_cluster_has_the_missing_kinds(
     owner: Owner, signer: Signer, pin: ImagePin, repository: Repository, production: Production
 ) -> None:
     signer.sign(f"{pin.registry}@{pin.digest}")
@@ -95,27 +95,27 @@ def test_a_signed_one_reaches_prod_by_its_digest_once_the_cluster_has_the_kinds_
     production.application.refresh()
     production.kube.until(lambda: production.application.failed(released), 180)
     assert any("no matches for kind" in message for message in production.application.messages), production.application.messages
-    bring_kinds(*LACKING)
+    install_kinds(*MISSING_KINDS)
     production.wait(released, 400)
     assert production.image == f"{pin.registry}:{pin.tag}@{pin.digest}"
     assert {pod["spec"]["nodeName"][:4] for pod in production.kube.pods()} == {"gpu-"}
 
 
 def test_a_change_of_base_rolls_dev_and_leaves_prod_until_it_is_tagged(
-    dev: Application, owner: Owner, repository: Repository, production: Production, kube: Kube
+    dev_app: Application, owner: Owner, repository: Repository, production: Production, dev_kube: Kube
 ) -> None:
-    dev_before, prod_before = kube.pods()[0]["metadata"]["name"], template(production.kube)
+    dev_before, prod_before = dev_kube.pods()[0]["metadata"]["name"], template(production.kube)
     mark = f'kubectl.kubernetes.io/default-container: llm-api\n        llm-api/changed: "{datetime.now(UTC):%H:%M:%S}"'
     repository.edit("base/deployment.yaml", r"kubectl.kubernetes.io/default-container: llm-api$", mark)
     changed = repository.push("Mark every pod")
-    dev.wait(changed, 300)
-    assert [pod["metadata"]["name"] for pod in kube.pods()] != [dev_before]
-    production.application.looked_again()
+    dev_app.wait(changed, 300)
+    assert [pod["metadata"]["name"] for pod in dev_kube.pods()] != [dev_before]
+    production.application.compare_again()
     assert production.application.status["sync"]["revisions"] != [changed]
     assert template(production.kube) == prod_before
     production.wait(owner.release("--same-image"), 300)
     assert template(production.kube) != prod_before
 
 
-def template(kube: Kube) -> object:
-    return kube.get("deployment", "llm-api")["spec"]["template"]
+def template(dev_kube: Kube) -> object:
+    return dev_kube.get("deployment", "llm-api")["spec"]["template"]

@@ -1,0 +1,67 @@
+"""What runs beside what: the suites of this machine in one lane, the cluster and its suites in the other."""
+
+import asyncio
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tools.ci.cluster import Cluster
+from tools.ci.runner import Runner
+from tools.ci.suites import IMAGE, ON_THE_CLUSTER, ON_THIS_MACHINE
+
+# What two suites would otherwise make at the same time.
+SET_UP = "make .venv/.dev && PYTHON=$PWD/.venv/bin/python tools/go && .venv/bin/llm-api pull"
+TOOLS_OF_THE_CLUSTER_SUITES = "tools/build signing && tools/build flux"
+
+
+async def run_all(runner: Runner, cluster: Cluster, environment: Mapping[str, str], logs: Path) -> None:
+    """SIGTERM and Ctrl-C interrupt the suites, so that they stop what they have started."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    ready = asyncio.Event()
+    lanes = (_on_this_machine(runner, environment, ready), _on_the_cluster(runner, cluster, environment, logs, ready))
+    if environment.get("CI_SERIAL"):
+        for lane in lanes:
+            await lane
+    else:
+        async with asyncio.TaskGroup() as group:
+            for lane in lanes:
+                group.create_task(lane)
+
+
+async def _on_this_machine(runner: Runner, environment: Mapping[str, str], ready: asyncio.Event) -> None:
+    await runner.preparation("set up", SET_UP, environment)
+    ready.set()
+    for suite in ON_THIS_MACHINE:
+        if not runner.skip(suite):
+            await runner.suite(suite, environment)
+
+
+async def _on_the_cluster(runner: Runner, cluster: Cluster, environment: Mapping[str, str], logs: Path, ready: asyncio.Event) -> None:
+    """Starts the cluster once and builds one image for all suites that are not left out."""
+    wanted = [suite for suite in ON_THE_CLUSTER if not runner.skip(suite)]
+    if not wanted and runner.skip(IMAGE):
+        return
+    if cluster.build:  # a quarter of an hour on a new machine, with the time that the other lane leaves
+        await runner.preparation("build the cluster", f"renice -n 19 -p $$ >/dev/null && {cluster.build}", environment)
+    await ready.wait()
+    await runner.preparation("build the tools", TOOLS_OF_THE_CLUSTER_SUITES, environment)
+    variables = logs / "cluster.env"
+    try:
+        if start := cluster.start(variables):
+            await runner.preparation("start the cluster", start, environment)
+        if runner.failed:
+            return
+        around = {**environment, **cluster.environment(variables)}
+        image = around.get("IMAGE") or image_in(await runner.suite(IMAGE, around))
+        for suite in wanted:
+            await runner.suite(suite, {**around, "IMAGE": image})
+    finally:
+        subprocess.run(["bash", "-c", cluster.stop], check=False)  # noqa: ASYNC221, S603, S607
+
+
+def image_in(log: str) -> str:
+    """The image's name by digest, which `make image` prints last. Empty when it failed."""
+    return next((line.strip() for line in reversed(log.splitlines()) if "@sha256:" in line), "")
