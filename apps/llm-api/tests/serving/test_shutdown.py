@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx2
 import psutil
+import pytest
 from serving.service_process import ServiceProcess, service_process
 
 STREAMS = 10
@@ -38,10 +39,11 @@ async def ask_until_refused(client: httpx2.AsyncClient) -> tuple[int, httpx2.Res
         served += 1
 
 
+@pytest.mark.timeout(600)
 async def test_streams_finish_and_new_requests_are_served_then_refused(model_path: Path, tmp_path: Path) -> None:
     with service_process(model_path, tmp_path / "log", LAME_DUCK_SECONDS="2") as server:
         processes = [psutil.Process(server.process.pid), server.engine]
-        async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
+        async with httpx2.AsyncClient(base_url=server.url, timeout=300) as client:
             started = asyncio.Semaphore(0)
             streams = [asyncio.create_task(stream_once(client, started)) for _ in range(STREAMS)]
             for _ in range(STREAMS):
