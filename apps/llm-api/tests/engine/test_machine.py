@@ -58,9 +58,7 @@ def test_the_limits_of_the_own_cgroup_apply_or_else_those_of_the_root(system: Pa
     [(VERSION_2, {"memory.max": "max", "cpu.max": "max 100000"}), (VERSION_1, UNLIMITED_1)],
     ids=["version 2", "version 1"],
 )
-def test_the_lowest_limit_up_to_the_root_applies(
-    system: Path, files: dict[str, str], loose: dict[str, str], tight: str
-) -> None:
+def test_the_lowest_limit_up_to_the_root_applies(system: Path, files: dict[str, str], loose: dict[str, str], tight: str) -> None:
     for path in (OWN, "system.slice", ""):
         write(system, path, files | ({} if path == tight else loose))
     assert machine.available_memory() == 450_000
