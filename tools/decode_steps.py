@@ -1,7 +1,7 @@
-"""`make bench-gpu`: how long a decode step of a Llama of 8 billion random weights takes, and how near that is to reading them once.
+"""`make bench-gpu`: measures decode steps of a Llama with 8 billion random weights, relative to the time to read the weights once.
 
-The torch path with its attention and graphs, without scheduler, sampling and HTTP. No GPU has run it yet; `--device cpu --layers 1
---scale 32` tries the tool itself.
+Runs the torch decoder with its attention and CUDA graphs, without scheduler, sampling and HTTP. It has not run on a GPU yet.
+`--device cpu --layers 1 --scale 32` tests the tool on a CPU.
 """
 
 import time
@@ -30,7 +30,7 @@ COUNTS = (1, 4, 16, 64)
 
 
 class RandomWeights:
-    """Counts the bytes that a step reads: all but the embedding."""
+    """Random weights, and the bytes of them that a step reads: all except the embedding."""
 
     def __init__(self, device: torch.device, layers: int, scale: int) -> None:
         self.bytes_read = 0
@@ -93,7 +93,7 @@ def seconds_per_step(model: TorchDecoder, batch: Batch) -> float:
 
 
 def bytes_per_second(device: torch.device) -> float:
-    """Of memory that is read and written."""
+    """Bandwidth of a memory copy, reads plus writes."""
     source = torch.empty(2**30 if device.type == "cuda" else 2**27, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     target.copy_(source)
@@ -112,11 +112,11 @@ def _wait(device: torch.device) -> None:
 
 @torch.inference_mode()
 def main(
-    device: Annotated[str, typer.Option(help="cuda, or cpu to try the tool.")] = "cuda",
-    layers: Annotated[int, typer.Option(help="Of Llama 3's 32.")] = 32,
-    scale: Annotated[int, typer.Option(help="By what to divide hidden size, intermediate size and vocabulary.")] = 1,
+    device: Annotated[str, typer.Option(help="cuda, or cpu to test the tool.")] = "cuda",
+    layers: Annotated[int, typer.Option(help="Number of layers; Llama 3 8B has 32.")] = 32,
+    scale: Annotated[int, typer.Option(help="Divisor of hidden size, intermediate size and vocabulary.")] = 1,
 ) -> None:
-    """Prints a table."""
+    """Prints a table of step times."""
     where = torch.device(device)
     random = RandomWeights(where, layers, scale)
     block_size = default_block_size(pages=can_page(where, torch.bfloat16, HEAD_DIM))
@@ -130,7 +130,7 @@ def main(
     name = torch.cuda.get_device_name(where) if where.type == "cuda" else "CPU"
     print(f"{name}, torch {torch.__version__}, {type(model.attention).__name__}, graphs: {model.graphs is not None}")
     print(f"{random.bytes_read / 1e9:.2f} GB of weights, copied memory {bandwidth / 1e9:.0f} GB/s, contexts of {CONTEXT}")
-    print(table(["sequences", "step, ms", "tokens/s", "of the memory's limit"], rows))
+    print(table(["sequences", "step, ms", "tokens/s", "of memory bandwidth"], rows))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""`make bench-step`: how long a step of the engine takes, in its own process and without HTTP, and how much of it the model is.
+"""`make bench-step`: measures the duration of engine steps in one process without HTTP, and the model's share of it.
 
-It takes the service's settings: `QUANTIZATION=int4 make bench-step`. Compare with HTTP (`make bench`) to see what serving costs.
+Uses the service's settings: `QUANTIZATION=int4 make bench-step`. Compare with `make bench` for the cost of HTTP.
 """
 
 import time
@@ -29,7 +29,7 @@ ROUNDS = 3
 
 @dataclass
 class Clock:
-    """Stands in for the executor's model, and notes what each call took."""
+    """Wraps the executor's model and records the seconds of each call."""
 
     executor: Executor
     seconds: list[float] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Clock:
 
 
 def measure(loop: EngineLoop, clock: Clock, concurrency: int, random: Random) -> tuple[list[float], list[float], float]:
-    """Seconds of each step that decodes all sequences, of the model in it, and tokens per second of the steps before."""
+    """Seconds of each step that decodes all sequences, seconds of the model in it, and tokens per second of the prefill steps."""
     for index in range(concurrency):
         prompt = [random.randrange(1000, clock.executor.model_config.vocab_size) for _ in range(PROMPT_TOKENS)]
         sampling = SamplingParams(max_tokens=OUTPUT_TOKENS, temperature=0, ignore_eos=True)
@@ -68,7 +68,7 @@ def main() -> None:
     settings, random = Settings(), Random(0)  # noqa: S311
     executor = Executor(engine_config(settings, find_model(settings, readable_progress())))
     warm_up(executor)
-    executor.cache.populate(available_memory)  # as the engine's process does
+    executor.cache.populate(available_memory)  # as the engine process does
     executor.model = clock = Clock(executor)
     loop = EngineLoop(executor, SimpleQueue(), lambda _message: None, prefix_caching=False)
     rows = []
@@ -78,7 +78,7 @@ def main() -> None:
         model = median(seconds for _, models, _ in rounds for seconds in models)
         prefill = median(rate for _, _, rate in rounds)
         rows.append([str(concurrency), f"{1000 * step:.2f}", f"{1000 * model:.2f}", f"{concurrency / step:.0f}", f"{prefill:.0f}"])
-    print(table(["sequences", "step, ms", "of it the model", "decoded tokens/s", "prefilled tokens/s"], rows))
+    print(table(["sequences", "step, ms", "model, ms", "decoded tokens/s", "prefilled tokens/s"], rows))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""`make bench-gpu` itself, tried on a CPU with a small part of the model: what it prints of a GPU only a GPU can tell."""
+"""`make bench-gpu` on a CPU with a small part of the model. Its figures for a GPU need a GPU."""
 
 import pytest
 
 from tools.decode_steps import COUNTS, main
 
 
-def test_it_tells_step_times_beside_the_memorys_limit(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_prints_step_times_relative_to_the_memory_bandwidth(capsys: pytest.CaptureFixture[str]) -> None:
     main(device="cpu", layers=1, scale=64)
     first, second, *lines = capsys.readouterr().out.splitlines()
     assert first.startswith("CPU, torch ") and first.endswith("SdpaAttention, graphs: False")

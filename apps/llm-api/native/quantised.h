@@ -35,14 +35,14 @@ inline void quantise(const float *x, Group &to) {
   }
   const float max_abs = reduce_max(max_lanes);
   const F factor = splat(max_abs > 0 ? 127.0f / max_abs : 0.0f), magic = splat(12582912.0f);  // adding it rounds to an integer
-  I values = {};
+  I lane_sums = {};
   for (int i = 0; i < GROUP; i += LANES) {
     const I rounded = (I)(load<F>(x + i) * factor + magic) - (I)magic;
-    values += rounded;
+    lane_sums += rounded;
     store(to.values + i, __builtin_convertvector(rounded, Bytes));
   }
   int32_t sum_of_values = 0;
-  for (int i = 0; i < LANES; i++) sum_of_values += values[i];
+  for (int i = 0; i < LANES; i++) sum_of_values += lane_sums[i];
   to.scale = max_abs / 127.0f + reduce_sum(not_finite);
   to.sum = to.scale * (float)sum_of_values;
 }

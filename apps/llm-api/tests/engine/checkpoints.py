@@ -1,4 +1,4 @@
-"""Tiny random models of several families, written as transformers writes them."""
+"""Writes tiny random models of several families with transformers."""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ SHAPE: dict[str, Any] = {
     "eos_token_id": 2,
     "pad_token_id": 0,
 }
-# Sizes that fill no panel, and a group of three heads that fills no register.
+# Sizes that are not multiples of a panel, and a group of three heads, which is not a multiple of a register.
 UNEVEN: dict[str, Any] = {"hidden_size": 90, "intermediate_size": 90, "num_attention_heads": 6, "head_dim": 48, "vocab_size": 301}
 PARTIAL_ROPE: dict[str, Any] = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
 LLAMA3_ROPE: dict[str, Any] = {
@@ -89,7 +89,7 @@ GENERAL = ("phi3", "olmo", "stablelm", "gpt2")
 
 
 def save(name: str, folder: Path, max_shard_size: str = "1GB") -> Path:
-    """Writes the model `name` with weights that its name decides; large ones, so that no two logits are near."""
+    """Writes the model `name`, with weights seeded by its name. Large weights keep the logits apart."""
     torch.manual_seed(sum(name.encode()))
     model = AutoModelForCausalLM.from_config(configurations()[name])
     with torch.no_grad():

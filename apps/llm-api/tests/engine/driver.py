@@ -1,4 +1,4 @@
-"""The engine's loop in this process, stepped by hand."""
+"""Runs the engine loop in the test process, one step at a time."""
 
 import copy
 from collections.abc import Iterable, Mapping
@@ -19,12 +19,12 @@ from llm_api.engine.messages import (
     TokenLogprobs,
 )
 
-STEPS_AT_MOST = 20_000
+MAX_STEPS = 20_000
 
 
 @dataclass(slots=True)
 class Completion:
-    """All that came for one sequence."""
+    """All outputs of one sequence."""
 
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[TokenLogprobs] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Completion:
     error: str | None = None
 
     def take(self, output: SequenceOutput) -> None:
-        assert self.finish_reason is None, "an output came after the last one"
+        assert self.finish_reason is None, "an output after the last one"
         self.token_ids += output.token_ids
         self.logprobs += output.logprobs or []
         self.prompt_logprobs = output.prompt_logprobs or self.prompt_logprobs
@@ -44,7 +44,7 @@ class Completion:
 
 
 def limited(executor: Executor, *, blocks: int | None = None, sequences: int | None = None, budget: int | None = None) -> Executor:
-    """The same model on the same memory, as if the settings had been tighter."""
+    """The same model and cache with lower limits."""
     tighter = copy.copy(executor)
     tighter.cache = copy.copy(executor.cache)
     tighter.cache.num_blocks = blocks or executor.cache.num_blocks
@@ -83,12 +83,12 @@ class Engine:
         return self.last_step
 
     def finish(self) -> None:
-        """Steps until nothing is left to do."""
-        for _ in range(STEPS_AT_MOST):
+        """Steps until there is no work."""
+        for _ in range(MAX_STEPS):
             if not self.loop.scheduler.has_work:
                 return
             self.step()
-        raise AssertionError("the engine does not come to an end")
+        raise AssertionError("the engine does not finish")
 
     def completion(self, request_id: str, index: int = 0) -> Completion:
         return self.completions[request_id, index]
@@ -100,7 +100,7 @@ class Engine:
 
 
 def generate(engine: Engine, prompts: Mapping[str, list[int]] | Iterable[list[int]], **sampling: Any) -> list[Completion]:
-    """Adds all prompts at once and runs to the end; completions in the prompts' order."""
+    """Adds all prompts at once and runs them to the end. Returns the completions in the order of the prompts."""
     named = prompts if isinstance(prompts, Mapping) else {f"{len(engine.completions)}-{i}": prompt for i, prompt in enumerate(prompts)}
     for name, prompt in named.items():
         engine.add(name, prompt, **sampling)
@@ -109,6 +109,6 @@ def generate(engine: Engine, prompts: Mapping[str, list[int]] | Iterable[list[in
 
 
 def greedy(engine: Engine, prompts: Iterable[list[int]], max_tokens: int) -> list[list[int]]:
-    """`max_tokens` tokens for each prompt, whatever they are."""
+    """Exactly `max_tokens` greedy tokens for each prompt."""
     completions = generate(engine, prompts, max_tokens=max_tokens, temperature=0, ignore_eos=True)
     return [completion.token_ids for completion in completions]

@@ -1,6 +1,7 @@
-"""Stands in for torch's varlen_attn, which runs on GPUs alone: the same call, one sequence after the other, on any device.
+"""A substitute for torch's varlen_attn, which needs a GPU: the same signature, one sequence after the other, on any device.
 
-It refuses what the kernels refuse of types and shapes. Like them it loads whole blocks: NaN behind a context's end comes through.
+It rejects the types and shapes that the kernels reject. Like them it loads whole blocks: NaN beyond the end of a context has an
+effect.
 """
 
 import torch
@@ -34,7 +35,7 @@ def slow_varlen(
     assert all(t.is_contiguous() for t in (cu_seq_q, cu_seq_k, seqused_k)) and block_table.stride(-1) == 1
     assert cu_seq_k.diff().tolist() == seqused_k.tolist() and max_k == block_table.shape[1] * block_size
     assert enable_gqa and (window_size[1] == 0 or (window_size == (-1, -1) and max_q == 1 and len(query) == sequences))
-    output = torch.full_like(query, float("nan"))  # as memory that nobody wrote
+    output = torch.full_like(query, float("nan"))  # like uninitialised memory
     for sequence, context in enumerate(seqused_k.tolist()):
         start, end = cu_seq_q[sequence : sequence + 2].tolist()
         assert 0 < end - start <= max_q and context <= max_k
@@ -50,7 +51,7 @@ def slow_varlen(
 
 
 def _mask(rows: int, context: int, before: int, loaded: int) -> Tensor:
-    """The last row sees the whole context, each earlier one a token less; `before`: how many before itself, -1: all."""
+    """The last row attends to the whole context, each earlier row to one token less. `before`: how many before itself; -1: all."""
     own = torch.arange(context - rows, context).unsqueeze(1)
     position = torch.arange(loaded)
     return (position <= own) & ((before < 0) | (position >= own - before))

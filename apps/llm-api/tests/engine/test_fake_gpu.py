@@ -1,7 +1,7 @@
-"""The torch path on tensors that have a GPU for their device and nothing in them: torch checks each operator's call but attention's.
+"""The torch runner on fake tensors, which have a GPU as their device and no data: torch checks every operator call except attention.
 
-It finds a tensor that was left on the CPU, a dtype that an operator does not take, and a step that would wait for the GPU. What
-varlen_attn takes, what kernels compute, and how fast, only a GPU can tell.
+This finds tensors left on the CPU, dtypes that an operator does not support, and steps that would synchronise with the GPU. Only a
+GPU can show whether varlen_attn accepts its inputs, what the kernels compute, and how fast.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ Checkpoint = Callable[[str], Path]
 
 
 class EmptyCheckpoint:
-    """A checkpoint's names, shapes and dtypes, on the GPU that there is not."""
+    """The names, shapes and dtypes of a checkpoint, as fake tensors on a GPU."""
 
     def __init__(self, path: Path) -> None:
         with safe_open(path / "model.safetensors", "pt") as file:
@@ -62,7 +62,7 @@ def decoder(path: Path) -> TorchDecoder:
 
 
 def batch(*lengths: tuple[int, int]) -> Batch:
-    """Of sequences that have computed so many tokens, and compute so many now."""
+    """One sequence per pair (tokens already computed, tokens to compute)."""
     chunks = []
     for number, (computed, length) in enumerate(lengths):
         prompt = [1] * (computed + length)
@@ -78,7 +78,7 @@ def attention(kind: str, cache: KVCache) -> AttentionBackend:
 
 @pytest.mark.parametrize("kind", ["sdpa", "paged"])
 @pytest.mark.parametrize("name", ["llama", "mistral-sliding", "qwen2", "qwen3"])
-def test_a_step_is_all_on_the_gpu_and_never_waits_for_it(checkpoint: Checkpoint, name: str, kind: str) -> None:
+def test_a_step_runs_on_the_gpu_and_never_synchronises(checkpoint: Checkpoint, name: str, kind: str) -> None:
     path = checkpoint(name)
     with fake_gpu():
         model = decoder(path)
@@ -89,7 +89,7 @@ def test_a_step_is_all_on_the_gpu_and_never_waits_for_it(checkpoint: Checkpoint,
             assert logits.shape == (step.logits_rows.shape[0], read_model_config(path).vocab_size)
 
 
-def test_what_a_graph_captures_never_waits_for_the_gpu(checkpoint: Checkpoint) -> None:
+def test_a_captured_graph_never_synchronises(checkpoint: Checkpoint) -> None:
     path = checkpoint("llama")
     with fake_gpu():
         model = decoder(path)
@@ -100,11 +100,11 @@ def test_what_a_graph_captures_never_waits_for_the_gpu(checkpoint: Checkpoint) -
         assert graphs.logits(step).shape[0] == 4
 
 
-def test_a_tensor_left_on_the_cpu_would_be_found() -> None:
+def test_a_tensor_left_on_the_cpu_is_found() -> None:
     with fake_gpu(), pytest.raises(RuntimeError, match="device"):
         torch.empty(3, device=GPU) + torch.empty(3, device="cpu")
 
 
-def test_a_step_that_waits_would_be_found() -> None:
+def test_a_step_that_synchronises_is_found() -> None:
     with fake_gpu(), pytest.raises(DataDependentOutputException):
         torch.empty(3, device=GPU).sum().item()

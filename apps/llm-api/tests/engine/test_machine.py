@@ -1,4 +1,4 @@
-"""What a cgroup leaves of the machine is what counts, be it a container's or a system service's."""
+"""The limits of a cgroup, a container's or a system service's, restrict the cores and memory that the engine uses."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ import pytest
 
 from llm_api.engine import machine
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="cgroups are Linux's")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has cgroups")
 
 OWN = "system.slice/own.service"
 VERSION_2 = {
@@ -46,7 +46,7 @@ def write(root: Path, path: str, files: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("files", [VERSION_2, VERSION_1], ids=["version 2", "version 1"])
 @pytest.mark.parametrize("path", [OWN, ""], ids=["own", "root"])
-def test_the_limits_of_the_own_cgroup_and_else_of_the_root_hold(system: Path, path: str, files: dict[str, str]) -> None:
+def test_the_limits_of_the_own_cgroup_apply_or_else_those_of_the_root(system: Path, path: str, files: dict[str, str]) -> None:
     write(system, path, files)
     assert machine.available_memory() == 450_000
     assert machine.available_cores() == 1
@@ -58,14 +58,14 @@ def test_the_limits_of_the_own_cgroup_and_else_of_the_root_hold(system: Path, pa
     [(VERSION_2, {"memory.max": "max", "cpu.max": "max 100000"}), (VERSION_1, UNLIMITED_1)],
     ids=["version 2", "version 1"],
 )
-def test_the_tightest_limit_from_the_own_cgroup_up_holds(system: Path, files: dict[str, str], loose: dict[str, str], tight: str) -> None:
+def test_the_lowest_limit_up_to_the_root_applies(system: Path, files: dict[str, str], loose: dict[str, str], tight: str) -> None:
     for path in (OWN, "system.slice", ""):
         write(system, path, files | ({} if path == tight else loose))
     assert machine.available_memory() == 450_000
     assert machine.available_cores() == 1
 
 
-def test_what_is_no_number_limits_nothing(system: Path) -> None:
+def test_a_limit_that_is_not_a_number_is_no_limit(system: Path) -> None:
     write(system, OWN, {"memory/memory.limit_in_bytes": "-1", "cpu/cpu.cfs_quota_us": "50000"})
     assert machine.available_memory() > 2**20
     assert machine.available_cores() == len(os.sched_getaffinity(0))
@@ -74,7 +74,7 @@ def test_what_is_no_number_limits_nothing(system: Path) -> None:
 @pytest.mark.parametrize(
     "files", [{"memory.max": "max", "cpu.max": "max 100000"}, UNLIMITED_1, {}], ids=["version 2", "version 1", "no cgroup"]
 )
-def test_without_a_limit_the_machine_is_what_counts(system: Path, files: dict[str, str]) -> None:
+def test_without_a_limit_the_whole_machine_is_available(system: Path, files: dict[str, str]) -> None:
     write(system, "", files)
     assert machine.available_memory() == pytest.approx(psutil.virtual_memory().available, rel=0.2)
     assert machine.available_cores() == len(os.sched_getaffinity(0))

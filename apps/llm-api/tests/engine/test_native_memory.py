@@ -1,4 +1,4 @@
-"""Where the native path keeps its weights: in private memory that may have large pages, and nowhere else."""
+"""The native runner keeps its weights only in private memory that can use huge pages."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ from engine.conftest import tiny_executor
 
 from llm_api.engine.memory import HUGE_PAGE, Arena
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells it")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 def mapping_of(address: int) -> dict[str, str]:
@@ -28,23 +28,23 @@ def mapping_of(address: int) -> dict[str, str]:
     return found
 
 
-def test_weights_may_have_large_pages() -> None:
+def test_weights_can_use_huge_pages() -> None:
     memory = Arena().allocate(3 * HUGE_PAGE)
     assert memory.data_ptr() % HUGE_PAGE == 0
     flags = mapping_of(memory.data_ptr())["VmFlags"].split()
-    assert "hg" in flags, "nobody asked for large pages"
-    assert "sh" not in flags, "shared memory gets none"
+    assert "hg" in flags, "madvise was not called"
+    assert "sh" not in flags, "shared memory gets no huge pages"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_checkpoints_file_is_not_kept_in_memory(tmp_path: Path, dtype: str) -> None:
-    path = save("llama", tmp_path)  # its own: others' models may still be there
+    path = save("llama", tmp_path)  # a folder of its own: other tests' models may still be mapped
     executor = tiny_executor(path, runner="native", dtype=dtype)
     assert str(path) not in Path("/proc/self/maps").read_text()
     assert executor.model.name == "native"
 
 
-def test_what_an_arena_gave_stays_apart() -> None:
+def test_allocations_of_an_arena_do_not_overlap() -> None:
     arena = Arena()
     first, second = arena.allocate(100), arena.allocate(100)
     first.fill_(1), second.fill_(2)

@@ -1,4 +1,4 @@
-"""While sequences decode, a step keeps to a time, whatever a token costs; without them, prompts take the whole budget."""
+"""While sequences decode, a step takes about its target time, whatever a token costs. Otherwise prompts use the whole budget."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ TARGET = 0.1
 
 
 class SimulatedClock:
-    """Time passes only where the executor computes: a step costs something, and so does each of its tokens."""
+    """Time passes only in the executor: a fixed cost per step and a cost per token."""
 
     def __init__(self, executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
@@ -36,7 +36,7 @@ def clock(tiny: Executor, monkeypatch: pytest.MonkeyPatch) -> SimulatedClock:
 
 
 def steps_of_a_long_prompt(engine: Engine, tokens: int = 240) -> list[tuple[int, float]]:
-    """Tokens and seconds of each step, from the arrival of a prompt on, while three sequences decode."""
+    """Tokens and seconds of each step after a long prompt arrives while three sequences decode."""
     for name in "abc":
         engine.add(name, [4, 5, ord(name)], max_tokens=200, temperature=0, ignore_eos=True)
     engine.step()
@@ -49,7 +49,7 @@ def steps_of_a_long_prompt(engine: Engine, tokens: int = 240) -> list[tuple[int,
     return steps
 
 
-def test_a_long_prompt_does_not_hold_up_who_decodes(tiny: Executor, clock: SimulatedClock) -> None:
+def test_a_long_prompt_does_not_delay_decoding_sequences(tiny: Executor, clock: SimulatedClock) -> None:
     steps = steps_of_a_long_prompt(Engine(tiny, budget=512))
     assert max(seconds for _, seconds in steps) < 1.2 * TARGET
     assert sum(seconds for _, seconds in steps[:-1]) > 0.8 * TARGET * len(steps[:-1]), "steps are shorter than they need to be"
@@ -61,21 +61,21 @@ def test_without_a_target_the_same_prompt_is_one_long_step(tiny: Executor, clock
     assert (tokens, seconds > 4 * TARGET) == (243, True)
 
 
-def test_when_nobody_decodes_prompts_take_the_whole_budget(tiny: Executor, clock: SimulatedClock) -> None:
+def test_while_nothing_decodes_prompts_use_the_whole_budget(tiny: Executor, clock: SimulatedClock) -> None:
     engine = Engine(tiny, budget=200, prefix_caching=False)
     for name in "ab":
         engine.add(name, [7] * 200, max_tokens=1)
         assert engine.step().stats.step_tokens == 200
 
 
-def test_tokens_that_grow_dearer_with_the_context_come_in_smaller_chunks(tiny: Executor, clock: SimulatedClock) -> None:
+def test_tokens_that_get_slower_with_the_context_come_in_smaller_chunks(tiny: Executor, clock: SimulatedClock) -> None:
     clock.seconds_of = lambda chunks: 0.005 + sum(chunk.length * (0.001 + 0.000004 * chunk.end) for chunk in chunks)
     steps = steps_of_a_long_prompt(Engine(tiny, budget=512))
     assert max(seconds for _, seconds in steps) < 1.2 * TARGET
     assert steps[-2][0] < max(tokens for tokens, _ in steps)
 
 
-def test_however_slow_the_steps_are_prompts_get_on(tiny: Executor, clock: SimulatedClock) -> None:
+def test_prompts_progress_however_slow_the_steps_are(tiny: Executor, clock: SimulatedClock) -> None:
     clock.seconds_of = lambda chunks: 5.0
     assert len(steps_of_a_long_prompt(Engine(tiny, budget=512))) <= 240 / 16
 

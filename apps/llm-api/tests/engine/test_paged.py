@@ -1,7 +1,6 @@
-"""What GPUs will run, as far as a machine without one can tell: paged attention and decode graphs.
+"""Paged attention and CUDA graphs, tested without a GPU.
 
-In place of the kernels stands `slow_varlen`, in place of a graph the computation that would be captured; everything around them
-is what serves.
+`slow_varlen` replaces the kernel, and the computation itself replaces a captured graph. Everything else is production code.
 """
 
 from collections.abc import Callable
@@ -29,7 +28,7 @@ Compute = Callable[[], Tensor]
 
 
 class Recorder:
-    """In place of a CUDA graph: computes again, into the same memory. `calls` counts the replays by rows."""
+    """Replaces a CUDA graph: computes again into the same memory. `calls` counts the replays by rows."""
 
     def __init__(self) -> None:
         self.calls: dict[int, int] = {}
@@ -82,7 +81,7 @@ def test_a_step_that_only_decodes_is_one_replay_and_any_other_none(checkpoint: C
     assert recorder.calls == {4: 1}, "three rows, padded"
 
 
-def test_rows_of_padding_leave_the_cache_alone(checkpoint: Checkpoint) -> None:
+def test_padding_rows_do_not_change_the_cache(checkpoint: Checkpoint) -> None:
     executor = paged_executor(checkpoint("llama"), Recorder())
     engine = Engine(executor, prefix_caching=False)
     for number in range(3):
@@ -130,7 +129,7 @@ def nowhere(*_args: Any, **_options: Any) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("varlen", "is_taken"),
+    ("varlen", "is_used"),
     [
         (slow_varlen, True),
         (only_the_first_block, False),
@@ -140,12 +139,12 @@ def nowhere(*_args: Any, **_options: Any) -> Tensor:
         (nowhere, False),
     ],
 )
-def test_a_kernel_is_taken_only_if_it_gives_what_plain_attention_gives(
-    checkpoint: Checkpoint, varlen: Callable[..., Tensor], is_taken: bool
+def test_a_kernel_is_used_only_if_it_agrees_with_plain_attention(
+    checkpoint: Checkpoint, varlen: Callable[..., Tensor], is_used: bool
 ) -> None:
     cache, heads = tiny_executor(checkpoint("llama"), runner="torch").cache, 4
-    assert agrees(PagedAttention(cache, varlen), SdpaAttention(cache), cache, heads, has_windows=True) == is_taken
-    assert not cache.layer(0).any(), "the trial leaves nothing behind"
+    assert agrees(PagedAttention(cache, varlen), SdpaAttention(cache), cache, heads, has_windows=True) == is_used
+    assert not cache.layer(0).any(), "the trial must clear the cache"
 
 
 def frozen(compute: Compute) -> Captured:
@@ -156,11 +155,11 @@ def failing(_compute: Compute) -> Captured:
     raise AssertionError("operation not permitted when stream is capturing")
 
 
-@pytest.mark.parametrize(("capture", "is_taken"), [(Recorder(), True), (frozen, False), (failing, False)])
-def test_graphs_are_taken_only_if_they_compute_what_the_model_computes(checkpoint: Checkpoint, capture: Capture, is_taken: bool) -> None:
+@pytest.mark.parametrize(("capture", "is_used"), [(Recorder(), True), (frozen, False), (failing, False)])
+def test_graphs_are_used_only_if_they_agree_with_the_model(checkpoint: Checkpoint, capture: Capture, is_used: bool) -> None:
     executor = tiny_executor(checkpoint("llama"), runner="torch")
     model = executor.model
     assert isinstance(model, TorchDecoder)
     graphs = capture_decode(model.forward, PagedAttention(executor.cache, slow_varlen), 6, 64, lambda: capture)
-    assert (graphs is not None) == is_taken
+    assert (graphs is not None) == is_used
     assert not executor.cache.layer(0)[: executor.cache.num_blocks].any()

@@ -1,4 +1,4 @@
-"""A sequence that breaks its step fails alone, and nobody meets what it left behind."""
+"""A sequence that makes its step fail is the only one to fail, and its blocks do not affect others."""
 
 import copy
 from typing import Any
@@ -17,7 +17,7 @@ GOOD = [[20 + number, 30, 40] * 7 for number in range(5)]
 
 
 class Fragile:
-    """Stands for a kernel that fails on some input: a step with the poison token raises, or makes NaN of its logits."""
+    """An executor that fails on some input: a step with the poison token raises or returns NaN logits."""
 
     def __init__(self, executor: Executor, *, raises: bool) -> None:
         self.__dict__ |= copy.copy(executor).__dict__
@@ -52,7 +52,7 @@ def test_only_the_poisonous_sequence_fails(tiny: Executor, raises: bool) -> None
     assert engine.used_blocks == 0
 
 
-def test_what_a_poisonous_sequence_computed_is_not_shared(tiny: Executor) -> None:
+def test_blocks_of_a_poisonous_sequence_leave_the_prefix_cache(tiny: Executor) -> None:
     engine = Engine(Fragile(tiny, raises=False))  # type: ignore[arg-type]
     prompt = [POISON] + [50] * 47
     engine.add("bad", prompt, max_tokens=4)
@@ -72,7 +72,7 @@ def test_what_a_poisonous_sequence_computed_is_not_shared(tiny: Executor) -> Non
         ([5], {"logit_bias": {300: 1.0}}, "logit_bias"),
     ],
 )
-def test_what_cannot_be_served_is_refused_and_the_rest_goes_on(
+def test_invalid_requests_are_rejected_and_others_continue(
     tiny: Executor, prompt: list[int], sampling: dict[str, Any], reason: str
 ) -> None:
     engine = Engine(tiny)

@@ -1,4 +1,4 @@
-"""NaN from the model itself: a token whose embedding is not a number. It must not reach a neighbour through the cache."""
+"""NaN from the model itself: a token whose embedding is NaN. It must not reach other sequences through the cache."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def add(engine: Engine, name: str, prompt: list[int], max_tokens: int = TOKENS) 
 def test_neighbours_of_all_lengths_are_as_if_alone(poisonable: Executor) -> None:
     expected = greedy(Engine(poisonable), SHORT + LONG, TOKENS)
     engine = Engine(poisonable)
-    add(engine, "bad", [POISON] * 3)  # takes the cache's first block
+    add(engine, "bad", [POISON] * 3)  # uses the cache's first block
     for number, prompt in enumerate(SHORT + LONG):
         add(engine, str(number), prompt)
         add(engine, f"bad-{number}", [*prompt, POISON])
@@ -50,7 +50,7 @@ def test_neighbours_of_all_lengths_are_as_if_alone(poisonable: Executor) -> None
 
 
 def test_neighbours_that_decode_beside_it_are_as_if_alone(poisonable: Executor) -> None:
-    """It writes to every block that they do not hold, the cache's first one among them."""
+    """It writes to every block that they do not hold, including the cache's first one."""
     prompts = [SHORT[0], LONG[0][:66]]  # neither begins another block in 12 tokens
     expected = greedy(Engine(poisonable), prompts, 12)
     engine = Engine(poisonable, blocks=16)
@@ -85,7 +85,7 @@ def test_a_prefix_shared_with_it_stays_whole(poisonable: Executor) -> None:
 
 @pytest.mark.parametrize("prefix_caching", [True, False])
 def test_blocks_it_left_when_cancelled_do_no_harm(poisonable: Executor, prefix_caching: bool) -> None:
-    """Cancelled in the middle of its prefill, before anybody saw its logits."""
+    """Cancelled during its prefill, before its logits are checked."""
     expected = greedy(Engine(poisonable), [SHORT[0], LONG[0]], TOKENS)
     engine = Engine(poisonable, budget=16, blocks=16, prefix_caching=prefix_caching)
     add(engine, "bad", [POISON] * 250)

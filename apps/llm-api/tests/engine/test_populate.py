@@ -39,7 +39,7 @@ def test_a_cache_takes_no_memory_until_it_is_populated() -> None:
     assert resident() - before > 180 * 2**20
 
 
-def test_it_stops_where_others_need_the_memory() -> None:
+def test_it_stops_when_memory_is_scarce() -> None:
     before, asked = resident(), []
     made = cache(192)
 
@@ -56,12 +56,12 @@ def test_more_memory_than_the_system_has_raises_memory_error() -> None:
         zeroed_pages(2**50)
 
 
-def test_a_kernel_without_large_pages_gives_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_without_huge_pages_gives_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mmap, "MADV_HUGEPAGE", 9999)
     assert not zeroed_pages(HUGE_PAGE).any()
 
 
-def test_what_is_written_meanwhile_stays() -> None:
+def test_populating_keeps_what_another_thread_writes() -> None:
     pages = zeroed_pages(64 * HUGE_PAGE)
     thread = threading.Thread(target=populate, args=(pages,))
     thread.start()

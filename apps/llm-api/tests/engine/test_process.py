@@ -21,7 +21,7 @@ from llm_api.engine.errors import EngineDied
 from llm_api.engine.launcher import engine_process
 from llm_api.engine.messages import EngineConfig, SamplingParams
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 ENDLESS = SamplingParams(max_tokens=200, temperature=0, ignore_eos=True)
 MIB = 1024**2

@@ -1,4 +1,4 @@
-"""A model's own Python code runs when that was allowed, and never otherwise."""
+"""A model's own Python code runs only if the settings allow it."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ def with_code(path: Path, model_type: str, mark: Path) -> Path:
     return path
 
 
-def test_it_does_not_run_unless_it_was_allowed(tmp_path: Path, mark: Path) -> None:
+def test_it_does_not_run_unless_allowed(tmp_path: Path, mark: Path) -> None:
     path = with_code(save("llama", tmp_path / "model"), "own", mark)
     with pytest.raises(EngineError, match="custom code") as refused:
         tiny_executor(path)
@@ -48,13 +48,13 @@ def test_it_does_not_run_unless_it_was_allowed(tmp_path: Path, mark: Path) -> No
 
 
 @pytest.mark.parametrize("runner", ["auto", "general"])
-def test_a_family_that_is_known_does_not_need_it(tmp_path: Path, mark: Path, runner: str) -> None:
+def test_a_supported_family_does_not_need_it(tmp_path: Path, mark: Path, runner: str) -> None:
     path = with_code(save("llama", tmp_path / "model"), "llama", mark)
     assert greedy(Engine(tiny_executor(path, runner=runner)), [[5, 6, 7]], 4)
     assert not mark.exists()
 
 
-def test_it_runs_when_it_was_allowed(tmp_path: Path, mark: Path) -> None:
+def test_it_runs_if_allowed(tmp_path: Path, mark: Path) -> None:
     plain = save("llama", tmp_path / "plain")
     expected = greedy(Engine(tiny_executor(plain)), [[5, 6, 7]], 8)
     path = with_code(save("llama", tmp_path / "model"), "own", mark)

@@ -1,4 +1,4 @@
-"""The vectorised sampler against a slow one that says what each parameter means."""
+"""The vectorised sampler against a slow one that defines the meaning of each parameter."""
 
 import math
 from collections import Counter
@@ -24,8 +24,9 @@ def sequence(prompt: list[int], completion: list[int], **sampling: Any) -> Seque
 
 
 def slow(logits: list[float], of: Sequence, uniform: float) -> tuple[int, float]:
-    """The token, and how near to a border rounding may have decided it, as a share of the whole distribution:
-    the draw's between two tokens, or the nucleus's."""
+    """The token, and its distance to the nearest border (between two tokens, or of the nucleus), as a share of the distribution.
+
+    Near a border, rounding can decide."""
     s, values = of.sampling, dict(enumerate(logits))
     for token in set(of.token_ids):
         values[token] = values[token] / s.repetition_penalty if values[token] > 0 else values[token] * s.repetition_penalty
@@ -74,7 +75,7 @@ parameters = st.fixed_dictionaries(
 
 @settings(max_examples=300, deadline=None)
 @given(rows=st.lists(st.tuples(parameters, st.integers(0, 2**32)), min_size=1, max_size=5))
-def test_every_row_is_what_the_slow_sampler_says(rows: list[tuple[dict[str, Any], int]]) -> None:
+def test_every_row_equals_the_slow_sampler(rows: list[tuple[dict[str, Any], int]]) -> None:
     sequences, logits = [], []
     for sampling, seed in rows:
         generator = torch.Generator().manual_seed(seed)
@@ -95,7 +96,7 @@ def test_equal_logits_go_to_the_lowest_token_when_greedy() -> None:
 
 @pytest.mark.parametrize("sampling", [{}, {"top_k": 2000}, {"top_p": 0.97}, {"top_k": 3000, "top_p": 0.9}, {"min_p": 0.001}])
 def test_a_rows_token_does_not_depend_on_its_neighbours(sampling: dict[str, Any]) -> None:
-    """A vocabulary beyond the short cut for likely tokens, beside rows that need and that do not need it."""
+    """A vocabulary larger than TOP_CANDIDATES, next to rows that need and rows that do not need all of it."""
     logits = torch.randn(4, 5000, generator=torch.Generator().manual_seed(1))
     neighbours: list[dict[str, Any]] = [{"top_p": 0.9999}, {"top_k": 1}, {}]
 
@@ -107,8 +108,8 @@ def test_a_rows_token_does_not_depend_on_its_neighbours(sampling: dict[str, Any]
     assert sample(logits.clone(), [mine(), *others])[0] == alone
 
 
-def test_tokens_come_as_often_as_their_probability_says() -> None:
-    """Chi-square over 20 tokens and 20,000 draws: 43.8 is passed once in a thousand by chance, and the seeds are fixed."""
+def test_tokens_are_drawn_with_their_probabilities() -> None:
+    """Chi-square over 20 tokens and 20,000 draws with fixed seeds. By chance it exceeds 43.8 once in a thousand runs."""
     logits = torch.linspace(-2, 2, 20)
     expected = (logits / 0.8).softmax(-1)
     counts: Counter[int] = Counter()

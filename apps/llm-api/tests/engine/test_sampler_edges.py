@@ -51,7 +51,7 @@ def test_a_full_bias_forces_or_bans_a_token(bias: float) -> None:
     seed=st.integers(0, 2**32),
 )
 def test_ties_at_every_border_go_to_the_lowest_tokens(levels: int, spread: float, seed: int, **sampling: float) -> None:
-    """Logits of a few levels only, in a vocabulary beyond the short cut for likely tokens."""
+    """Logits with few distinct values, in a vocabulary larger than TOP_CANDIDATES."""
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randint(0, levels, (VOCABULARY,), generator=generator) * (spread / levels)
     of = sequence([1], [], seed=seed, **sampling)

@@ -1,4 +1,4 @@
-"""Whatever comes and goes, blocks are accounted for, everybody gets on, and answers are those of a quiet engine."""
+"""Under any traffic, blocks are accounted for, every sequence progresses, and completions equal those of an idle engine."""
 
 from collections import Counter
 from typing import Any
@@ -34,7 +34,7 @@ def add(engine: Engine, name: str, request: dict[str, Any]) -> None:
 
 
 def check_blocks(engine: Engine) -> None:
-    """Each block is used by exactly those who hold it, and is free when nobody does."""
+    """Every block is used by the sequences that hold it, and free if none does."""
     pool = engine.loop.scheduler.cache.pool
     scheduler = engine.loop.scheduler
     holders = Counter(block for sequence in scheduler.running for block in sequence.block_ids)
@@ -42,7 +42,7 @@ def check_blocks(engine: Engine) -> None:
     assert all(pool.is_free(block) == (block not in holders) for block in range(pool.num_blocks))
     assert not any(sequence.block_ids for sequence in scheduler.waiting)
     writable = [sequence.block_ids[-1] for sequence in scheduler.running if sequence.num_computed % scheduler.cache.block_size]
-    assert all(holders[block] == 1 for block in writable), "a block that is still written to has two owners"
+    assert all(holders[block] == 1 for block in writable), "two sequences share a block that is still written to"
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -73,11 +73,11 @@ def test_any_traffic(tiny: Executor, arrivals: list[dict[str, Any]], blocks: int
     engine.finish()
     assert engine.used_blocks == 0
     for number, request in enumerate(arrivals):
-        quiet = Engine(tiny)
-        add(quiet, str(number), request)
-        quiet.finish()
+        idle = Engine(tiny)
+        add(idle, str(number), request)
+        idle.finish()
         for index in range(request["n"]):
-            completion, alone = engine.completion(str(number), index), quiet.completion(str(number), index)
+            completion, alone = engine.completion(str(number), index), idle.completion(str(number), index)
             if len(prompt_of(request)) >= blocks * 16:
                 assert completion.finish_reason == "error"
             elif (str(number), index) not in cancelled:
@@ -98,7 +98,7 @@ def test_decoding_sequences_never_wait_behind_a_long_prompt(tiny: Executor) -> N
         assert step.stats.step_tokens <= 16
 
 
-def test_the_first_to_come_is_the_first_to_be_served(tiny: Executor) -> None:
+def test_requests_are_served_in_order_of_arrival(tiny: Executor) -> None:
     engine = Engine(tiny, sequences=2)
     for number in range(6):
         engine.add(str(number), [3 + number] * 10, max_tokens=4, temperature=0, ignore_eos=True)

@@ -25,6 +25,7 @@ SAMPLINGS: list[dict[str, Any]] = [
     {"temperature": 0.0},
 ]
 TOKENS = 12
+pytestmark = pytest.mark.timeout(600)  # also on a slow machine
 IN_CI = bool(os.environ.get("CI"))
 SCORED = 10 if IN_CI else len(LENGTHS)  # prompts; one of each length at least
 

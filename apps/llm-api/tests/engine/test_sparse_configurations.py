@@ -1,6 +1,6 @@
-"""config.json as people bring it: without keys that have a default, in older forms, or at odds with the weights.
+"""config.json files without keys that have a default, in older formats, or inconsistent with the weights.
 
-transformers reads the same folder; the fast path must understand it the same way, or refuse it.
+The engine must read them as transformers does, or reject them.
 """
 
 import json
@@ -41,7 +41,7 @@ def rewrite(path: Path, changes: dict[str, Any]) -> None:
         ("qwen3", {"head_dim": 16, "rope_parameters": LEFT_OUT, "rope_theta": 1000000.0}),
     ],
 )
-def test_what_is_left_out_means_what_transformers_says(tmp_path: Path, name: str, changes: dict[str, Any]) -> None:
+def test_missing_keys_have_the_defaults_of_transformers(tmp_path: Path, name: str, changes: dict[str, Any]) -> None:
     path = save(name, tmp_path)
     rewrite(path, changes)
     executor = tiny_executor(path)
@@ -77,7 +77,7 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
         tiny_executor(tmp_path)
 
 
-def test_a_shard_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     path = save("llama", tmp_path, max_shard_size="60KB")
     shard = min(path.glob("*.safetensors"))
     shard.unlink()

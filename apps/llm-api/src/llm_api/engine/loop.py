@@ -127,7 +127,7 @@ class EngineLoop:
 
     def _fail(self, chunk: Chunk, error: str) -> SequenceOutput:
         sequence = chunk.sequence
-        # Its blocks may hold the cause (NaN, say): no other sequence may find them in the prefix cache.
+        # Its blocks may hold the cause (NaN, for example): no other sequence may find them in the prefix cache.
         self.scheduler.remove(sequence, discard=True)
         return failed(sequence.request_id, sequence.index, error)
 

@@ -48,7 +48,7 @@ def agrees(paged: AttentionBackend, plain: AttentionBackend, cache: KVCache, num
 
 
 def _reject(reason: str) -> bool:
-    log.warning("using plain attention instead of paged attention, which is slower", reason=reason)
+    log.warning("using plain attention, which is slower than paged attention", reason=reason)
     return False
 
 

@@ -78,7 +78,7 @@ def _native_kernels(
         raise EngineError(f"RUNNER=native does not work on this machine: {reason}")
     _refuse_quantization(settings, f"it does not work on this machine: {reason}")
     if device.type == "cpu":
-        log.warning("using the torch runner instead of the native runner, which is slower", reason=reason)
+        log.warning("using the torch runner, which is slower than the native runner", reason=reason)
     return None
 
 
