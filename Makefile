@@ -145,7 +145,7 @@ bench-proxy: $(PROXY_READY) ## Measure the overhead of nginx: one replica direct
 
 # As the service starts its engine (OPENMP_ENVIRONMENT in engine/launcher.py).
 bench-step: export GOMP_SPINCOUNT ?= 10000
-bench-step: $(SERVE_READY) ## Measure the steps of the engine alone, in one process, without HTTP
+bench-step: $(SERVE_READY) ## Measure the engine's steps alone, in one process and without HTTP
 	@$(BIN)/python -m tools.step_times
 
 bench-gpu: $(DEV_READY) ## Time decode steps of an 8B-shaped Llama with random weights on this machine's GPU (no GPU has run it yet)
@@ -158,14 +158,16 @@ docs: $(DEV_READY) ## Write the generated pages: settings, metrics, CLI, make ta
 	@$(BIN)/python -m tools.docs
 	@$(BIN)/python -m tools.openai_types docs/openai.md
 
+# The theme prints an advertisement unless this is set.
+site site-serve: export NO_MKDOCS_2_WARNING := 1
 site: $(DEV_READY) ## Build the documentation into build/site; a broken link fails (offline)
-	@$(call suite,site,$(MKDOCS) build --quiet --strict)
+	@$(call suite,site,$(BIN)/mkdocs build --quiet --strict)
 
 site-serve: $(DEV_READY) ## Preview the documentation on http://127.0.0.1:8008, reloaded on change
-	@$(MKDOCS) serve --dev-addr 127.0.0.1:8008
+	@$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8008
 
 lock: export UV_CUSTOM_COMPILE_COMMAND := make lock
-lock: $(BIN)/uv ## Pin the dependencies of pyproject.toml with hashes (LOCK_ARGS=--upgrade for the newest versions)
+lock: $(BIN)/uv ## Pin what pyproject.toml asks for, with hashes (LOCK_ARGS=--upgrade for the newest)
 	@mkdir -p build
 	@$(COMPILE) --group bootstrap --output-file $(LOCKS)/bootstrap.txt
 	@$(COMPILE) --group build --output-file $(LOCKS)/build.txt

@@ -1,14 +1,21 @@
 """The table of invariants that every rendered overlay must satisfy, from `delivery.policy`."""
 
-from dataclasses import fields
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from delivery.policy.invariants import invariants
 from delivery.policy.schemas import Schemas
 from llm_api.markdown import table
 
 
 def invariants_table() -> str:
-    """An invariant's first two fields are what it is cited by and its rule."""
-    listed = invariants(Schemas(Path(), Path()))
-    return table(("Invariant", "Rule"), [[str(getattr(one, field.name)) for field in fields(one)[:2]] for one in listed])
+    return table(("Invariant", "Rule"), list(_named_rules()))
+
+
+def _named_rules() -> Iterator[tuple[str, str]]:
+    module: Any = import_module("delivery.policy.invariants")
+    if hasattr(module.Invariant, "__members__"):
+        yield from ((f"`{invariant.value}`", invariant.rule) for invariant in module.Invariant)
+    else:
+        yield from ((str(invariant.number), invariant.rule) for invariant in module.invariants(Schemas(Path(), Path())))
