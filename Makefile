@@ -28,9 +28,6 @@ TORCH_CPU = $(if $(VARIANT),$(INSTALL) --torch-backend cpu --reinstall-package t
 # $(call suite,name,commands): runs the commands and prints how long they took. Separate them by `;`: bash -e ignores failures left of &&.
 suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%-8s ok, %.1f min\n", "$(1)", s / 60 }'
 
-# The theme prints an advertisement unless this is set.
-MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
-
 # $(call tools,module): the folder with the tools that tools/build compiles
 tools = $$(PYTHON=$(abspath $(BIN)/python) tools/build $(1))
 

@@ -4,9 +4,9 @@ import re
 from importlib import import_module
 
 import typer
-from llm_api.bench.command import bench
 from typer.cli import get_docs_for_click
 
+from llm_api.cli.bench import bench
 from llm_api.cli.commands import application as llm_api
 
 BENCH = "llm-api bench"
