@@ -105,7 +105,9 @@ class Settings(BaseSettings):
     enable_prefix_caching: bool = Field(True, description="Reuse the KV cache for prompts with the same beginning.")
     num_threads: int | None = Field(None, ge=1, description="Threads of the engine on CPU. Default: the cores that the process may use.")
     engine_load_timeout: float = Field(600, gt=0, description="Seconds that loading and warm-up may take. After that /livez fails.")
-    engine_stall_timeout: float = Field(60, gt=0, description="Seconds without a step, with work to do, before /livez fails.")
+    engine_stall_timeout: float = Field(
+        60, gt=0, description="Seconds without an answer from the ready engine, idle or busy, before /livez fails."
+    )
 
     # Limits
     max_queued_requests: int = Field(

@@ -65,6 +65,7 @@ async def test_ten_streams_finish_under_sigterm_and_new_requests_are_served_then
         process.send_signal(signal.SIGTERM)
         await not_ready(http)
         assert (await http.get("/livez")).status_code == 200
+        assert "llm_ready 0.0" in (await http.get("/metrics")).text.splitlines()
         assert (await http.post(CHAT, json=chat_body())).status_code == 200
         while (refused := await http.post(CHAT, json=chat_body())).status_code == 200:
             pass

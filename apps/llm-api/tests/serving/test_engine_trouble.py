@@ -14,6 +14,7 @@ from serving.service_process import ServiceProcess, service_process
 
 ENDLESS: ChatCompletionUserMessageParam = {"role": "user", "content": "Count to a million."}
 STALL_TIMEOUT = 3  # seconds
+BUSY_TOKENS = 400  # a request that lasts seconds
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +24,9 @@ def server(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield process
 
 
-def stream_to_its_end(server: ServiceProcess) -> str:
+def stream_to_its_end(server: ServiceProcess, max_tokens: int = 4000) -> str:
     stream = server.client().chat.completions.create(
-        model="smol", messages=[ENDLESS], max_tokens=4000, stream=True, extra_body={"ignore_eos": True}
+        model="smol", messages=[ENDLESS], max_tokens=max_tokens, stream=True, extra_body={"ignore_eos": True}
     )
     return "".join(chunk.choices[0].delta.content or "" for chunk in stream)
 
@@ -48,7 +49,20 @@ def test_an_idle_engine_is_alive(server: ServiceProcess) -> None:
         time.sleep(0.5)
 
 
-def test_a_hung_engine_fails_livez_while_http_still_works(server: ServiceProcess) -> None:
+def test_an_idle_engine_that_hangs_fails_livez_while_http_still_works(server: ServiceProcess) -> None:
+    assert server.metric("llm_num_requests_running") == 0
+    assert_livez_follows_the_engine(server)
+
+
+def test_a_busy_engine_that_hangs_fails_livez_and_then_finishes_its_request(server: ServiceProcess) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        streaming = pool.submit(stream_to_its_end, server, BUSY_TOKENS)
+        wait_running(server, 1)
+        assert_livez_follows_the_engine(server)
+        assert streaming.result()
+
+
+def assert_livez_follows_the_engine(server: ServiceProcess) -> None:
     assert server.get("/livez").status_code == 200
     engine = server.engine
     engine.suspend()  # stands for a step that never ends
