@@ -143,10 +143,10 @@ bench-proxy: $(PROXY_READY) ## Measure the overhead of nginx: one replica direct
 # As the service starts its engine (OPENMP_ENVIRONMENT in engine/launcher.py).
 bench-step: export GOMP_SPINCOUNT ?= 10000
 bench-step: $(SERVE_READY) ## Measure the engine's steps alone, in one process and without HTTP
-	@$(BIN)/python -m tools.step_times
+	@$(BIN)/python -m tools.bench_step
 
 bench-gpu: $(DEV_READY) ## Time decode steps of an 8B-shaped Llama with random weights on this machine's GPU (no GPU has run it yet)
-	@$(BIN)/python -m tools.decode_steps
+	@$(BIN)/python -m tools.bench_gpu
 
 accuracy: $(SERVE_READY) ## Measure how QUANTIZATION changes accuracy (writes docs/performance.md)
 	@$(BIN)/python -m llm_api.bench.accuracy --markdown docs/performance.md

@@ -8,13 +8,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from delivery.policy.accepted_settings import settings
 from delivery.policy.facts import Facts, read_facts
 from delivery.policy.finding import Finding
-from delivery.policy.images import calls
 from delivery.policy.invariants import Invariant
-from delivery.policy.objects import SERVICE
+from delivery.policy.objects import SERVICE, service_commands
 from delivery.policy.overlay import Overlay
-from delivery.policy.settings import settings
 from delivery.rendering import render
 
 SETTING = re.compile(r"^([A-Z][A-Z0-9_]+) ", re.MULTILINE)
@@ -50,7 +49,7 @@ def of_image(overlay: Overlay, run: Run) -> Facts:
     """The facts of this tree, with the settings of the image and the flags of the commands that the overlay calls."""
     known = overlay.facts.settings
     accepted = {name: known.get(name) for name in SETTING.findall(run(["settings"]))}
-    called = {command for _, container, _ in overlay.containers() for command, _ in calls(container)}
+    called = {command for _, container, _ in overlay.containers() for command, _ in service_commands(container)}
     commands: dict[str, frozenset[str]] = {}
     for command in called:
         with suppress(subprocess.CalledProcessError):  # the image has no such command: the check reports it

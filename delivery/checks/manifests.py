@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from delivery.policy.checks_by_invariant import common_findings, findings
 from delivery.policy.facts import Facts, read_facts
 from delivery.policy.finding import Finding
 from delivery.policy.overlay import Overlay
 from delivery.policy.schemas import Schemas
-from delivery.policy.table import common_findings, findings
 from delivery.rendering import RenderError, render
 
 

@@ -10,7 +10,7 @@ import re
 import secrets
 from typing import Any
 
-from delivery.policy.secrets import SECRET_VALUE
+from delivery.policy.secret_references import SECRET_VALUE
 from delivery.rendering import Object
 
 _ALONE = r"pass(?:word|wd|phrase)?|pwd|secrets?|token|credentials?|authorization|dsn"

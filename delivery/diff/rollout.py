@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from delivery.policy.gpu import GPU
+from delivery.policy.gpu_rollout import GPU
 from delivery.policy.objects import at
 from delivery.rendering import Object
 

@@ -9,6 +9,7 @@ from delivery.rendering import Object
 SERVICE = "llm-api"
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job")
 SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
+CALL = re.compile(r"(?<![\w/-])llm-api +([a-z][a-z-]*)([^\n;&|]*)")
 PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 Labels = Mapping[str, str]
 Expression = Mapping[str, Any]
@@ -50,6 +51,14 @@ def main_container(workload: Object) -> Object:
 def environment(container: Object) -> dict[str, str | None]:
     """The container's variables: values by name, None for a reference (valueFrom)."""
     return {variable["name"]: None if "valueFrom" in variable else str(variable.get("value", "")) for variable in container.get("env", [])}
+
+
+def service_commands(container: Object) -> Iterator[tuple[str, set[str]]]:
+    """Each llm-api command that a container runs, directly or in a script, with its flags."""
+    text = "\n".join(container["command"]) + "\n" if container.get("command") else "llm-api "
+    text += " ".join(container.get("args", []))
+    for called in CALL.finditer(text):
+        yield called[1], set(re.findall(r"(?<!\S)--[a-z][a-z-]*", called[2]))
 
 
 def pod_labels(workload: Object) -> dict[str, str]:

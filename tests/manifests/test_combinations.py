@@ -8,10 +8,10 @@ import pytest
 import yaml
 from manifests.own_overlay import FILE, own_prod
 
+from delivery.policy.checks_by_invariant import findings
 from delivery.policy.facts import read_facts
 from delivery.policy.overlay import Overlay
 from delivery.policy.schemas import Schemas
-from delivery.policy.table import findings
 from delivery.rendering import Rendered, RenderError, render
 
 COMBINATIONS: tuple[list[str], ...] = (

@@ -6,10 +6,10 @@ import pytest
 from manifests.changes import FOLDER, cases, changed
 from manifests.own_overlay import WayIn
 
+from delivery.policy.checks_by_invariant import findings, problems
 from delivery.policy.invariants import Invariant
 from delivery.policy.overlay import Overlay
 from delivery.policy.schemas import Schemas
-from delivery.policy.table import findings, problems
 
 
 def test_prod_keeps_every_invariant(prod: Overlay, schemas: Schemas) -> None:

@@ -26,6 +26,7 @@ REPOSITORY = "https://github.com/example/llm-api/blob/main/"
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCED = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 GENERATED = re.compile(r"<!-- ([a-z0-9-]+):begin -->.*<!-- \1:end -->", re.DOTALL)
+SOURCE = re.compile(r"`([\w./-]+\.(?:py|h|cpp))`")
 LONGEST = 100  # columns
 
 
@@ -35,6 +36,14 @@ def text_of(page: Path) -> str:
 
 def generate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*GENERATE, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_every_source_file_that_a_page_names_exists() -> None:
+    tracked = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
+    named = {(page.name, name) for page in PAGES for name in SOURCE.findall(text_of(page))}
+    assert named
+    missing = [(page, name) for page, name in named if not any(f"/{path}".endswith(f"/{name}") for path in tracked)]
+    assert missing == []
 
 
 def test_generated_sections_are_current() -> None:

@@ -1,4 +1,4 @@
-// Unquantised weights in the model's dtype: [panel][in / PER_WORD][32][PER_WORD]. A step along `in` reads contiguous memory, and
+// Unquantized weights in the model's dtype: [panel][in / PER_WORD][32][PER_WORD]. A step along `in` reads contiguous memory, and
 // each lane computes a different output.
 //
 // An output is accumulated in the same order for any number of rows: the result of a row does not depend on other rows.

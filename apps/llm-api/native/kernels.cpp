@@ -35,7 +35,7 @@ void matmul_as(const llm_linear &linear, const void *x, int64_t rows, float *y) 
   std::vector<Group> groups((size_t)(rows * groups_for(linear.in)));
   for (int64_t row = 0; row < rows; row++) {
     Group *to = groups.data() + row * groups_for(linear.in);
-    quantise_row(linear.in, to, [&](int64_t i) { return T::to_float(values[row * linear.in + i]); });
+    quantize_row(linear.in, to, [&](int64_t i) { return T::to_float(values[row * linear.in + i]); });
   }
   const Rows<T> from = {(typename T::Scalar *)x, groups.data(), linear.in};
   matmul<T>(linear, from, rows, 0, num_panels(linear), NO_WEIGHTS, [&](int64_t row, int64_t panel, const float *out) {

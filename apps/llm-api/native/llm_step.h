@@ -8,7 +8,7 @@ extern "C" {
 #endif
 
 enum llm_dtype { LLM_BFLOAT16 = 0, LLM_FLOAT32 = 1 };
-enum llm_format { LLM_DENSE = 0, LLM_INT8 = 1, LLM_INT4 = 2 };  // of weights: in the model's dtype or quantised
+enum llm_format { LLM_DENSE = 0, LLM_INT8 = 1, LLM_INT4 = 2 };  // of weights: in the model's dtype or quantized
 
 // y = x W^T + b, with W packed by `pack` or `pack_groups`.
 struct llm_linear {
@@ -31,7 +31,7 @@ struct llm_layer {
 };
 
 struct llm_model {
-  // Either the weights of all linear layers are quantised, or none.
+  // Either the weights of all linear layers are quantized, or none.
   int64_t dtype, num_layers, hidden, intermediate, heads, kv_heads, head_dim, vocabulary, block_size;
   float eps;
   const void *embedding;   // [vocabulary, hidden], not packed
@@ -56,7 +56,7 @@ struct llm_kernels {
   int64_t (*packed_bytes)(int64_t dtype, int64_t out, int64_t in);
   // `weight` is [out, in], row by row.
   void (*pack)(int64_t dtype, const void *weight, int64_t out, int64_t in, void *packed);
-  // Quantised weights in groups of 32 along `in`; the last group may be shorter. `codes` is [out, in], one byte per code;
+  // Quantized weights in groups of 32 along `in`; the last group may be shorter. `codes` is [out, in], one byte per code;
   // `scales` and `minima` are [out, groups], float16; weight = scale * code + minimum.
   int64_t (*packed_groups_bytes)(int64_t format, int64_t out, int64_t in);
   void (*pack_groups)(int64_t format, const uint8_t *codes, const uint16_t *scales, const uint16_t *minima, int64_t out, int64_t in,

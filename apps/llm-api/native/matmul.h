@@ -1,11 +1,11 @@
 // y = x W^T + b with packed weights of any format.
 #pragma once
 #include "dense.h"
-#include "quantised.h"
+#include "quantized.h"
 
 namespace {
 
-// The input rows of a matmul: values in the model's dtype or, for quantised weights, quantised groups.
+// The input rows of a matmul: values in the model's dtype or, for quantized weights, quantized groups.
 template <class T>
 struct Rows {
   typename T::Scalar *values;
@@ -17,8 +17,8 @@ struct Rows {
 
 template <class T>
 int64_t panel_bytes(const llm_linear &linear) {
-  return linear.format == LLM_INT8   ? QuantisedKernel<8>::panel_bytes(linear.in)
-         : linear.format == LLM_INT4 ? QuantisedKernel<4>::panel_bytes(linear.in)
+  return linear.format == LLM_INT8   ? QuantizedKernel<8>::panel_bytes(linear.in)
+         : linear.format == LLM_INT4 ? QuantizedKernel<4>::panel_bytes(linear.in)
                                      : DenseKernel<T>::panel_bytes(linear.in);
 }
 
@@ -53,8 +53,8 @@ void matmul_with(
 // `next` are the weights that this thread reads next, to be prefetched.
 template <class T, class Sink>
 void matmul(const llm_linear &linear, const Rows<T> &x, int64_t rows, int64_t first, int64_t last, WeightRange next, Sink sink) {
-  if (linear.format == LLM_INT8) return matmul_with<QuantisedKernel<8>>(linear, x.groups, x.num_groups(), rows, first, last, next, sink);
-  if (linear.format == LLM_INT4) return matmul_with<QuantisedKernel<4>>(linear, x.groups, x.num_groups(), rows, first, last, next, sink);
+  if (linear.format == LLM_INT8) return matmul_with<QuantizedKernel<8>>(linear, x.groups, x.num_groups(), rows, first, last, next, sink);
+  if (linear.format == LLM_INT4) return matmul_with<QuantizedKernel<4>>(linear, x.groups, x.num_groups(), rows, first, last, next, sink);
   matmul_with<DenseKernel<T>>(linear, x.values, x.stride, rows, first, last, next, sink);
 }
 

@@ -2,7 +2,7 @@
 #pragma once
 #include <math.h>
 
-#include "quantised.h"
+#include "quantized.h"
 
 namespace {
 
@@ -26,9 +26,9 @@ void rms_norm(const float *x, const float *weight, int64_t n, float eps, typenam
   for (; i < n; i++) out[i] = T::from_float(x[i] * factor * weight[i]);
 }
 
-inline void rms_norm_quantised(const float *x, const float *weight, int64_t n, float eps, Group *out) {
+inline void rms_norm_quantized(const float *x, const float *weight, int64_t n, float eps, Group *out) {
   const float factor = inverse_rms(x, n, eps);
-  quantise_row(n, out, [&](int64_t i) { return x[i] * factor * weight[i]; });
+  quantize_row(n, out, [&](int64_t i) { return x[i] * factor * weight[i]; });
 }
 
 // In place: the norm of a head, if the model has one (`weight`), then RoPE with the position's `cos` and `sin`.

@@ -80,7 +80,7 @@ class Step {
     }
     attend_tiles(layer, thread, team);
     if (rows < b.rows) keep_output_rows(thread);
-    if (layer.output.format != LLM_DENSE) quantise_attended(rows, thread, team);
+    if (layer.output.format != LLM_DENSE) quantize_attended(rows, thread, team);
     add_matmul(layer.output, w.attended, rows, weights_of(layer.gate_up, thread, team, 2), thread, team);
     norm_rows(layer.post_attention_norm, layer.gate_up, rows, thread, team);
     swiglu(layer, rows, thread, team);
@@ -114,13 +114,13 @@ class Step {
     if (next.format == LLM_DENSE)
       rms_norm<T>(from, weight, m.hidden, m.eps, w.normed.values + row * w.normed.stride);
     else
-      rms_norm_quantised(from, weight, m.hidden, m.eps, w.normed.groups + row * w.normed.num_groups());
+      rms_norm_quantized(from, weight, m.hidden, m.eps, w.normed.groups + row * w.normed.num_groups());
   }
 
-  void quantise_attended(int64_t rows, int64_t thread, int64_t team) {
+  void quantize_attended(int64_t rows, int64_t thread, int64_t team) {
     for (int64_t row = partition(rows, thread, team); row < partition(rows, thread + 1, team); row++) {
       const Scalar *from = w.attended.values + row * w.attended.stride;
-      quantise_row(w.attended.stride, w.attended.groups + row * w.attended.num_groups(), [&](int64_t i) { return T::to_float(from[i]); });
+      quantize_row(w.attended.stride, w.attended.groups + row * w.attended.num_groups(), [&](int64_t i) { return T::to_float(from[i]); });
     }
 #pragma omp barrier
   }
@@ -209,7 +209,7 @@ class Step {
                   return;
                 }
                 for (int i = 0; i < PANEL; i += LANES) store(gates + i, silu(load<F>(gates + i)) * load<F>(out + i));
-                if (layer.down.format != LLM_DENSE) return quantise(gates, w.gated.groups[row * w.gated.num_groups() + panel / 2]);
+                if (layer.down.format != LLM_DENSE) return quantize(gates, w.gated.groups[row * w.gated.num_groups() + panel / 2]);
                 Scalar *to = w.gated.values + row * w.gated.stride + panel / 2 * PANEL;
                 for (int i = 0; i < PANEL; i += LANES) T::store_vector(to + i, load<F>(gates + i));
               });

@@ -36,14 +36,14 @@ struct Workspace {
     attention_bytes = Scratch<T>::bytes(TILE_ROWS * (m.heads / m.kv_heads), m.head_dim);
     stream = (float *)allocate(num_rows * stream_width * 4);
     heads = (float *)allocate(num_rows * heads_width * 4);
-    const bool quantised = m.head.format != LLM_DENSE;
+    const bool quantized = m.head.format != LLM_DENSE;
     const auto allocate_rows = [&](int64_t width, bool values, bool groups) {
       Scalar *values_at = (Scalar *)allocate(values ? num_rows * width * (int64_t)sizeof(Scalar) : 0);
       return Rows<T>{values_at, (Group *)allocate(groups ? num_rows * groups_for(width) * (int64_t)sizeof(Group) : 0), width};
     };
-    normed = allocate_rows(m.hidden, !quantised, quantised);
-    attended = allocate_rows(m.heads * m.head_dim, true, quantised);
-    gated = allocate_rows(gated_width, !quantised, quantised);
+    normed = allocate_rows(m.hidden, !quantized, quantized);
+    attended = allocate_rows(m.heads * m.head_dim, true, quantized);
+    gated = allocate_rows(gated_width, !quantized, quantized);
     queries = (Scalar *)allocate(num_rows * m.heads * m.head_dim * (int64_t)sizeof(Scalar));
     tiles = (Tile *)allocate(num_rows * (int64_t)sizeof(Tile));
     is_last = allocate(num_rows);

@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 
 from llm_api import __version__
 from llm_api.api.body import BodyReader
+from llm_api.api.docs_page import mount_docs
 from llm_api.api.endpoints.generation import GenerationEndpoints
 from llm_api.api.endpoints.metrics import metrics_router
 from llm_api.api.endpoints.models import Models
@@ -33,7 +34,6 @@ from llm_api.server.server import Addresses, Applications, serve
 from llm_api.service.model_service import ModelService
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics
-from llm_api.web.docs import mount_docs
 
 DESCRIPTION = "An OpenAI-compatible API on a continuous-batching torch engine."
 

@@ -3,7 +3,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from llm_api.service.sequences import merged
+from llm_api.service.request_sequences import merged
 
 
 async def stream(name: str, open_streams: set[str], count: int | None = None, *, fails: bool = False) -> AsyncGenerator[str]:

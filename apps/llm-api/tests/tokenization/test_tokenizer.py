@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -61,19 +60,3 @@ def test_a_vocabulary_without_bytes_still_has_token_texts(tmp_path: Path) -> Non
 def test_least_tokens_never_exceeds_the_real_count(tokenizer: Tokenizer) -> None:
     for text in (" " * 1000, "a" * 1000, "-" * 1000, "Hello world " * 50):
         assert 0 < tokenizer.least_tokens(text) <= len(tokenizer.encode(text, add_special_tokens=False))
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({"generation_config.json": {"eos_token_id": [1, 2]}, "config.json": {"eos_token_id": 0}}, {1, 2}),
-        ({"generation_config.json": {}, "config.json": {"eos_token_id": 0}}, {0}),
-        ({"config.json": {"text_config": {"eos_token_id": 7}}}, {7}),
-        ({}, {2}),
-    ],
-)
-def test_end_of_text_comes_from_the_first_file_that_names_it(tmp_path: Path, files: dict[str, object], expected: set[int]) -> None:
-    byte_fallback(tmp_path)
-    for name, content in files.items():
-        (tmp_path / name).write_text(json.dumps(content))
-    assert Tokenizer(tmp_path).eos_token_ids == expected

@@ -6,7 +6,7 @@ from weights.file_server import FileServer, running
 from weights.tiny_models import write_gguf
 
 from llm_api.weights import conversion_worker
-from llm_api.weights.converter import Converter
+from llm_api.weights.conversion_process import Converter
 from llm_api.weights.progress import LineProgress
 
 

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from weights.conftest import Notes
 from weights.tiny_models import TEMPLATE, vocabulary, write_folder, write_gguf, write_slow_tokenizer
 
-from llm_api.weights.converter import Converter
+from llm_api.weights.conversion_process import Converter
 from llm_api.weights.errors import WeightsError
 from llm_api.weights.folder import inspect
 from llm_api.weights.progress import LineProgress

@@ -44,7 +44,7 @@ def pull(tmp_path: Path, notes: Notes, uri: str = URI, *, allow: tuple[str, ...]
 @pytest.fixture
 def known_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Saves the import of transformers; one test below has the real check."""
-    monkeypatch.setattr("llm_api.weights.converter.Converter.check", lambda converter, folder: None)
+    monkeypatch.setattr("llm_api.weights.conversion_process.Converter.check", lambda converter, folder: None)
 
 
 def _unknown_architecture(converter: object, folder: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_gguf_is_fetched_alone(repo: HubRepo, notes: Notes, tmp_path: Path) ->
 
 
 def test_code_of_its_own_needs_permission_by_name(repo: HubRepo, notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llm_api.weights.converter.Converter.check", _unknown_architecture)
+    monkeypatch.setattr("llm_api.weights.conversion_process.Converter.check", _unknown_architecture)
     repo.files |= {"config.json": b'{"model_type": "nonesuch", "auto_map": {"AutoConfig": "code.Config"}}', "code.py": b""}
     repo.publish()
     with pytest.raises(RemoteCodeRefused, match="set ALLOW_REMOTE_CODE=org/tiny"):

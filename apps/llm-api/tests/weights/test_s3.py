@@ -43,7 +43,7 @@ def aws(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def known_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Saves the seconds that importing transformers takes."""
-    monkeypatch.setattr("llm_api.weights.converter.Converter.check", lambda converter, folder: None)
+    monkeypatch.setattr("llm_api.weights.conversion_process.Converter.check", lambda converter, folder: None)
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_an_interrupted_pull_goes_on_with_the_files_that_are_missing(
         raise WeightsError("interrupted")
 
     with monkeypatch.context() as broken:
-        broken.setattr("llm_api.weights.converter.Converter.check", breaks)
+        broken.setattr("llm_api.weights.conversion_process.Converter.check", breaks)
         with pytest.raises(WeightsError, match="interrupted"):
             pull(tmp_path, notes)
     [came] = tmp_path.glob("cache/models/.*/files-*/tokenizer.json")

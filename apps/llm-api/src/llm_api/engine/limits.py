@@ -12,7 +12,7 @@ from llm_api.engine.machine import available_memory
 from llm_api.engine.messages import EngineConfig
 from llm_api.engine.models.checkpoint import checkpoint_size
 from llm_api.engine.models.model_config import ModelConfig
-from llm_api.engine.models.native.quantise import BITS, GROUP
+from llm_api.engine.models.native.quantize import BITS, GROUP
 
 MIB = 1024**2
 GIB = 1024**3
@@ -65,7 +65,7 @@ def check_weights_fit(config: EngineConfig, model: ModelConfig, dtype: torch.dty
     if device.type != "cpu":
         return
     stored = checkpoint_size(Path(config.model_path))
-    embedding = min(model.vocab_size * model.hidden_size, stored.weights)  # never quantised
+    embedding = min(model.vocab_size * model.hidden_size, stored.weights)  # never quantized
     bits = BITS[config.quantization] + GROUP_BITS // GROUP if config.quantization in BITS else 8 * dtype.itemsize
     needed = embedding * dtype.itemsize + (stored.weights - embedding) * bits // 8 + stored.packed
     available = available_memory()

@@ -11,7 +11,7 @@ from llm_api import __version__
 from llm_api.engine.messages import EngineInfo
 from llm_api.protocol.response import Usage
 from llm_api.service.choice import ChoiceDelta, ChoiceFinishReason, ScoredToken
-from llm_api.service.sequences import RequestSequences
+from llm_api.service.request_sequences import RequestSequences
 
 Whole_co = TypeVar("Whole_co", covariant=True)
 Chunk_co = TypeVar("Chunk_co", covariant=True)

@@ -18,8 +18,8 @@ from llm_api.service.chat import ChatAssembly, ChatPlanner
 from llm_api.service.completions import CompletionAssembly, CompletionPlanner
 from llm_api.service.model_service import ServiceHealth, ServicePhase
 from llm_api.service.plan import Plan
-from llm_api.service.record import RequestRecord
-from llm_api.service.sequences import Engine, RequestSequences
+from llm_api.service.request_record import RequestRecord
+from llm_api.service.request_sequences import Engine, RequestSequences
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
 

@@ -2,7 +2,7 @@
 
 import codecs
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,6 @@ class Tokenizer:
         self._keeps_length = definition["normalizer"] is None
         self._bytes: dict[int, bytes] = {}
         self._text_bytes: dict[int, bytes] = dict.fromkeys(self._special_ids, b"")
-        self.eos_token_ids = _read_eos_token_ids(model_path, self._tokenizer.token_to_id)
-
-    @property
-    def vocab_size(self) -> int:
-        return self._tokenizer.get_vocab_size()
 
     def encode(self, text: str, add_special_tokens: bool) -> list[int]:
         return self.encode_batch([text], add_special_tokens)[0]
@@ -114,22 +109,3 @@ def _without_lone_surrogates(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
-
-
-def _read_eos_token_ids(model_path: Path, token_to_id: Callable[[str], int | None]) -> frozenset[int]:
-    """From generation_config.json, else config.json, else tokenizer_config.json; empty where none has them."""
-    for name in ("generation_config.json", "config.json"):
-        config = _read_json(model_path / name)
-        named = config.get("eos_token_id", config.get("text_config", {}).get("eos_token_id"))
-        if named is not None:
-            return frozenset(named if isinstance(named, list) else [named])
-    token = _read_json(model_path / "tokenizer_config.json").get("eos_token")
-    token_id = token_to_id(token["content"] if isinstance(token, dict) else token) if token else None
-    return frozenset() if token_id is None else frozenset([token_id])
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return config

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llm_api.weights.cache import Built, ModelCache
 from llm_api.weights.checksums import Manifest, check_sha256
-from llm_api.weights.converter import Converter
+from llm_api.weights.conversion_process import Converter
 from llm_api.weights.errors import RemoteCodeRefused, UnreadableModel, WeightsError, WeightsNotFound
 from llm_api.weights.folder import FolderFacts, inspect
 from llm_api.weights.progress import Progress

@@ -18,8 +18,8 @@ UNQUANTISED = {"F64", "F32", "F16", "BF16"}
 
 @dataclass(frozen=True, slots=True)
 class CheckpointSize:
-    weights: int  # number of unquantised weights
-    packed: int  # bytes of all other tensors; quantised checkpoints pack several weights into an element
+    weights: int  # number of unquantized weights
+    packed: int  # bytes of all other tensors; quantized checkpoints pack several weights into an element
 
 
 class Checkpoint:

@@ -11,7 +11,7 @@ import torch  # noqa: F401  loads torch's OpenMP runtime first, which the librar
 LIBRARY = "libllm_step.so"
 
 
-class Linear(Structure):
+class LinearStruct(Structure):
     _fields_ = [
         ("weight", c_void_p),
         ("bias", c_void_p),
@@ -24,20 +24,20 @@ class Linear(Structure):
 class Layer(Structure):
     _fields_ = [
         ("input_norm", c_void_p),
-        ("qkv", Linear),
+        ("qkv", LinearStruct),
         ("query_norm", c_void_p),
         ("key_norm", c_void_p),
-        ("output", Linear),
+        ("output", LinearStruct),
         ("post_attention_norm", c_void_p),
-        ("gate_up", Linear),
-        ("down", Linear),
+        ("gate_up", LinearStruct),
+        ("down", LinearStruct),
         ("cache", c_void_p),
         ("scale", c_float),
         ("window", c_int64),
     ]
 
 
-class Model(Structure):
+class ModelStruct(Structure):
     _fields_ = [
         ("dtype", c_int64),
         ("num_layers", c_int64),
@@ -54,11 +54,11 @@ class Model(Structure):
         ("sin", c_void_p),
         ("layers", POINTER(Layer)),
         ("norm", c_void_p),
-        ("head", Linear),
+        ("head", LinearStruct),
     ]
 
 
-class Batch(Structure):
+class BatchStruct(Structure):
     _fields_ = [
         ("rows", c_int64),
         ("sequences", c_int64),
@@ -81,9 +81,9 @@ class Kernels(Structure):
         ("pack", CFUNCTYPE(None, c_int64, c_void_p, c_int64, c_int64, c_void_p)),
         ("packed_groups_bytes", CFUNCTYPE(c_int64, c_int64, c_int64, c_int64)),
         ("pack_groups", CFUNCTYPE(None, c_int64, c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_void_p)),
-        ("matmul", CFUNCTYPE(None, c_int64, POINTER(Linear), c_void_p, c_int64, c_void_p)),
-        ("workspace_bytes", CFUNCTYPE(c_int64, POINTER(Model), c_int64, c_int64)),
-        ("step", CFUNCTYPE(None, POINTER(Model), POINTER(Batch), c_void_p, c_int64)),
+        ("matmul", CFUNCTYPE(None, c_int64, POINTER(LinearStruct), c_void_p, c_int64, c_void_p)),
+        ("workspace_bytes", CFUNCTYPE(c_int64, POINTER(ModelStruct), c_int64, c_int64)),
+        ("step", CFUNCTYPE(None, POINTER(ModelStruct), POINTER(BatchStruct), c_void_p, c_int64)),
     ]
 
 

@@ -55,7 +55,7 @@ class NativeDecoder:
         tables = np.fromiter((block for sequence in batch.sequences for block in sequence.block_ids), np.int64, starts[-1])
         row_starts = np.array([sequence.start for sequence in batch.sequences] + [batch.num_rows], np.int64)
         logits = self._logits_for(batch.num_outputs)
-        rows = bindings.Batch(
+        rows = bindings.BatchStruct(
             rows=batch.num_rows,
             sequences=len(batch.sequences),
             outputs=batch.num_outputs,
@@ -109,8 +109,8 @@ def _model(
     shape: KVCacheShape,
     eps: float,
     rope: RotaryEmbedding,
-) -> bindings.Model:
-    return bindings.Model(
+) -> bindings.ModelStruct:
+    return bindings.ModelStruct(
         dtype=DTYPES[shape.dtype],
         num_layers=config.num_layers,
         hidden=config.hidden_size,

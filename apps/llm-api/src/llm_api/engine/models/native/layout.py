@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from llm_api.engine.memory import Arena
-from llm_api.engine.models.native.bindings import Kernels, Linear
-from llm_api.engine.models.native.quantise import BITS, quantise
+from llm_api.engine.models.native.bindings import Kernels, LinearStruct
+from llm_api.engine.models.native.quantize import BITS, quantize
 
 PANEL = 32  # panel.h
 DTYPES = {torch.bfloat16: 0, torch.float32: 1}  # llm_step.h
@@ -20,13 +20,13 @@ HEAD_FORMATS = {"none": "none", "int8": "int8", "int4": "int8"}  # errors of the
 class PackedLinear:
     """`struct` points into `weight` and `bias`."""
 
-    struct: Linear
+    struct: LinearStruct
     weight: Tensor
     bias: Tensor | None
 
 
 class NativeLayout:
-    """`quantization`: none keeps the weights in the model's dtype; int8 and int4 quantise those of the linear layers."""
+    """`quantization`: none keeps the weights in the model's dtype; int8 and int4 quantize those of the linear layers."""
 
     def __init__(self, kernels: Kernels, quantization: str = "none") -> None:
         self.kernels = kernels
@@ -51,7 +51,7 @@ class NativeLayout:
         outputs, inputs = weight.shape
         packed = self._pack(weight) if quantization == "none" else self._pack_groups(weight, quantization)
         padded = None if bias is None else pad(bias.float(), (0, -outputs % PANEL)).contiguous()
-        struct = Linear(packed.data_ptr(), None if padded is None else padded.data_ptr(), inputs, outputs, FORMATS[quantization])
+        struct = LinearStruct(packed.data_ptr(), None if padded is None else padded.data_ptr(), inputs, outputs, FORMATS[quantization])
         return PackedLinear(struct, packed, padded)
 
     def _pack(self, weight: Tensor) -> Tensor:
@@ -61,9 +61,9 @@ class NativeLayout:
         return packed
 
     def _pack_groups(self, weight: Tensor, quantization: str) -> Tensor:
-        quantised, kind = quantise(weight, BITS[quantization]), FORMATS[quantization]
+        quantized, kind = quantize(weight, BITS[quantization]), FORMATS[quantization]
         packed = self._arena.allocate(self.kernels.packed_groups_bytes(kind, *weight.shape))
-        parts = (quantised.codes.data_ptr(), quantised.scales.data_ptr(), quantised.minima.data_ptr())
+        parts = (quantized.codes.data_ptr(), quantized.scales.data_ptr(), quantized.minima.data_ptr())
         self.kernels.pack_groups(kind, *parts, *weight.shape, packed.data_ptr())
         return packed
 

@@ -1,4 +1,4 @@
-"""Quantises weights to 8 or 4 bits, with a scale and a minimum per group of 32 inputs of an output."""
+"""Quantizes weights to 8 or 4 bits, with a scale and a minimum per group of 32 inputs of an output."""
 
 from dataclasses import dataclass
 
@@ -6,35 +6,35 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-GROUP = 32  # quantised.h
+GROUP = 32  # quantized.h
 BITS = {"int8": 8, "int4": 4}
 REFINEMENTS = 1  # a second one reduced the error by 3% and doubled the time
 VALUES_AT_ONCE = 2**18  # so that intermediate results stay in the CPU cache
 
 
 @dataclass(frozen=True, slots=True)
-class QuantisedWeight:
+class QuantizedWeight:
     """weight = scale * code + minimum."""
 
     codes: Tensor  # uint8 [out, in]
     scales: Tensor  # float16 [out, groups]; the last group may be shorter
     minima: Tensor
 
-    def dequantised(self) -> Tensor:
+    def dequantized(self) -> Tensor:
         """The weight that the codes represent: float32 [out, in]."""
         inputs = self.codes.shape[1]
         scales, minima = (part.float().repeat_interleave(GROUP, 1)[:, :inputs] for part in (self.scales, self.minima))
         return scales * self.codes + minima
 
 
-def quantise(weight: Tensor, bits: int) -> QuantisedWeight:
+def quantize(weight: Tensor, bits: int) -> QuantizedWeight:
     rows = max(VALUES_AT_ONCE // weight.shape[1], 1)
-    parts = [_quantise(part.float(), 2**bits - 1) for part in weight.split(rows)]
+    parts = [_quantize(part.float(), 2**bits - 1) for part in weight.split(rows)]
     codes, scales, minima = map(torch.cat, zip(*parts, strict=True))
-    return QuantisedWeight(codes, scales, minima)
+    return QuantizedWeight(codes, scales, minima)
 
 
-def _quantise(weight: Tensor, highest: int) -> tuple[Tensor, Tensor, Tensor]:
+def _quantize(weight: Tensor, highest: int) -> tuple[Tensor, Tensor, Tensor]:
     inputs = weight.shape[1]
     # Repeating the last value completes the last group without widening its range.
     filled = pad(weight[None], (0, -inputs % GROUP), mode="replicate")[0] if inputs % GROUP else weight

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterator
 
-from delivery.policy.drain import MARGIN, grace_period
 from delivery.policy.finding import Problem
 from delivery.policy.objects import SERVICE, at, main_container
 from delivery.policy.overlay import Overlay
+from delivery.policy.shutdown_budget import MARGIN, grace_period
 from delivery.rendering import Object
 
 LONGEST_PERIOD = 30  # seconds between startup probes: a loaded pod may wait this long to become ready

@@ -11,7 +11,7 @@ from llm_api.protocol.errors import EngineFailed
 from llm_api.protocol.response import Usage
 from llm_api.service.choice import ChoiceDelta, GrowingChoice
 from llm_api.service.plan import Plan, Prompt
-from llm_api.service.record import RequestRecord
+from llm_api.service.request_record import RequestRecord
 from llm_api.tokenization.stop_strings import StopStrings
 from llm_api.tokenization.tokenizer import Tokenizer
 

@@ -1,5 +1,5 @@
 // Weights in 8 or 4 bits, in groups of 32 along `in`: weight = scale * code + minimum, with a float16 scale and minimum per group
-// and output. The input is quantised to 8 bits in the same groups, so that the dot product of a group is exact integer arithmetic.
+// and output. The input is quantized to 8 bits in the same groups, so that the dot product of a group is exact integer arithmetic.
 // Only the sum over groups is float32, in the same order for any number of rows.
 //
 // Layout: [panel][group]{words[32 outputs], scales[32], minima[32]}. A word holds four 8-bit codes, or eight 4-bit codes with the
@@ -13,7 +13,7 @@ constexpr int GROUP = 32;
 
 inline int64_t groups_for(int64_t in) { return (in + GROUP - 1) / GROUP; }
 
-// A quantised group of an input row: x = scale * values; `sum` is the sum of x.
+// A quantized group of an input row: x = scale * values; `sum` is the sum of x.
 struct Group {
   int8_t values[GROUP];
   float scale, sum;
@@ -25,8 +25,8 @@ struct Block {
   uint16_t scales[PANEL], minima[PANEL];
 };
 
-// Quantises 32 values. If one is not finite, the scale becomes NaN, and so does the result of the row.
-inline void quantise(const float *x, Group &to) {
+// Quantizes 32 values. If one is not finite, the scale becomes NaN, and so does the result of the row.
+inline void quantize(const float *x, Group &to) {
   F max_lanes = {}, not_finite = {};
   for (int i = 0; i < GROUP; i += LANES) {
     const F v = load<F>(x + i);
@@ -49,16 +49,16 @@ inline void quantise(const float *x, Group &to) {
 
 // `value(i)` returns the i-th value of the row in float32. The last group is padded with 0.
 template <class Value>
-void quantise_row(int64_t n, Group *to, Value value) {
+void quantize_row(int64_t n, Group *to, Value value) {
   float x[GROUP];
   int64_t at = 0;
   for (; at + GROUP <= n; at += GROUP) {
     for (int i = 0; i < GROUP; i++) x[i] = value(at + i);
-    quantise(x, *to++);
+    quantize(x, *to++);
   }
   if (at == n) return;
   for (int i = 0; i < GROUP; i++) x[i] = at + i < n ? value(at + i) : 0.0f;
-  quantise(x, *to);
+  quantize(x, *to);
 }
 
 template <int BITS>
@@ -87,7 +87,7 @@ void pack_groups(const uint8_t *codes, const uint16_t *scales, const uint16_t *m
 
 // R rows of x times V vectors of each of P adjacent panels, to `result` [R][WIDTH].
 template <int BITS, int R, int P, int V>
-[[gnu::noinline]] void quantised_tile(
+[[gnu::noinline]] void quantized_tile(
     const Group *x, int64_t stride, const Block<BITS> *blocks, int64_t groups, int lane, float *result, Prefetcher &prefetcher
 ) {
   F acc[R][P * V] = {};
@@ -121,16 +121,16 @@ template <int BITS, int R, int P, int V>
 }
 
 template <int BITS, int P, int V, int R>
-void quantised_tile_for(
+void quantized_tile_for(
     int64_t rows, const Group *x, int64_t stride, const Block<BITS> *blocks, int64_t groups, int lane, float *result, Prefetcher &prefetcher
 ) {
-  if (rows == R) return quantised_tile<BITS, R, P, V>(x, stride, blocks, groups, lane, result, prefetcher);
-  if constexpr (R > 1) quantised_tile_for<BITS, P, V, R - 1>(rows, x, stride, blocks, groups, lane, result, prefetcher);
+  if (rows == R) return quantized_tile<BITS, R, P, V>(x, stride, blocks, groups, lane, result, prefetcher);
+  if constexpr (R > 1) quantized_tile_for<BITS, P, V, R - 1>(rows, x, stride, blocks, groups, lane, result, prefetcher);
 }
 
 // A kernel for matmul.h.
 template <int BITS>
-struct QuantisedKernel {
+struct QuantizedKernel {
   typedef Group Input;
   // Vectors per panel. Each needs an integer and a float accumulator, so half as many fit as in DenseKernel.
   static constexpr int V = LANES == 4 ? 1 : 2;
@@ -145,10 +145,10 @@ struct QuantisedKernel {
     const auto *blocks = (const Block<BITS> *)weight;
     const int64_t groups = groups_for(in);
     if constexpr (FEW > 0)
-      if (count == 2 && rows <= FEW) return quantised_tile_for<BITS, 2, V, FEW>(rows, x, stride, blocks, groups, 0, result, prefetcher);
+      if (count == 2 && rows <= FEW) return quantized_tile_for<BITS, 2, V, FEW>(rows, x, stride, blocks, groups, 0, result, prefetcher);
     for (int64_t p = 0; p < count; p++)
       for (int lane = 0; lane < PANEL; lane += V * LANES)
-        quantised_tile_for<BITS, 1, V, ROWS_AT_ONCE>(rows, x, stride, blocks + p * groups, groups, lane, result + p * PANEL, prefetcher);
+        quantized_tile_for<BITS, 1, V, ROWS_AT_ONCE>(rows, x, stride, blocks + p * groups, groups, lane, result + p * PANEL, prefetcher);
   }
 };
 

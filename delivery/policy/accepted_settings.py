@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from delivery.policy.finding import Problem
-from delivery.policy.images import calls
-from delivery.policy.objects import SERVICE, environment, main_container
+from delivery.policy.objects import SERVICE, environment, main_container, service_commands
 from delivery.policy.overlay import Overlay
-from delivery.policy.secrets import SECRET_NAME
+from delivery.policy.secret_references import SECRET_NAME
 from delivery.rendering import Object
 
 LIBRARIES = frozenset({"HF_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_REGION"})
@@ -40,7 +39,7 @@ def _duplicates(overlay: Overlay, workload: Object, container: Object, path: str
 
 def _names(overlay: Overlay, workload: Object, container: Object, path: str) -> Iterator[Problem]:
     accepted = {*overlay.facts.settings, *LIBRARIES}
-    known = accepted.union(*(overlay.facts.commands.get(command, ()) for command, _ in calls(container)))
+    known = accepted.union(*(overlay.facts.commands.get(command, ()) for command, _ in service_commands(container)))
     for name in environment(container):
         if name not in known:
             near = get_close_matches(name, known, n=1)
@@ -49,7 +48,7 @@ def _names(overlay: Overlay, workload: Object, container: Object, path: str) -> 
 
 
 def _calls(overlay: Overlay, workload: Object, container: Object, path: str) -> Iterator[Problem]:
-    for command, given in calls(container):
+    for command, given in service_commands(container):
         flags = overlay.facts.commands.get(command)
         if flags is None:
             fix = f"one of {', '.join(sorted(overlay.facts.commands))}"

@@ -1,4 +1,4 @@
-"""Quantised weights: each matmul and the whole model, against torch in float32 with the dequantised weights.
+"""Quantized weights: each matmul and the whole model, against torch in float32 with the dequantized weights.
 
 The expected results round the input of a matmul to 8 bits as the library does. Only the order of float32 sums differs.
 """
@@ -26,7 +26,7 @@ from llm_api.engine.executor import Executor
 from llm_api.engine.models.native import bindings
 from llm_api.engine.models.native.bindings import Kernels, load_kernels
 from llm_api.engine.models.native.layout import DTYPES, HEAD_FORMATS, NativeLayout
-from llm_api.engine.models.native.quantise import BITS, GROUP, quantise
+from llm_api.engine.models.native.quantize import BITS, GROUP, quantize
 
 Checkpoint = Callable[[str], Path]
 PROMPT = [(7 * i * 5) % 297 + 3 for i in range(150)]
@@ -42,7 +42,7 @@ def kernels(request: pytest.FixtureRequest) -> Kernels:
 
 
 def rounded_to_8_bits(x: Tensor) -> Tensor:
-    """Each group of 32 in the last dimension, as quantised.h rounds it."""
+    """Each group of 32 in the last dimension, as quantized.h rounds it."""
     width = x.shape[-1]
     groups = pad(x.float(), (0, -width % GROUP)).unflatten(-1, (-1, GROUP))
     highest = groups.abs().amax(-1, keepdim=True)
@@ -78,7 +78,7 @@ def test_products_of_any_shape_are_those_of_the_restored_weights(kernels: Kernel
     for rows, outputs, inputs in random_shapes():
         weight, x = torch.randn(outputs, inputs).to(dtype), inputs_off_the_ties(rows, inputs).to(dtype)
         bias = torch.randn(outputs).to(dtype) if outputs % 2 else None
-        restored = quantise(weight, BITS[quantization]).dequantised()
+        restored = quantize(weight, BITS[quantization]).dequantized()
         expected = rounded_to_8_bits(x) @ restored.T + (0 if bias is None else bias.float())
         torch.testing.assert_close(multiply(kernels, layout, weight, bias, x), expected, rtol=1e-4, atol=1e-2)
 
@@ -100,7 +100,7 @@ def test_extreme_inputs_keep_to_their_group_and_row(kernels: Kernels) -> None:
     y = multiply(kernels, NativeLayout(kernels, "int8"), weight, None, x)
     assert not y[:2].isfinite().any(), "a value that is not finite has become a plausible one"
     assert y[2:4].isfinite().all()
-    expected = rounded_to_8_bits(x[2:4]) @ quantise(weight, 8).dequantised().T
+    expected = rounded_to_8_bits(x[2:4]) @ quantize(weight, 8).dequantized().T
     torch.testing.assert_close(y[2:4], expected, rtol=1e-4, atol=1e-3)
 
 
@@ -108,10 +108,10 @@ def test_extreme_inputs_keep_to_their_group_and_row(kernels: Kernels) -> None:
 def test_a_weight_is_off_by_half_a_step_at_most(bits: int) -> None:
     torch.manual_seed(9)
     weight = torch.randn(64, 100) * torch.logspace(-3, 2, 64)[:, None]
-    quantised = quantise(weight, bits)
+    quantized = quantize(weight, bits)
     groups = pad(weight[None], (0, 28), mode="replicate")[0].unflatten(1, (-1, GROUP))
     plain = (groups.amax(-1) - groups.amin(-1)) / (2**bits - 1)
-    error = (quantised.dequantised() - weight).square()
+    error = (quantized.dequantized() - weight).square()
     mean = pad(error, (0, 28)).unflatten(1, (-1, GROUP)).sum(-1) / torch.tensor([32, 32, 32, 4])
     assert (mean.sqrt() < 0.55 * plain).all()
     assert mean.sqrt().mean() < 0.3 * plain.mean()
@@ -119,15 +119,15 @@ def test_a_weight_is_off_by_half_a_step_at_most(bits: int) -> None:
 
 def test_weights_that_were_of_4_bits_come_back() -> None:
     torch.manual_seed(10)
-    source = quantise(torch.randn(64, 128), 4).dequantised()
-    assert torch.allclose(quantise(source, 4).dequantised(), source, atol=2e-3)
-    assert torch.equal(quantise(torch.full((3, 40), 0.5), 4).dequantised(), torch.full((3, 40), 0.5))
+    source = quantize(torch.randn(64, 128), 4).dequantized()
+    assert torch.allclose(quantize(source, 4).dequantized(), source, atol=2e-3)
+    assert torch.equal(quantize(torch.full((3, 40), 0.5), 4).dequantized(), torch.full((3, 40), 0.5))
 
 
 def test_a_weight_that_is_not_a_number_is_not_hidden() -> None:
     weight = torch.randn(3, 64)
     weight[1, 40] = torch.nan
-    restored = quantise(weight, 4).dequantised()
+    restored = quantize(weight, 4).dequantized()
     assert not restored[1, 32:].isfinite().any()
     assert restored[[0, 2]].isfinite().all()
 
@@ -145,13 +145,13 @@ def test_a_model_is_transformers_with_the_restored_weights(checkpoint: Checkpoin
 
 
 def restored(path: Path, folder: Path, quantization: str) -> Path:
-    """The checkpoint with dequantised linear layers. The embedding is unchanged, so a tied head becomes a separate tensor."""
+    """The checkpoint with dequantized linear layers. The embedding is unchanged, so a tied head becomes a separate tensor."""
     shutil.copytree(path, folder)
     tensors = load_file(path / "model.safetensors")
     head = tensors.get("lm_head.weight", tensors["model.embed_tokens.weight"])
     for tensor in [tensor for tensor in tensors if tensor.endswith("_proj.weight")]:
-        tensors[tensor] = quantise(tensors[tensor], BITS[quantization]).dequantised()
-    tensors["lm_head.weight"] = quantise(head, BITS[HEAD_FORMATS[quantization]]).dequantised()
+        tensors[tensor] = quantize(tensors[tensor], BITS[quantization]).dequantized()
+    tensors["lm_head.weight"] = quantize(head, BITS[HEAD_FORMATS[quantization]]).dequantized()
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": False}))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.decode_steps import COUNTS, main
+from tools.bench_gpu import COUNTS, main
 
 
 def test_it_prints_step_times_relative_to_the_memory_bandwidth(capsys: pytest.CaptureFixture[str]) -> None:

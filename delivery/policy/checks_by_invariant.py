@@ -3,25 +3,25 @@
 from collections.abc import Callable, Iterator
 
 from delivery.policy import (
-    configmaps,
-    disruption,
-    drain,
+    accepted_settings,
+    disruption_budget,
     gateway,
-    gpu,
-    images,
+    gpu_rollout,
+    image_digest,
     ingress,
-    metrics,
+    known_metrics,
+    liveness_grace,
     network,
     placeholders,
-    probes,
+    plain_configmaps,
     proxies,
-    references,
-    replicas,
-    secrets,
+    replicas_owner,
+    secret_references,
     security,
-    settings,
-    startup,
-    storage,
+    shared_cache,
+    shutdown_budget,
+    stable_selectors,
+    startup_budget,
 )
 from delivery.policy.finding import Finding, Problem
 from delivery.policy.invariants import Invariant
@@ -32,21 +32,21 @@ from delivery.rendering import Rendered
 Check = Callable[[Overlay], Iterator[Problem]]
 
 CHECKS: dict[Invariant, tuple[Check, ...]] = {
-    Invariant.REPLICAS_OWNER: (replicas.replicas,),
-    Invariant.SHUTDOWN_BUDGET: (drain.grace,),
-    Invariant.STARTUP_BUDGET: (startup.deadlines,),
-    Invariant.GPU_ROLLOUT: (gpu.gpu_rollout,),
-    Invariant.LIVENESS_GRACE: (probes.probes,),
-    Invariant.DISRUPTION_BUDGET: (disruption.disruption,),
-    Invariant.IMAGE_DIGEST: (images.digests,),
+    Invariant.REPLICAS_OWNER: (replicas_owner.replicas,),
+    Invariant.SHUTDOWN_BUDGET: (shutdown_budget.grace,),
+    Invariant.STARTUP_BUDGET: (startup_budget.deadlines,),
+    Invariant.GPU_ROLLOUT: (gpu_rollout.gpu_rollout,),
+    Invariant.LIVENESS_GRACE: (liveness_grace.probes,),
+    Invariant.DISRUPTION_BUDGET: (disruption_budget.disruption,),
+    Invariant.IMAGE_DIGEST: (image_digest.digests,),
     Invariant.UNBUFFERED_STREAMS: (ingress.ingresses, gateway.routes, proxies.body_limit),
-    Invariant.KNOWN_METRICS: (metrics.emitted,),
-    Invariant.ACCEPTED_SETTINGS: (settings.settings,),
+    Invariant.KNOWN_METRICS: (known_metrics.emitted,),
+    Invariant.ACCEPTED_SETTINGS: (accepted_settings.settings,),
     Invariant.RESTRICTED_PODS: (security.restricted, network.closed),
-    Invariant.PLAIN_CONFIGMAPS: (configmaps.configmaps,),
-    Invariant.STABLE_SELECTORS: (references.references,),
-    Invariant.SHARED_CACHE: (storage.storage,),
-    Invariant.SECRET_REFERENCES: (secrets.secrets,),
+    Invariant.PLAIN_CONFIGMAPS: (plain_configmaps.configmaps,),
+    Invariant.STABLE_SELECTORS: (stable_selectors.references,),
+    Invariant.SHARED_CACHE: (shared_cache.storage,),
+    Invariant.SECRET_REFERENCES: (secret_references.secrets,),
 }
 
 

@@ -1,4 +1,4 @@
-"""image-digest: images and models in production cannot change under the same name. Also parses how a container calls llm-api."""
+"""image-digest: images and models in production cannot change under the same name."""
 
 import re
 from collections.abc import Iterator
@@ -7,11 +7,9 @@ from delivery.overlay_image import ImagePin
 from delivery.policy.finding import Problem
 from delivery.policy.objects import SERVICE, environment
 from delivery.policy.overlay import Overlay
-from delivery.rendering import Object
 
 PINNED = re.compile(r"([^@:]+(?::\d+)?(?:/[^@:]+)*):([\w][\w.-]*)@(sha256:[0-9a-f]{64})")
 PLACEHOLDER = "not-promoted"
-CALL = re.compile(r"(?<![\w/-])llm-api +([a-z][a-z-]*)([^\n;&|]*)")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -56,11 +54,3 @@ def _moves(name: str, value: str) -> bool:
     if name == "MODEL_URI" and value.startswith("hf://"):
         return not COMMIT.fullmatch(value.partition("@")[2])
     return name == "REVISION" and not COMMIT.fullmatch(value)
-
-
-def calls(container: Object) -> Iterator[tuple[str, set[str]]]:
-    """Each llm-api command that a container runs, directly or in a script, with its flags."""
-    text = "\n".join(container["command"]) + "\n" if container.get("command") else "llm-api "
-    text += " ".join(container.get("args", []))
-    for called in CALL.finditer(text):
-        yield called[1], set(re.findall(r"(?<!\S)--[a-z][a-z-]*", called[2]))
