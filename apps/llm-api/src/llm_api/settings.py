@@ -111,7 +111,7 @@ class Settings(BaseSettings):
 
     # Limits
     max_queued_requests: int = Field(
-        128, ge=0, description="Requests that may wait in the queue, in addition to MAX_NUM_SEQS running ones. More requests get 429."
+        128, ge=0, description="Sequences that may wait in the queue, in addition to MAX_NUM_SEQS running ones. More requests get 429."
     )
     max_body_size: ByteSize = Field(ByteSize(8 * 1024 * 1024), description="Maximum size of a request body. A larger body gets 413.")
     body_timeout: float = Field(30, gt=0, description="Seconds that a client may take to send the request body. After that it gets 408.")
