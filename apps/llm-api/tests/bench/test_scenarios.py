@@ -60,7 +60,7 @@ async def test_a_server_that_refuses_is_counted_and_does_not_end_the_benchmark()
 
 def test_an_unknown_scenario_is_refused_with_the_known_ones() -> None:
     assert named("") == []
-    with pytest.raises(BenchError, match="'fast' is no scenario: write any of prefix, mixed"):
+    with pytest.raises(BenchError, match="'fast' is not a scenario: use prefix, mixed"):
         named("prefix,fast")
 
 

@@ -40,7 +40,7 @@ def test_a_refusal_of_the_template_is_passed_on(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_template_may_not_do_or_fails_at_is_one_clear_error(tmp_path: Path, expression: str) -> None:
-    with pytest.raises(ChatTemplateError, match="cannot take these messages"):
+    with pytest.raises(ChatTemplateError, match="cannot render these messages"):
         template(tmp_path, expression).prompt([USER])
 
 

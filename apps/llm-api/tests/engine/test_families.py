@@ -49,7 +49,7 @@ def test_families_without_a_fast_path_take_the_general_one(checkpoint: Checkpoin
     [
         ("gemma2-softcapped", "softcap"),
         ("diffllama", "more than one attention in a layer"),
-        ("doge", "a mask of its own"),
+        ("doge", "an attention mask"),
         ("lfm2-hybrid", "1 of the model's 3 layers"),
         ("falcon-h1-hybrid", "keeps state outside attention"),
         ("llama4-chunked", "set MAX_MODEL_LEN=32"),
