@@ -32,7 +32,7 @@ async def test_requests_of_a_round_share_a_system_prompt_that_no_earlier_round_h
     assert 700 < len(systems[0].split()) < 900
 
 
-async def test_a_long_prompt_comes_after_the_streams() -> None:
+async def test_the_long_prompt_is_sent_after_the_streams() -> None:
     async with serving(ScriptedServer()) as scripted:
         run = await mixed_load(Server(scripted.target(), "", {}), Prompts(1), 1)
     assert run.failure is None

@@ -33,7 +33,7 @@ def serve(tokenizer: Tokenizer, model_path: Path, metrics: Metrics) -> Serve:
 
 @pytest.fixture
 def say(tokenizer: Tokenizer) -> Say:
-    """An engine that says a text in each sequence."""
+    """An engine that generates one of the texts in each sequence."""
 
     def engine(*texts: str, **options: Any) -> ScriptedEngine:
         return ScriptedEngine([tokenizer.encode(text, add_special_tokens=False) for text in texts], **options)

@@ -69,7 +69,7 @@ async def test_a_handler_that_is_late_gets_one_text_chunk_for_several_steps(serv
 
 
 @pytest.mark.parametrize("role", ["system", "developer"])
-async def test_a_developer_speaks_as_the_system(serve: Serve, say: Say, tokenizer: Tokenizer, role: str) -> None:
+async def test_the_developer_role_is_rendered_as_system(serve: Serve, say: Say, tokenizer: Tokenizer, role: str) -> None:
     engine = say("ok")
     messages = [{"role": role, "content": [{"type": "text", "text": "Be"}, {"type": "text", "text": "brief."}]}]
     await serve(engine).chat(chat(messages=[*messages, {"role": "user", "content": "Hi"}])).infer()

@@ -10,7 +10,7 @@ from llm_api.tokenization.tokenizer import Tokenizer
 TEXT = " a platform 🎉 for containers"
 
 
-async def test_a_completion_has_16_tokens_unless_told_otherwise(serve: Serve, say: Say) -> None:
+async def test_a_completion_has_16_tokens_by_default(serve: Serve, say: Say) -> None:
     engine = say("a b c " * 20)
     answer = await serve(engine).complete(completion()).infer()
     assert answer.choices[0].finish_reason == "length"

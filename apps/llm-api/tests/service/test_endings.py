@@ -1,4 +1,4 @@
-"""How answers end early: the client leaves, the engine fails, one sequence fails."""
+"""Answers that end early: the client disconnects, the engine fails, one sequence fails."""
 
 import asyncio
 from typing import Any
@@ -34,7 +34,7 @@ async def test_a_closed_stream_ends_all_its_sequences_at_once(serve: Serve, say:
     assert not engine.running
 
 
-async def test_a_stream_that_nobody_reads_starts_nothing(serve: Serve, say: Say) -> None:
+async def test_an_unread_stream_starts_no_sequence(serve: Serve, say: Say) -> None:
     engine = say("a")
     await serve(engine).chat(chat(stream=True)).stream_infer().aclose()
     assert engine.requests == []
@@ -48,7 +48,7 @@ async def test_an_engine_that_dies_fails_the_call(serve: Serve, say: Say, reques
     assert not engine.running
 
 
-async def test_a_stream_gives_what_came_before_the_engine_died(serve: Serve, say: Say) -> None:
+async def test_a_stream_sends_the_text_from_before_the_engine_died(serve: Serve, say: Say) -> None:
     stream = serve(say("a b c d", dies_at=2)).chat(chat(stream=True)).stream_infer()
     chunks = [await anext(stream) for _ in range(3)]
     with pytest.raises(EngineFailed):
@@ -57,7 +57,7 @@ async def test_a_stream_gives_what_came_before_the_engine_died(serve: Serve, say
 
 
 @pytest.mark.parametrize("request_", [chat(n=2), completion(["a", "b"], n=2)])
-async def test_a_sequence_that_fails_fails_its_request_with_the_engines_words(serve: Serve, say: Say, request_: Any) -> None:
+async def test_a_failed_sequence_fails_its_request_with_the_engines_message(serve: Serve, say: Say, request_: Any) -> None:
     engine = say("a b c d", fails=(1, 2))
     with pytest.raises(ApiError, match="logits are not finite") as failed:
         await answer_to(serve(engine), request_).infer()

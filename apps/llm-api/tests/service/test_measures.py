@@ -72,7 +72,7 @@ async def test_a_failed_call_counts_as_an_error(serve: Serve, say: Say, metrics:
     assert finished(metrics) == {"error": 1}
 
 
-async def test_a_stream_that_is_left_after_its_end_stays_finished(
+async def test_a_stream_that_is_closed_after_its_end_stays_finished(
     serve: Serve, say: Say, metrics: Metrics, context: RequestContext
 ) -> None:
     async for chunk in (stream := serve(say("a")).chat(chat(stream=True)).stream_infer()):

@@ -41,7 +41,7 @@ LONG = "word " * 300
         (chat(logit_bias={"49152": 1}), "logit_bias.49152", "invalid_value", "at most 49151"),
     ],
 )  # fmt: skip
-async def test_what_the_model_cannot_take_is_named(
+async def test_unsupported_requests_name_the_field(
     serve: Serve, say: Say, request_: Any, param: str, code: str | None, message: str
 ) -> None:
     engine = say("ok")

@@ -55,7 +55,7 @@ def test_each_engine_step_reaches_the_metrics(serve: Serve, metrics: Metrics) ->
     assert metrics.registry.get_sample_value("llm_num_requests_running") == 3
 
 
-async def test_the_event_loop_goes_on_while_a_long_text_is_encoded(serve: Serve, say: Say) -> None:
+async def test_encoding_a_long_text_does_not_block_the_event_loop(serve: Serve, say: Say) -> None:
     state = EngineState(phase="ready", info=msgspec.structs.replace(INFO, max_model_len=10**7))
     call = asyncio.create_task(serve(say("ok", state=state)).complete(completion("word " * 200_000)).infer())
     turns = 0
@@ -66,7 +66,7 @@ async def test_the_event_loop_goes_on_while_a_long_text_is_encoded(serve: Serve,
     assert turns > 10
 
 
-async def test_the_fingerprint_names_what_decides_the_text(serve: Serve) -> None:
+async def test_the_fingerprint_changes_with_settings_that_affect_the_text(serve: Serve) -> None:
     async def fingerprint(**info: Any) -> str | None:
         state = EngineState(phase="ready", info=msgspec.structs.replace(INFO, **info))
         return (await serve(ScriptedEngine([[5]], state=state)).complete(completion()).infer()).system_fingerprint

@@ -1,4 +1,4 @@
-"""What people write cannot act as the model's control tokens."""
+"""Special tokens in messages are treated as plain text."""
 
 import json
 import shutil
@@ -42,13 +42,13 @@ async def test_special_tokens_in_a_message_are_its_text(serve: Serve, say: Say, 
     assert INJECTION in text
 
 
-async def test_other_text_is_encoded_in_one_go(serve: Serve, say: Say, tokenizer: Tokenizer) -> None:
+async def test_other_text_is_encoded_in_one_call(serve: Serve, say: Say, tokenizer: Tokenizer) -> None:
     prompt = await prompt_of(serve, say, messages=[{"role": "user", "content": "a <<b | c <|not special|> <filename"}])
     text, _ = tokenizer.text_with_offsets(prompt)
     assert prompt == tokenizer.encode(text, add_special_tokens=False)
 
 
-def test_a_templates_markers_count_though_they_are_not_declared_special(model_path: Path, tmp_path: Path) -> None:
+def test_template_markers_are_special_even_if_not_declared(model_path: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(model_path, folder, ignore=shutil.ignore_patterns("*.safetensors"))
     definition = json.loads((folder / "tokenizer.json").read_text())

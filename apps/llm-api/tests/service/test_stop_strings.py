@@ -28,7 +28,7 @@ async def test_no_part_of_a_stop_string_is_ever_sent(serve: Serve, say: Say, cut
     assert chat_text(chunks) == TEXT[: TEXT.find(stop)]
 
 
-async def test_what_was_held_back_is_sent_when_no_stop_string_comes(serve: Serve, say: Say) -> None:
+async def test_held_back_text_is_sent_if_no_stop_string_follows(serve: Serve, say: Say) -> None:
     answer = await serve(say("The end\n")).chat(chat(stop="\n\n")).infer()
     assert answer.choices[0].message.content == "The end\n"
 

@@ -53,7 +53,7 @@ def test_a_server_without_ranges_is_read_from_the_start(server: FileServer, file
     assert (tmp_path / "m.bin").read_bytes() == CONTENT
 
 
-def test_a_part_that_lacks_nothing_is_only_checked(server: FileServer, file: str, notes: Notes, tmp_path: Path) -> None:
+def test_a_complete_part_file_is_only_checked(server: FileServer, file: str, notes: Notes, tmp_path: Path) -> None:
     (tmp_path / "m.bin.part").write_bytes(CONTENT)
     downloader(notes).fetch(file, tmp_path / "m.bin", SHA256)
     assert (tmp_path / "m.bin").read_bytes() == CONTENT
@@ -95,6 +95,6 @@ def test_each_refusal_has_its_own_line(
         downloader(notes).fetch(file, tmp_path / "m.bin", SHA256)
 
 
-def test_no_server_is_one_line(notes: Notes, tmp_path: Path) -> None:
+def test_an_unreachable_server_is_reported_in_one_line(notes: Notes, tmp_path: Path) -> None:
     with pytest.raises(SourceUnreachable, match=r"cannot download m\.bin from 127\.0\.0\.1"):
         downloader(notes, attempts=2).fetch("http://127.0.0.1:9/m.bin", tmp_path / "m.bin", SHA256)
