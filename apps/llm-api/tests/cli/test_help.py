@@ -17,7 +17,7 @@ def unwrapped(help_text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("command", "teaches"),
+    ("command", "expected"),
     [
         ([], ["serve", "pull", "keys", "bench", "settings", "llm-api serve --model-uri hf://"]),
         (["serve"], ["--host", "--port", "--model-path", "--model-uri", "--model-name", "MODEL_URI", "SIGTERM drains"]),
