@@ -99,7 +99,7 @@ def test_a_concurrent_push_is_not_overwritten(
     delivery("promote", *SIGNED)
     branch, main = github.pulls[-1]["head"], remote.head
     remote.merge("A runbook", "docs/runbook.md")
-    # After promote has read the branch, and while it renders the description, somebody else pushes.
+    # After promote has read the branch, and while it renders the description, another push arrives.
     between = f"git -C {remote.bare} update-ref refs/heads/{branch} {main}"
     tools = remote.bare.parent / "tools"
     tools.mkdir()
@@ -109,7 +109,7 @@ def test_a_concurrent_push_is_not_overwritten(
     said = delivery("promote", *SIGNED)
     assert (said.code, said.err) == (
         1,
-        f"delivery: somebody else pushed to {branch} at the same time: look at the branch, then run this again",
+        f"delivery: another push changed {branch} at the same time: check the branch, then run this again",
     )
     assert git(remote.bare, "rev-parse", branch) == main
 

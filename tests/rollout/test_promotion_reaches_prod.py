@@ -80,7 +80,7 @@ def production(repository: Repository, kustomize: Path) -> Iterator[Production]:
 
 
 def test_an_unsigned_image_is_not_promoted(owner: Owner, pin: ImagePin) -> None:
-    with pytest.raises(AssertionError, match="is not signed as it must be"):
+    with pytest.raises(AssertionError, match="is not signed as required"):
         owner.promote()
 
 
