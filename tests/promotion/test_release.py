@@ -37,8 +37,8 @@ def rollback(remote: Remote) -> str:
 
 
 def tags(remote: Remote) -> dict[str, str]:
-    told = git(remote.bare, "for-each-ref", "--format=%(refname:short) %(*objectname)", "--sort=version:refname", "refs/tags/")
-    return dict(line.split() for line in told.splitlines())
+    listed = git(remote.bare, "for-each-ref", "--format=%(refname:short) %(*objectname)", "--sort=version:refname", "refs/tags/")
+    return dict(line.split() for line in listed.splitlines())
 
 
 def test_a_promotion_is_tagged_and_newer_commits_are_not(

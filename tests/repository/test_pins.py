@@ -79,7 +79,7 @@ class _Published(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def published(clone: Path, edit: Edit) -> Iterator[Path]:
-    """The clone, whose charts and images are all on a server of our own."""
+    """The clone, with all charts and images on a local server."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Published)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
