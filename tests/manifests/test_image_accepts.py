@@ -10,7 +10,7 @@ import pytest
 from delivery.checks.image_settings import of_image, pinned, read, refused
 from delivery.policy.overlay import Overlay
 
-Ask = Callable[[Sequence[str]], str]
+Run = Callable[[Sequence[str]], str]
 ROOT = Path(__file__).parents[2]
 
 
@@ -46,7 +46,7 @@ def test_an_image_of_this_tree_accepts_the_overlay(prod: Overlay) -> None:
         (one_without_pull, ["llm-api pull", "the service has no such command", "fix:   one of serve"]),
     ],
 )
-def test_settings_and_flags_that_the_image_rejects_are_reported(image: Ask, expected: list[str], prod: Overlay) -> None:
+def test_settings_and_flags_that_the_image_rejects_are_reported(image: Run, expected: list[str], prod: Overlay) -> None:
     found = [str(finding) for finding in refused(prod, image)]
     assert any(all(part in text for part in [*expected, "accepted-settings"]) for text in found), found
 

@@ -1,4 +1,4 @@
-"""No template turns text of a message into a special token, whatever it does to the text."""
+"""No template turns text of a message into a special token, even if it changes the text."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""While sequences decode, a step takes about its target time, whatever a token costs. Otherwise prompts use the whole budget."""
+"""While sequences decode, a step takes about its target time, for any cost of a token. Otherwise prompts use the whole budget."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Clients and probes notice when the engine hangs or dies. The last test ends the server that all tests here share."""
+"""Clients get errors and probes fail when the engine hangs or dies. The last test ends the server that all tests here share."""
 
 import os
 import signal
@@ -51,7 +51,7 @@ def test_an_idle_engine_is_alive(server: ServiceProcess) -> None:
 def test_a_hung_engine_fails_livez_while_http_still_works(server: ServiceProcess) -> None:
     assert server.get("/livez").status_code == 200
     engine = server.engine
-    engine.suspend()  # stands for a step that never ends
+    engine.suspend()  # like a step that never ends
     try:
         wait_livez(server, 503)
         assert server.get("/v1/models").status_code == 200

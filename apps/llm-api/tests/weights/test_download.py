@@ -75,7 +75,7 @@ def test_a_file_larger_than_the_disk_is_refused_before_writing(server: FileServe
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full stands for a disk that fills up while it is written")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which behaves like a disk that fills up")
 def test_a_disk_that_fills_up_is_named(file: str, notes: Notes, tmp_path: Path) -> None:
     (tmp_path / "m.bin.part").symlink_to("/dev/full")
     with pytest.raises(DiskFull, match=f"the disk of {tmp_path} is full.*MODEL_CACHE") as raised:
