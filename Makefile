@@ -6,7 +6,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := requirements
-# cpu: torch without CUDA, for machines that will never have a GPU. Untested: docs/development.md says why.
+# cpu: torch without CUDA, for machines without a GPU. Untested: see docs/development.md.
 TORCH_BACKEND ?=
 VARIANT := $(if $(filter cpu,$(TORCH_BACKEND)),cpu)
 SERVE_LOCK := $(LOCKS)/$(or $(VARIANT),serve).txt
@@ -36,13 +36,13 @@ tools = $$(PYTHON=$(abspath $(BIN)/python) tools/build $(1))
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-serve: $(SERVE_READY) ## Install what is missing, download the model, serve it on PORT (8000)
+serve: $(SERVE_READY) ## Install missing packages, download the model, and serve it on PORT (8000)
 	@exec $(BIN)/llm-api serve
 
 up: $(PROXY_READY) ## Start nginx with TLS and REPLICAS (3) replicas on this machine, supervised: docs/proxy.md
 	@$(BIN)/python -m proxy up
 
-down: $(PROXY_READY) ## Stop what `make up` started, once running requests have ended
+down: $(PROXY_READY) ## Stop the programs of `make up`, once running requests have ended
 	@$(BIN)/python -m proxy down
 
 restart: $(PROXY_READY) ## Restart the replicas of `make up` one after another; with several, no request is lost
@@ -51,7 +51,7 @@ restart: $(PROXY_READY) ## Restart the replicas of `make up` one after another; 
 replicas: $(PROXY_READY) ## Show the state of each program that `make up` started
 	@$(BIN)/python -m proxy status
 
-test: lint types imports unit delivery manifests workflows site ## Everything that must pass: lint, types, imports, unit, delivery, manifests, workflows, site
+test: lint types imports unit delivery manifests workflows site ## Run the main checks: lint, types, imports, unit, delivery, manifests, workflows, site
 
 lint: $(DEV_READY) ## Check style and formatting
 	@$(call suite,lint,$(BIN)/ruff check --quiet .; $(BIN)/ruff format --quiet --check .; $(BIN)/hadolint apps/llm-api/Dockerfile)
@@ -63,7 +63,7 @@ format: $(DEV_READY) ## Fix style and formatting
 types: $(DEV_READY) ## Check types, strictly
 	@$(call suite,types,$(BIN)/mypy)
 
-imports: $(DEV_READY) ## Check that imports point one way and the API never loads torch
+imports: $(DEV_READY) ## Check the import layers, and that the API never loads torch
 	@$(call suite,imports,$(BIN)/lint-imports --no-logo)
 
 unit: $(DEV_READY) ## Run the tests (PYTEST_ARGS for pytest)
@@ -110,15 +110,15 @@ kind: ## Create a kind cluster and a registry, push the image, run make e2e (KEE
 bump: ## Pin the image that was built from COMMIT in overlays/dev, and push the commit (IMAGE, DIGEST, COMMIT)
 promote: ## Open the pull request that gives prod the image of dev (SOAK; GITHUB_REPOSITORY, GITHUB_TOKEN)
 release: ## Tag the newest promotion up to COMMIT as the next release (SAME_IMAGE=1: COMMIT itself, although the image is unchanged)
-status: ## Show which image each environment wants, and since when
-diff: ## Show what a change means for an environment: rendered diff and forecast of the rollout (OVERLAY, OLD, NEW)
+status: ## Show the desired image of each environment, and since when
+diff: ## Show the effect of a change on an environment: rendered diff and forecast of the rollout (OVERLAY, OLD, NEW)
 scan: ## Fail for a known vulnerability of IMAGE that has a fix and is not accepted
 changed: ## Report whether the change since BASE needs a check on a cluster
 required: ## Fail unless all jobs of NEEDS passed or could be skipped
 bump status diff scan changed required: $(DELIVERY_READY)
 	@$(BIN)/python -m delivery $@
 
-promote release: $(DELIVERY_READY) # they verify the signature
+promote release: $(DELIVERY_READY) # need cosign, to verify the signature
 	@PATH="$(call tools,signing):$$PATH" $(BIN)/python -m delivery $@
 
 sign: $(BIN)/python ## Sign IMAGE (by digest) with the identity of the caller: in a workflow, of that workflow
@@ -140,12 +140,12 @@ bench: $(SERVE_READY) ## Measure the service, and PEERS="name=URL ..." for compa
 bench-proxy: $(PROXY_READY) ## Measure the overhead of nginx: one replica directly and through nginx (BENCH_ARGS for more)
 	@$(BIN)/python -m proxy bench $(BENCH_ARGS)
 
-# As the service starts its engine (OPENMP_ENVIRONMENT in engine/launcher.py).
+# The same setting as in the engine process (OPENMP_ENVIRONMENT in engine/launcher.py).
 bench-step: export GOMP_SPINCOUNT ?= 10000
 bench-step: $(SERVE_READY) ## Measure the engine's steps alone, in one process and without HTTP
 	@$(BIN)/python -m tools.bench_step
 
-bench-gpu: $(DEV_READY) ## Time decode steps of an 8B-shaped Llama with random weights on this machine's GPU (no GPU has run it yet)
+bench-gpu: $(DEV_READY) ## Time decode steps of an 8B-shaped Llama with random weights on this machine's GPU (not yet tested on a GPU)
 	@$(BIN)/python -m tools.bench_gpu
 
 accuracy: $(SERVE_READY) ## Measure how QUANTIZATION changes accuracy (writes docs/performance.md)
@@ -164,7 +164,7 @@ site-serve: $(DEV_READY) ## Preview the documentation on http://127.0.0.1:8008, 
 	@$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8008
 
 lock: export UV_CUSTOM_COMPILE_COMMAND := make lock
-lock: $(BIN)/uv ## Pin what pyproject.toml asks for, with hashes (LOCK_ARGS=--upgrade for the newest)
+lock: $(BIN)/uv ## Pin the requirements of pyproject.toml, with hashes (LOCK_ARGS=--upgrade for the newest)
 	@mkdir -p build
 	@$(COMPILE) --group bootstrap --output-file $(LOCKS)/bootstrap.txt
 	@$(COMPILE) --group build --output-file $(LOCKS)/build.txt
@@ -208,11 +208,11 @@ $(BIN)/uv: $(LOCKS)/bootstrap.txt | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 
-# PYTHON, else python3, else the newest versioned one: 3.11 or later
+# Uses PYTHON, else python3, else the newest versioned one: 3.11 or later
 $(BIN)/python:
 	@for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11); do \
 	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-	    "$$python" -c 'import ensurepip, venv' 2>/dev/null || { echo "$$python cannot make virtual environments: install its venv package (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }; \
-	    echo "Making $(VENV) with $$("$$python" --version)"; exec "$$python" -m venv --clear $(VENV); \
+	    "$$python" -c 'import ensurepip, venv' 2>/dev/null || { echo "$$python cannot create virtual environments: install its venv package (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }; \
+	    echo "Creating $(VENV) with $$("$$python" --version)"; exec "$$python" -m venv --clear $(VENV); \
 	  fi; \
-	done; echo "Python 3.11 or later is needed, and $(or $(PYTHON),python3) is not: install it, or name it: make PYTHON=/path/to/python" >&2; exit 1
+	done; echo "Python 3.11 or later is required, but $(or $(PYTHON),python3) is older or missing: install it, or run make PYTHON=/path/to/python" >&2; exit 1

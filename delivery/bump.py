@@ -11,7 +11,7 @@ from delivery.git.clone import GitError
 from delivery.git.remote import Git, Moved
 from delivery.overlay_image import ImagePin, read_pin, write_pin
 
-ATTEMPTS = 50  # others push too: of several concurrent pushes only one succeeds; an attempt takes at most a second
+ATTEMPTS = 50  # of several concurrent pushes only one succeeds; an attempt takes at most a second
 
 
 @dataclass(frozen=True)

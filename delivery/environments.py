@@ -1,4 +1,4 @@
-"""Which image each environment wants: the one that its overlay pins at the revision that its cluster tracks."""
+"""The desired image of each environment: the one that its overlay pins at the revision that its cluster tracks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

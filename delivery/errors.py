@@ -6,4 +6,4 @@ class DeliveryError(Exception):
 
 
 class Refused(DeliveryError):
-    """Why an image is not promoted or released, and what to do about it."""
+    """The reason for not promoting or releasing an image, and the fix."""

@@ -1,4 +1,4 @@
-"""Renders a folder with kustomize, and knows which files each object comes from."""
+"""Renders a folder with kustomize, and records the files of each object."""
 
 import re
 import subprocess

@@ -83,7 +83,7 @@ def bench(
 
 
 def runtime(settings: ProxySettings) -> Processes | Compose:
-    """Chooses by RUNTIME. With auto, processes that are running are always found again."""
+    """Chooses by RUNTIME. With auto, processes that are already running take precedence."""
     processes = Processes(settings)
     without_nginx = settings.runtime == "auto" and not processes.running and not has_nginx() and shutil.which("docker")
     return Compose(settings) if settings.runtime == "compose" or without_nginx else processes
@@ -97,7 +97,7 @@ def announcement(settings: ProxySettings, model: str) -> str:
         "",
         f"{settings.url}/v1    the API; {settings.url}/docs its reference",
         f"{settings.url}/healthz/pool    200 while any replica is ready",
-        *([f"{ca}    the CA that clients have to trust: SSL_CERT_FILE={ca} for the openai client"] if trust else []),
+        *([f"{ca}    the CA that clients must trust: SSL_CERT_FILE={ca} for the openai client"] if trust else []),
         f"{settings.home}/logs    logs",
         "",
         CURL.format(trust=trust, url=settings.url, key=KEY_OPTION if needs_key(service) else "", model=model),

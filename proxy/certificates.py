@@ -24,7 +24,7 @@ subjectAltName={names}
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """`ca`: the certificate that clients have to trust; None for a certificate that TLS_CERTIFICATE names."""
+    """`ca`: the certificate that clients must trust; None for a certificate that TLS_CERTIFICATE names."""
 
     chain: Path
     key: Path
@@ -86,7 +86,7 @@ def _alternative_name(name: str) -> str:
 
 
 def _new_key(path: Path) -> None:
-    """Others can never read it, not even while it is written."""
+    """Only the owner can read the file, even while it is written."""
     key = _openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -16,7 +16,7 @@ def main() -> int:
     try:
         urllib.request.urlopen(f"http://127.0.0.1:{int(sys.argv[1])}/livez", timeout=3).close()
     except urllib.error.HTTPError:
-        if b"llm-api" in Path("/proc/1/cmdline").read_bytes():  # never the init of a machine
+        if b"llm-api" in Path("/proc/1/cmdline").read_bytes():  # not the init of a machine
             for _ in range(2):  # the second SIGTERM ends the service at once, with a 503 for each unanswered request
                 os.kill(1, signal.SIGTERM)
                 time.sleep(0.2)

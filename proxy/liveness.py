@@ -14,7 +14,7 @@ from xmlrpc.client import Fault
 import httpx2
 from supervisor import childutils
 
-MAX_UNANSWERED = 3  # consecutive checks without an answer, once it should listen; a 503 restarts it at once
+MAX_UNANSWERED = 3  # consecutive checks without an answer, after START_SECONDS; a 503 restarts a replica at once
 PROBE_SECONDS = 2.0
 START_SECONDS = 900  # a replica downloads and loads its model before it listens
 EXIT_SECONDS = 10.0  # like terminationGracePeriodSeconds of a Kubernetes livenessProbe: a hung replica gets no full drain

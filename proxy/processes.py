@@ -82,7 +82,7 @@ def nginx_options(settings: ProxySettings) -> str:
 
 
 def check_open(settings: ProxySettings) -> None:
-    """Refuses to serve other machines without API keys. The replicas listen on loopback and cannot refuse themselves. Raises ProxyError."""
+    """Refuses to serve other machines without API keys. The replicas listen on loopback, so they do not check this. Raises ProxyError."""
     service = Settings()
     try:
         ApiKeys(service.api_keys, service.api_keys_file)
@@ -91,7 +91,7 @@ def check_open(settings: ProxySettings) -> None:
     if settings.listen not in {"127.0.0.1", "::1"} and not (service.api_keys or service.api_keys_file or service.allow_anonymous):
         raise ProxyError(
             f"LISTEN {settings.listen} can be reached by other machines, and there are no API keys: set API_KEYS_FILE"
-            " (`llm-api keys new NAME` prints an entry), or ALLOW_ANONYMOUS=true to serve anyone"
+            " (`llm-api keys new NAME` prints an entry), or ALLOW_ANONYMOUS=true to serve requests without keys"
         )
 
 

@@ -1,6 +1,6 @@
 """The environment of each replica, and the process that becomes one: `python -m proxy.replica FILE INDEX`, run by the supervisor.
 
-The environments are in a file that is read at each start, so a replica that restarts takes changed settings.
+The environments are in a file that is read at each start, so a restart applies changed settings.
 """
 
 import json
@@ -14,7 +14,7 @@ from llm_api.settings import Settings
 from proxy.settings import ProxySettings
 
 MAX_CACHE = 4 * 2**30  # bytes of KV cache per replica
-MEMORY_FOR_CACHES = 0.3  # share of the machine's total memory; free memory would give another setting each time
+MEMORY_FOR_CACHES = 0.3  # share of the machine's total memory; the free memory would give another setting at each start
 
 Environment = dict[str, str | None]
 """None unsets a variable that the supervisor may have."""
@@ -41,7 +41,7 @@ def write(path: Path, wanted: list[Environment]) -> bool:
 
 
 def _defaults(settings: ProxySettings) -> Environment:
-    """LAME_DUCK_SECONDS is 0: nginx retries a draining replica's 503 on another one, so nothing has to learn of the shutdown first."""
+    """LAME_DUCK_SECONDS is 0: nginx retries a draining replica's 503 on another one, so a drain needs no delay."""
     cache = min(MAX_CACHE, int(psutil.virtual_memory().total * MEMORY_FOR_CACHES / settings.replicas)) >> 28 << 28  # whole 256 MiB
     return {
         "LAME_DUCK_SECONDS": "0",

@@ -72,11 +72,11 @@ class Load:
 
     async def _ask_until(self, over: asyncio.Event) -> None:
         async with self._client() as client:
-            while not ((over.is_set() and self._has_asked_enough) or self._has_seen_enough):
+            while not ((over.is_set() and self._has_sent_enough) or self._has_seen_enough):
                 await self._counted(lambda: self._ask(client))
 
     @property
-    def _has_asked_enough(self) -> bool:
+    def _has_sent_enough(self) -> bool:
         return self.outcome.answered + self.outcome.lost_requests >= REQUESTS
 
     @property

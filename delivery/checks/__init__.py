@@ -1,1 +1,1 @@
-"""What `make` targets and workflows check: manifests, images, charts, pins, and which checks a change needs."""
+"""Checks for `make` targets and workflows: manifests, images, charts, pins, and the selection of checks for a change."""

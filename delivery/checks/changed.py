@@ -1,4 +1,4 @@
-"""Which checks a change needs, and whether all needed checks passed.
+"""Selects the checks that a change needs, and reports whether all of them passed.
 
 The check on a cluster takes half an hour. ci.yml skips it if the change cannot break the image there.
 """

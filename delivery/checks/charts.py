@@ -17,7 +17,7 @@ from delivery.rendering import Object, Rendered
 
 
 class ChartError(DeliveryError):
-    """Helm's error message, or what is wrong in the rendered chart."""
+    """Helm's error message, or the problem in the rendered chart."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Checks accepted-settings against an image: asks the image itself which settings, commands and flags it accepts."""
+"""Checks accepted-settings against an image: runs the image to list the settings, commands and flags that it accepts."""
 
 import re
 import shlex
@@ -35,14 +35,14 @@ def pinned(overlay: Overlay) -> str:
 
 
 def in_container(command: str, image: str) -> Run:
-    """`command`: starts a container, up to the image's name, such as `docker run --rm`."""
+    """`command`: the command that starts a container, without the image's name, such as `docker run --rm`."""
     return lambda arguments: _output([*shlex.split(command), image, *arguments])
 
 
 def refused(overlay: Overlay, run: Run) -> list[Finding]:
-    """What the overlay uses and the image does not accept."""
-    asked = replace(overlay, facts=of_image(overlay, run))
-    return [Finding(overlay.rendered.folder, Invariant.ACCEPTED_SETTINGS, problem) for problem in settings(asked)]
+    """The settings, commands and flags of the overlay that the image does not accept."""
+    compared = replace(overlay, facts=of_image(overlay, run))
+    return [Finding(overlay.rendered.folder, Invariant.ACCEPTED_SETTINGS, problem) for problem in settings(compared)]
 
 
 def of_image(overlay: Overlay, run: Run) -> Facts:

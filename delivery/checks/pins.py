@@ -1,4 +1,4 @@
-"""Checks that pins.yaml lists the charts, images and actions of the tree, and, online, that each is still what it was."""
+"""Checks that pins.yaml lists the charts, images and actions of the tree, and, online, that their tags were not moved."""
 
 import re
 from collections.abc import Iterator

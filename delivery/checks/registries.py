@@ -1,4 +1,4 @@
-"""Looks up images, charts and actions where they are published, without credentials."""
+"""Looks up images, charts and actions in their registries and repositories, without credentials."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ MANIFESTS = ", ".join(
 
 
 class LookupFailed(DeliveryError):
-    """What was not found, or why the lookup failed."""
+    """The item that was not found, or the reason of the failed lookup."""
 
 
 class Anonymous(httpx2.Auth):

@@ -1,4 +1,4 @@
-"""Commands that the workflows need in addition."""
+"""Commands for the workflows."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def changed(base: Annotated[str, typer.Option(envvar="BASE", help="The commit th
 
 
 def required(needs: Annotated[str, typer.Option(envvar="NEEDS", help="GitHub's context `needs`, as JSON.")]) -> None:
-    """Fail unless every job passed, or was skipped because the change does not concern it."""
+    """Fail unless every job passed, or was skipped because the change cannot affect it."""
     if failed := not_passed(json.loads(needs)):
         fail("\n".join(failed))
 

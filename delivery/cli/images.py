@@ -1,4 +1,4 @@
-"""Commands that bring an image to an environment, and show what environments want."""
+"""Commands that bring an image to an environment, and show the desired image of each environment."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +29,7 @@ RELEASE_EPILOG = (
 DIFF_EPILOG = """
 Examples:
 
-`make diff OVERLAY=overlays/prod OLD=1.4.0`: what the commits since that release mean for prod
+`make diff OVERLAY=overlays/prod OLD=1.4.0`: the effect on prod of the commits since that release
 
 `make diff OVERLAY=overlays/dev OLD=HEAD~1 NEW=HEAD`
 """
@@ -102,7 +102,7 @@ def diff(
     old: Annotated[str, typer.Option(envvar="OLD", help="A commit, branch or tag.")] = "origin/main",
     new: Annotated[str, typer.Option(envvar="NEW", help="A commit, branch or tag.")] = "HEAD",
 ) -> None:
-    """Show what a change means for an environment: the rendered diff with secrets masked, and a forecast of the rollout."""
+    """Show the effect of a change on an environment: the rendered diff with secrets masked, and a forecast of the rollout."""
     with errors_in_one_line():
         git, kustomize = Git(Path(), "origin", "main"), built() / "kustomize"
         before, after = (rendered_at(git, git.commit_named(name), overlay, kustomize) for name in (old, new))
@@ -113,7 +113,7 @@ def diff(
 
 
 def status(remote: Remote = "origin", branch: Branch = "main") -> None:
-    """Show which image each environment wants, and since when."""
+    """Show the desired image of each environment, and since when."""
     with errors_in_one_line():
         for desired in desired_images(Git(Path(), remote, branch)):
             since = f", since {desired.since:%Y-%m-%d %H:%M} UTC ({ago(desired.since)})" if desired.since else ""

@@ -1,4 +1,4 @@
-"""How a command ends: exit codes, and errors in one line."""
+"""Exit codes, and errors in one line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

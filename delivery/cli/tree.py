@@ -38,12 +38,12 @@ def manifests(root: Root = Path(), tools: Tools = None) -> None:
 def image(
     overlay: Annotated[str, typer.Argument(help="The overlay's folder, such as overlays/prod.")],
     tools: Tools = None,
-    image: Annotated[str, typer.Option(help="Ask this image. Default: the image that the overlay pins.")] = "",
-    run: Annotated[str, typer.Option(help="What starts a container, up to the image's name; podman works too.")] = (
+    image: Annotated[str, typer.Option(help="The image to check. Default: the image that the overlay pins.")] = "",
+    run: Annotated[str, typer.Option(help="Command that starts a container, without the image's name; podman works too.")] = (
         "docker run --rm --network none"
     ),
 ) -> None:
-    """Ask an image whether it accepts every setting, command and flag that an overlay uses."""
+    """Check that an image accepts every setting, command and flag that an overlay uses."""
     from delivery.checks.image_settings import in_container, pinned, read, refused
 
     with errors_in_one_line():

@@ -1,1 +1,1 @@
-"""What a change means for an environment: the rendered diff, and a forecast of the rollout."""
+"""The effect of a change on an environment: the rendered diff, and a forecast of the rollout."""

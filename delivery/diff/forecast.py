@@ -1,4 +1,4 @@
-"""Forecasts a sync: what restarts, runs again, scales or is removed, and what Kubernetes will reject."""
+"""Forecasts a sync: which objects restart, run again, scale or are removed, and which changes Kubernetes will reject."""
 
 import math
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ RECREATED = {
 
 
 def forecast(old: Rendered, new: Rendered) -> Iterator[str]:
-    """One line for each thing to know before merging."""
+    """One line for each effect of the sync."""
     before, after = ({(found["kind"], found["metadata"]["name"]): found for found in state.objects} for state in (old, new))
     for (kind, name), found in after.items():
         last = before.get((kind, name))

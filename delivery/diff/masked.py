@@ -15,7 +15,7 @@ from delivery.rendering import Object
 
 _ALONE = r"pass(?:word|wd|phrase)?|pwd|secrets?|token|credentials?|authorization|dsn"
 _OF_WHAT = "access|account|api|auth|client|encryption|master|private|secret|session|shared|signing|storage"
-# In a field name, `key` alone means nothing (topologyKey, matchLabelKeys, a toleration's key). In a variable or flag it does.
+# In a field name, `key` alone does not indicate a secret (topologyKey, matchLabelKeys, a toleration's key). In a variable or flag it does.
 FIELD = rf"(?:{_ALONE}|(?:{_OF_WHAT})[_-]?keys?(?:[_-]?ids?)?)"
 NAME = rf"(?:{_ALONE}|keys?(?:[_-]?ids?)?)"
 GIVEN = r"(?!\(masked |--)(?:\"(?:\\.|[^\"\\\n])*\"|'[^'\n]*'|\S+)"

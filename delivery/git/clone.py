@@ -100,7 +100,7 @@ def redacted(text: str) -> str:
 
 
 def reason(printed: str) -> str:
-    """The lines of git's output that say why it failed, redacted and without git's hints."""
+    """The lines of git's output that have the reason of a failure, redacted and without git's hints."""
     kept = [
         line.removeprefix("remote:").strip()
         for line in redacted(printed).splitlines()

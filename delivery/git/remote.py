@@ -25,11 +25,11 @@ class Unreachable(GitError):
 
 
 class Moved(Exception):
-    """Somebody else pushed first. Fetch and decide again."""
+    """Another push came first. Fetch and decide again."""
 
 
 class Git(Clone):
-    """`pause`: seconds to wait after a failed connection, randomized and doubled each time, to get over an outage of some seconds."""
+    """`pause`: seconds to wait after a failed connection, randomized and doubled each time, to bridge an outage of some seconds."""
 
     def __init__(self, folder: Path, remote: str, branch: str, pause: float = 1.0) -> None:
         super().__init__(folder)
@@ -109,6 +109,6 @@ class Git(Clone):
 
 
 def of_network(printed: str) -> bool:
-    """Whether git's output reports a network failure. Then nothing was refused, and a retry may succeed."""
+    """Whether git's output reports a network failure. Then the remote refused nothing, and a retry may succeed."""
     ours = "\n".join(line for line in printed.splitlines() if not line.startswith(("remote:", "!")))
     return bool(NETWORK.search(ours)) and not ANSWERED.search(ours)

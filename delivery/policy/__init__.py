@@ -1,1 +1,1 @@
-"""The invariants of every rendered overlay: invariants.py names them, table.py says which function checks each."""
+"""The invariants of every rendered overlay: invariants.py names them, table.py has the functions that check them."""

@@ -1,4 +1,4 @@
-"""accepted-settings: the service knows its settings and flags, and starts with their values."""
+"""accepted-settings: the service accepts its settings and flags, and starts with their values."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -80,7 +80,7 @@ def _values(overlay: Overlay, service: Object, container: Object) -> Iterator[Pr
                 service, f"env {name}", given.get(name), because, "`llm-api settings` lists the accepted values", key=name
             )
     if overlay.setting("ALLOW_ANONYMOUS") and overlay.of("Ingress", "HTTPRoute"):
-        because = "the proxy admits any client, and the service asks none for an API key"
+        because = "the proxy admits any client, and the service requires no API key"
         yield overlay.problem(
             service, "env ALLOW_ANONYMOUS", "true", because, "remove it, and add components/api-keys", key="ALLOW_ANONYMOUS"
         )

@@ -1,4 +1,4 @@
-"""Which functions check which invariant."""
+"""The functions that check each invariant."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,4 +1,4 @@
-"""What the checks compare an overlay with: facts from elsewhere in the repository."""
+"""Facts from other parts of the repository, with which the checks compare an overlay."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

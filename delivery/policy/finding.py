@@ -1,4 +1,4 @@
-"""What is wrong in a manifest, where, and how to fix it."""
+"""A problem in a manifest, with its place, its reason and its fix."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -32,7 +32,7 @@ def _reason(image: str, ours: bool) -> tuple[str, str] | None:
     pin = ImagePin(*pinned.groups())
     if not ours:
         moving = pin.tag == "latest"
-        return ("the tag latest does not say which version the digest is", "the version as the tag, with the digest") if moving else None
+        return ("the tag latest does not name the version of the digest", "the version as the tag, with the digest") if moving else None
     promoted = pin.commit is not None and not pin.placeholder
     if promoted or (pin.placeholder and pin.tag == PLACEHOLDER):
         return None

@@ -4,7 +4,7 @@ from enum import Enum
 
 
 class Invariant(Enum):
-    """`value` is the name that findings, comments and tests cite; `rule` says in one sentence what must hold.
+    """`value` is the name that findings, comments and tests cite; `rule` is the requirement in one sentence.
 
     Each has fixtures that break it, in tests/manifests/must_fail/<name>.
     """

@@ -58,7 +58,7 @@ def _own_policy(overlay: Overlay, workload: Object) -> Iterator[Problem]:
     selectors = [policy["spec"]["podSelector"] for policy in overlay.of("NetworkPolicy")]
     # By labels: a policy for all pods, or for all but some, is not a policy of this workload.
     if not any(selector.get("matchLabels") and selects(selector, labels) for selector in selectors):
-        because = "no NetworkPolicy of its own selects its pods, so all their traffic is denied"
+        because = "no NetworkPolicy of this workload selects its pods, so all their traffic is denied"
         fix = "a NetworkPolicy whose podSelector has these labels"
         yield overlay.problem(workload, "spec.template.metadata.labels", labels, because, fix, key="labels")
 

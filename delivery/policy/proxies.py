@@ -1,4 +1,4 @@
-"""unbuffered-streams: what every proxy in front of the service must do. ingress.py and gateway.py check each kind of proxy."""
+"""unbuffered-streams: the requirements for every proxy in front of the service. ingress.py and gateway.py check each kind of proxy."""
 
 from collections.abc import Iterator
 

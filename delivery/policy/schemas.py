@@ -21,7 +21,7 @@ class Schemas:
     kubeconform: Path
     folder: Path
     unknown_kinds: bool = False
-    """Whether kinds without a schema pass: a Helm chart brings some of its own."""
+    """Whether kinds without a schema pass: a Helm chart can contain custom kinds."""
 
     def problems(self, rendered: Rendered) -> Iterator[Problem]:
         """Each problem once, with the versions of Kubernetes that it concerns."""

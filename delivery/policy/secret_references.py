@@ -11,13 +11,13 @@ SECRET_NAME = re.compile(r"(KEY|KEYS|TOKEN|SECRET|PASSWORD)$")
 SECRET_VALUE = re.compile(r"(?<![\w-])(?:hf_\w{20,}|sk-[\w-]{20,}|gh[opsu]_\w{20,}|AKIA[0-9A-Z]{16})|-----BEGIN [A-Z ]*PRIVATE KEY-----")
 PASSWORD_IN_URL = re.compile(r"\w://[^/\s:@]+:[^/\s:@]+@")
 SHOWN = "(not shown)"
-READ = "everybody who reads the repository can read a value in a manifest"
+READ = "every reader of the repository can read a value in a manifest"
 FIX = "valueFrom.secretKeyRef, or a mounted file: components/api-keys shows an ExternalSecret"
 
 
 def secrets(overlay: Overlay) -> Iterator[Problem]:
     for secret in overlay.of("Secret"):
-        because = "everybody who reads the repository can read it"
+        because = "every reader of the repository can read it"
         yield overlay.problem(secret, "data", SHOWN, because, "an ExternalSecret: components/api-keys shows one", key="kind: Secret")
     for workload, container, path in overlay.containers():
         for name, value in environment(container).items():

@@ -1,4 +1,4 @@
-"""What the service of this tree accepts and emits: settings, commands, metrics. Imports the service itself."""
+"""The settings and commands that the service of this tree accepts, and the metrics that it emits. Imports the service."""
 
 import inspect
 import re

@@ -50,7 +50,7 @@ def _fenced(difference: str) -> str:
 
 
 def _code(text: str) -> str:
-    """Text of others as inert code: it closes no issue, mentions nobody and ends no block, here and in a squashed commit."""
+    """Text of others as inert code: it closes no issue, mentions no user and ends no block, here and in a squashed commit."""
     inert = re.sub(r"([#@])(?=\w)", f"\\1{NO_SPACE}", text)
     ticks = "`" * (max([0, *map(len, TICKS.findall(inert))]) + 1)
     space = " " if "`" in inert else ""

@@ -52,7 +52,7 @@ class Promotion:
         try:
             self.git.push_branch(branch, made, instead_of=last)
         except Moved:
-            raise Refused(f"somebody else pushed to {branch} at the same time: look at the branch, then run this again") from None
+            raise Refused(f"another push changed {branch} at the same time: check the branch, then run this again") from None
         return Promoted(branch, title, f"{body}\nHealthy in {self.source} since {since:%Y-%m-%d %H:%M} UTC.\n", since)
 
     def _commit(self, parent: str, pin: ImagePin, message: str) -> str:

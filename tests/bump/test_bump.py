@@ -1,4 +1,4 @@
-"""`python -m delivery bump` on real git repositories: the image of the newest commit always wins."""
+"""`python -m delivery bump` on real git repositories: the image of the newest commit always stays pinned."""
 
 import random
 import subprocess
@@ -68,7 +68,7 @@ def test_bump_retries_when_main_moves_during_the_push(remote: Remote) -> None:
     other = remote.clone("other")
     git(other, "checkout", "-q", "main")
     once = remote.bare / "once"
-    # Before the first push is accepted, somebody else pushes to main.
+    # Before the first push is accepted, another clone pushes to main.
     remote.hook(
         "pre-receive",
         f"[ -e {once} ] && exit 0; touch {once}; unset GIT_QUARANTINE_PATH GIT_DIR; cd {other} && echo x > y && git add y && "

@@ -17,7 +17,7 @@ from delivery.bump import Bump
 from delivery.git.clone import GitError, reason, redacted
 from delivery.git.remote import TRIES, Git, Unreachable, of_network
 
-TOKEN = "t0ken-of-somebody"
+TOKEN = "t0ken-of-a-user"
 
 
 @pytest.fixture

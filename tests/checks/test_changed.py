@@ -35,7 +35,7 @@ def changed(clone: Path, base: str, output: Path | None = None) -> str:
         ("base/deployment.yaml", True),
         ("overlays/prod/environment.yaml", True),
         ("tests/cluster/load.py", True),
-        ("a-folder-that-nobody-has-thought-of/file", True),
+        ("a-new-folder/file", True),
         (FILE, True),
     ],
 )

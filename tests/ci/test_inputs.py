@@ -1,4 +1,4 @@
-"""A suite is left out only when everything that its result depends on is as it was when it passed."""
+"""A suite is left out only if all its inputs are the same as when it passed."""
 
 import subprocess
 from pathlib import Path
@@ -105,16 +105,16 @@ def test_the_shared_cluster_is_an_input_of_its_suites(root: Path, shared: Path) 
     assert fingerprint(CLUSTER, root, ENVIRONMENT, shared) != before
 
 
-def test_a_cluster_that_nothing_describes_has_none(root: Path) -> None:
+def test_the_inputs_of_another_cluster_are_unknown(root: Path) -> None:
     with pytest.raises(InputsUnknown):
         fingerprint(CLUSTER, root, ENVIRONMENT, None)
 
 
-def test_whatever_goes_wrong_the_inputs_are_unknown_and_the_reason_is_said_once(
+def test_after_any_error_the_inputs_are_unknown_and_the_reason_is_printed_once(
     tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     no_repository = Inputs(tmp_path / "nowhere", ENVIRONMENT, None)
     assert [no_repository.known(PROXY), no_repository.known(PROXY)] == [None, None]
     assert capsys.readouterr().out.count("make e2e-proxy: runs and is not recorded") == 1
-    monkeypatch.setenv("PATH", "/nowhere")  # neither git nor dpkg-query
+    monkeypatch.setenv("PATH", "/nowhere")  # so that neither git nor dpkg-query is found
     assert Inputs(root, ENVIRONMENT, None).known(PROXY) is None

@@ -1,4 +1,4 @@
-"""A whole run, in a small repository with stand-ins for the suites and for the cluster."""
+"""A complete run, in a small repository with stubs of the suites and of the cluster."""
 
 import os
 import shutil
@@ -72,7 +72,7 @@ class Place:
 
     @property
     def cluster(self) -> list[str]:
-        """What happened to the cluster, in order."""
+        """The starts and stops of the cluster, in order."""
         log = self.folder / "cluster"
         return log.read_text().split() if log.exists() else []
 

@@ -1,4 +1,4 @@
-"""Suites run side by side; what passed is recorded and left out the next time; a failure fails the run."""
+"""Suites run at the same time. A suite that passed is recorded, and left out the next time. A failure fails the run."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What a suite's inputs leave out, its tests do not import; every suite of CI is a make target, and a cluster is named or refused."""
+"""Tests import no file that is unrelated to their suite. Every suite of CI is a make target. Without a cluster the run is refused."""
 
 import ast
 import re
@@ -28,7 +28,7 @@ def test_every_suite_is_a_make_target() -> None:
 
 
 @pytest.mark.parametrize("suite", FOLDERS, ids=lambda suite: suite.name)
-def test_what_counts_as_unrelated_exists_and_is_never_imported(suite: Suite) -> None:
+def test_unrelated_paths_exist_and_are_never_imported(suite: Suite) -> None:
     assert [path for path in suite.unrelated if not (ROOT / path).is_dir()] == []
     files = imported_by(sorted((ROOT / FOLDERS[suite]).glob("*.py")))
     assert [str(file) for file in files if str(file.relative_to(ROOT)).startswith(suite.unrelated)] == []

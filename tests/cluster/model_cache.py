@@ -92,7 +92,7 @@ def _within() -> Manifest:
 
 
 def volume(node: str) -> Manifest:
-    """A folder of one node, in the place of a shared file system."""
+    """A folder of one node, instead of a shared file system."""
     on_it = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
     spec = {
         "capacity": {"storage": "2Gi"},

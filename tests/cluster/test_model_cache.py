@@ -45,7 +45,7 @@ class Cache:
         job: Manifest = self.kube.get("job", "llm-api-model")
         return job
 
-    def asked(self) -> list[str]:
+    def requests(self) -> list[str]:
         """The log lines of the hub's requests, also from before a restart of its container."""
         [pod] = self.kube.pods("hub")
         restarted = any(status["restartCount"] for status in pod["status"]["containerStatuses"])
@@ -53,7 +53,7 @@ class Cache:
         return (earlier + self.kube.run("logs", "deployment/hub").stdout).splitlines()
 
     def downloads(self) -> int:
-        return sum(line.startswith("GET") and line.endswith(WEIGHTS) for line in self.asked())
+        return sum(line.startswith("GET") and line.endswith(WEIGHTS) for line in self.requests())
 
     def _empty(self) -> None:
         self._host.run("exec", "keeper", "--", "sh", "-c", "rm -rf /models/*", check=False)
@@ -78,7 +78,7 @@ def cache(image: str, kustomize: Path) -> Iterator[Cache]:
 def test_two_pods_fetch_once_and_the_service_waits_for_them(cache: Cache) -> None:
     cache.apply_overlay()
     assert cache.pull()["status"]["succeeded"] == 2
-    assert cache.downloads() == 1, cache.asked()
+    assert cache.downloads() == 1, cache.requests()
     cache.kube.rolled_out(seconds=180)
     path = f"/api/v1/namespaces/{NAMESPACE}/services/llm-api:http/proxy/v1/models"
     [model] = json.loads(cache.kube.run("get", "--raw", path).stdout)["data"]
@@ -91,13 +91,13 @@ def test_a_damaged_file_is_detected_and_downloaded_again_once(cache: Cache) -> N
     assert cache.on_the_node(f"sha256sum {WEIGHTS}") != sound
     cache.pull()
     assert cache.on_the_node(f"sha256sum {WEIGHTS}") == sound
-    assert cache.downloads() == before + 1, cache.asked()
+    assert cache.downloads() == before + 1, cache.requests()
 
 
 def test_a_second_start_downloads_nothing_and_pods_need_no_hub(cache: Cache) -> None:
-    before = cache.asked()
+    before = cache.requests()
     cache.pull()
-    assert cache.asked() == before
+    assert cache.requests() == before
     cache.kube.run("scale", "deployment/hub", "--replicas=0")
     cache.kube.run("rollout", "restart", "deployment/llm-api")
     cache.kube.rolled_out(seconds=180)

@@ -20,7 +20,7 @@ def client(url: str) -> OpenAI:
 
 
 @pytest.mark.parametrize("overlay", sorted(path.name for path in (ROOT / "overlays").iterdir() if path.is_dir()))
-def test_the_api_server_accepts_all_of_its_own_kinds(kube: Kube, kustomize: Path, overlay: str) -> None:
+def test_the_api_server_accepts_all_builtin_kinds(kube: Kube, kustomize: Path, overlay: str) -> None:
     kinds = {line.split()[-1] for line in kube.run("api-resources", "--no-headers", "--verbs", "create").stdout.splitlines()}
     manifests = [manifest for manifest in render(ROOT, f"overlays/{overlay}", kustomize).objects if manifest["kind"] in kinds]
     assert {"Deployment", "Service", "NetworkPolicy", "PodDisruptionBudget"} <= {manifest["kind"] for manifest in manifests}
@@ -38,7 +38,7 @@ def test_the_client_gets_an_answer_and_a_stream_through_the_service(client: Open
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == text
 
 
-def test_the_smoke_job_asks_through_the_service_and_ends_well(kube: Kube) -> None:
+def test_the_smoke_job_passes_through_the_service(kube: Kube) -> None:
     kube.run("wait", "job/llm-api-smoke", "--for=condition=Complete", "--timeout=120s")
     said = kube.run("logs", "job/llm-api-smoke").stdout.splitlines()
     assert [line.split(" ok")[0] for line in said] == ["models", "chat", "stream"]

@@ -1,4 +1,4 @@
-"""Checks that hold for every event stream of the API, whatever the request."""
+"""Checks that hold for every event stream of the API."""
 
 import json
 from typing import Any

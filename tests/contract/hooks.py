@@ -15,7 +15,7 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
 
 @schemathesis.check
 def event_stream_conformance(ctx: CheckContext, response: Response, case: Case[Any]) -> bool | None:
-    """The response is a stream if and only if the request asks for one, and the stream is complete and well-formed."""
+    """The response is a stream if and only if the request has `stream`, and the stream is complete and well-formed."""
     if response.status_code != 200 or not isinstance(case.body, dict):
         return True  # does not apply
     is_stream = response.headers["content-type"][0].startswith("text/event-stream")

@@ -91,7 +91,7 @@ def test_no_check_fails(runs: Runs, name: str) -> None:
     assert report.verdict["seed"] == 1
 
 
-def test_every_check_looked_at_responses(runs: Runs) -> None:
+def test_every_check_ran_on_responses(runs: Runs) -> None:
     assert runs("without-keys").checks >= CHECKS
     assert runs("with-keys").checks >= CHECKS | NEEDS_KEY
 
@@ -113,11 +113,11 @@ def test_valid_requests_reach_the_model_and_streams_are_among_them(runs: Runs) -
     assert sum(case.is_stream for case in report.cases) >= 20
 
 
-def test_invalid_requests_are_refused_by_the_hundred(runs: Runs) -> None:
+def test_hundreds_of_invalid_requests_are_refused(runs: Runs) -> None:
     statuses = runs("invalid").statuses("negative")
     assert statuses[400] >= 300
     assert set(statuses) <= {400, 404, 405, 415}
 
 
-def test_there_were_thousands_of_cases(runs: Runs) -> None:
+def test_the_run_had_thousands_of_cases(runs: Runs) -> None:
     assert sum(len(runs(name).cases) for name in RUNS) >= LEAST_CASES

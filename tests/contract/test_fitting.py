@@ -1,4 +1,4 @@
-"""What is done to a generated request before it is sent makes it smaller, never valid."""
+"""fitting.py makes generated requests smaller, and never makes an invalid one valid."""
 
 from typing import Any
 
@@ -41,10 +41,10 @@ def test_a_valid_request_is_fitted_to_model_and_time(path: str, body: dict[str, 
         {"max_tokens": 1, "messages": "hi"},
     ],
 )
-def test_what_is_invalid_stays_as_it_is(invalid: dict[str, Any]) -> None:
+def test_invalid_values_are_unchanged(invalid: dict[str, Any]) -> None:
     assert fit(CHAT, invalid) == invalid
 
 
 @pytest.mark.parametrize("body", [None, [], "text", 5])
-def test_what_is_no_object_stays_as_it_is(body: Any) -> None:
+def test_a_body_that_is_not_an_object_is_unchanged(body: Any) -> None:
     assert fit(CHAT, body) is body

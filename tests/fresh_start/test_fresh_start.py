@@ -31,7 +31,7 @@ def test_make_serve_in_a_fresh_clone_answers_the_openai_client(tmp_path: Path, c
     assert second.ready_after < SECOND_START
 
 
-def test_readme_asks_for_the_default_model() -> None:
+def test_readme_uses_the_default_model() -> None:
     assert f'"model": "{MODEL}"' in (ROOT / "README.md").read_text(encoding="utf-8")
 
 

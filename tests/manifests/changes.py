@@ -6,7 +6,7 @@ A file has one or more changes (separated by `---`), and the check of its invari
 - value: the new value; null removes the field, or with an empty path the whole object.
 - add: a new object instead.
 - overlay: `gateway` for the overlay with components/gateway; by default components/ingress.
-- says: a part of the finding.
+- finding: a part of the finding.
 """
 
 from collections.abc import Iterator

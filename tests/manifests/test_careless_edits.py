@@ -46,7 +46,7 @@ EDITS = {
                                     ("clusters/prod/flux/sync.yaml", "spec.timeout", "value: 300s", "startup-budget", "at least 15000s")),
     "a proxy that stops too soon": (VALUES, "worker-shutdown-timeout: 310s", "worker-shutdown-timeout: 10s",
                                     (VALUES, "worker-shutdown-timeout", "value: 10s", "unbuffered-streams", "more than 300s")),
-    "a namespace of its own": (FILE, "namespace: llm-api", "namespace: llm-prod",
+    "another namespace": (FILE, "namespace: llm-api", "namespace: llm-prod",
                                ('value: namespace="llm-api"', "known-metrics", "one of llm-prod")),
     "no keys": (FILE, "  - ../../components/api-keys\n", "", (BASE, "env HOST", "value: 0.0.0.0", "accepted-settings", "no API keys")),
 }  # fmt: skip

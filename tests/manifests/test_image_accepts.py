@@ -1,4 +1,4 @@
-"""An overlay is checked against the image that it pins: its settings and flags count, not those of this tree."""
+"""An overlay is checked against the settings and flags of the image that it pins, not against those of this tree."""
 
 import subprocess
 import sys
@@ -10,17 +10,17 @@ import pytest
 from delivery.checks.image_settings import of_image, pinned, read, refused
 from delivery.policy.overlay import Overlay
 
-Ask = Callable[[Sequence[str]], str]
+Run = Callable[[Sequence[str]], str]
 ROOT = Path(__file__).parents[2]
 
 
 def this_tree(arguments: Sequence[str]) -> str:
-    """Answers as an image of this tree does."""
+    """A stub of an image of this tree."""
     return subprocess.run([sys.executable, "-m", "llm_api", *arguments], stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def an_older_one(arguments: Sequence[str]) -> str:
-    """Answers as an image without a newer setting and a newer flag."""
+    """A stub of an image without a newer setting and a newer flag."""
     lines = this_tree(arguments).splitlines()
     return "\n".join(line for line in lines if not line.startswith("DRAIN_TIMEOUT ") and "--verify" not in line)
 
@@ -46,7 +46,7 @@ def test_an_image_of_this_tree_accepts_the_overlay(prod: Overlay) -> None:
         (one_without_pull, ["llm-api pull", "the service has no such command", "fix:   one of serve"]),
     ],
 )
-def test_what_the_image_does_not_accept_is_reported(image: Ask, expected: list[str], prod: Overlay) -> None:
+def test_settings_and_flags_that_the_image_rejects_are_reported(image: Run, expected: list[str], prod: Overlay) -> None:
     found = [str(finding) for finding in refused(prod, image)]
     assert any(all(part in text for part in [*expected, "accepted-settings"]) for text in found), found
 

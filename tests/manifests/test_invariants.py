@@ -32,5 +32,5 @@ def test_the_check_finds_one_changed_field(
 ) -> None:
     overlay = changed(promoted[change.get("overlay", "ingress")], change)
     found = list(problems(invariant, overlay, schemas))
-    assert any(change["says"] in f"{problem.field} {problem.value} {problem.because} {problem.fix}" for problem in found), found
+    assert any(change["finding"] in f"{problem.field} {problem.value} {problem.because} {problem.fix}" for problem in found), found
     assert all(problem.file and problem.field and problem.because and problem.fix for problem in found)

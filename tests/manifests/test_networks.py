@@ -1,4 +1,4 @@
-"""What a pod may connect to, by the policies that select it."""
+"""The connections that the NetworkPolicies of a pod allow."""
 
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network

@@ -1,4 +1,4 @@
-"""Values that an environment sets are placeholders in components/ and clusters/, so nobody takes them for the real ones."""
+"""Values that an environment sets are placeholders in components/ and clusters/, so that they cannot be mistaken for real values."""
 
 from pathlib import Path
 
@@ -46,10 +46,10 @@ def test_every_value_that_source_yaml_sets_is_a_placeholder(cluster: str, clone:
 
 
 @pytest.mark.parametrize("value", ["set-by-environment", "set-by-environment#alert", "set-by-source", -1])
-def test_what_a_placeholder_looks_like(value: object) -> None:
+def test_placeholders_are_recognised(value: object) -> None:
     assert is_placeholder(value)
 
 
 @pytest.mark.parametrize("value", ["environment", "-1", 0, 1, False, None, "set by hand"])
-def test_what_is_no_placeholder(value: object) -> None:
+def test_other_values_are_not_placeholders(value: object) -> None:
     assert not is_placeholder(value)

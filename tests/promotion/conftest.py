@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from bump.delivery_process import Delivery, as_process, in_process
 from bump.repositories import AUTHOR, Remote, git
-from promotion.github_stand_in import REPOSITORY, GitHubStandIn, serving
+from promotion.github_stub import REPOSITORY, GitHubStub, serving
 
 from delivery.bump import Bump
 from delivery.environments import pin_file
@@ -37,8 +37,8 @@ def remote(first: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Re
 
 
 @pytest.fixture
-def github() -> Iterator[GitHubStandIn]:
-    github = GitHubStandIn()
+def github() -> Iterator[GitHubStub]:
+    github = GitHubStub()
     with serving(github, TOKEN):
         yield github
 
@@ -49,7 +49,7 @@ def pipeline(remote: Remote) -> Path:
 
 
 @pytest.fixture
-def around(github: GitHubStandIn) -> dict[str, str]:
+def around(github: GitHubStub) -> dict[str, str]:
     return {"GITHUB_REPOSITORY": REPOSITORY, "GITHUB_TOKEN": TOKEN, "GITHUB_API_URL": github.url}
 
 
@@ -77,15 +77,15 @@ def bump(pipeline: Path, commit: str) -> None:
     assert outcome.startswith("bumped ")
 
 
-def promoted(remote: Remote, delivery: Delivery, github: GitHubStandIn) -> str:
+def promoted(remote: Remote, delivery: Delivery, github: GitHubStub) -> str:
     """Promotes and merges. Returns the merge commit."""
-    github.says(remote.head, "success", 45)
+    github.add_status(remote.head, "success", 45)
     said = delivery("promote", *SIGNED)
     assert said.code == 0, said
     return merge_promotion(remote, github)
 
 
-def merge_promotion(remote: Remote, github: GitHubStandIn) -> str:
+def merge_promotion(remote: Remote, github: GitHubStub) -> str:
     """Merges the pull request as GitHub does."""
     remote.pull()
     git(remote.work, "fetch", "-q", "origin", github.pulls[-1]["head"])

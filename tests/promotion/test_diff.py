@@ -1,4 +1,4 @@
-"""`diff` shows what a change means for an environment, and never shows a secret."""
+"""`diff` shows the effect of a change on an environment, and never shows a secret."""
 
 from bump.delivery_process import Delivery
 from bump.repositories import Remote, git

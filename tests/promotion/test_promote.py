@@ -8,7 +8,7 @@ from bump.delivery_process import Delivery, Outcome
 from bump.repositories import Remote, git
 from copied_tree import editor
 from promotion.conftest import SIGNED, bump, merge_promotion, promoted
-from promotion.github_stand_in import REPOSITORY, GitHubStandIn
+from promotion.github_stub import REPOSITORY, GitHubStub
 
 from delivery.go_tools import built
 
@@ -25,9 +25,9 @@ def refused(said: Outcome, why: str, remote: Remote) -> None:
 
 
 def test_the_pull_request_gives_prod_the_image_of_dev_and_describes_the_rollout(
-    remote: Remote, process: Delivery, github: GitHubStandIn, bumped: str
+    remote: Remote, process: Delivery, github: GitHubStub, bumped: str
 ) -> None:
-    github.says(remote.head, "success", 45)
+    github.add_status(remote.head, "success", 45)
     said = process("promote", *SIGNED)
     assert said == Outcome(0, f"https://github.com/{REPOSITORY}/pull/1", "")
     [pull] = github.pulls
@@ -47,14 +47,14 @@ def test_the_pull_request_gives_prod_the_image_of_dev_and_describes_the_rollout(
 
 
 def test_the_pull_request_lists_commits_in_and_outside_the_image(
-    remote: Remote, pipeline: Path, delivery: Delivery, github: GitHubStandIn, bumped: str
+    remote: Remote, pipeline: Path, delivery: Delivery, github: GitHubStub, bumped: str
 ) -> None:
     promoted(remote, delivery, github)
     assert delivery("release", *SIGNED).code == 0
     code = remote.merge("A faster sampler", "apps/llm-api/sampler.py")
     remote.merge("A longer drain", "base/notes.md")
     bump(pipeline, code)
-    github.says(remote.head, "success", 45)
+    github.add_status(remote.head, "success", 45)
     assert delivery("promote", *SIGNED).code == 0
     image, around = github.pulls[-1]["body"].split("### Commits in the image")[1].split("### Commits outside the image")
     assert "A faster sampler" in image
@@ -63,8 +63,8 @@ def test_the_pull_request_lists_commits_in_and_outside_the_image(
     assert "A faster sampler" not in around
 
 
-def test_a_second_run_updates_the_pull_request(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
-    github.says(remote.head, "success", 45)
+def test_a_second_run_updates_the_pull_request(remote: Remote, delivery: Delivery, github: GitHubStub, bumped: str) -> None:
+    github.add_status(remote.head, "success", 45)
     first, branch = delivery("promote", *SIGNED), f"promote/{bumped[:12]}"
     merged = remote.merge("A runbook", "docs/runbook.md")
     assert delivery("promote", *SIGNED) == first
@@ -74,8 +74,8 @@ def test_a_second_run_updates_the_pull_request(remote: Remote, delivery: Deliver
     assert delivery("promote", *SIGNED).out == "already promoted: overlays/prod has the image of overlays/dev"
 
 
-def test_commits_of_a_reviewer_are_not_overwritten(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
-    github.says(remote.head, "success", 45)
+def test_commits_of_a_reviewer_are_not_overwritten(remote: Remote, delivery: Delivery, github: GitHubStub, bumped: str) -> None:
+    github.add_status(remote.head, "success", 45)
     delivery("promote", *SIGNED)
     branch = github.pulls[-1]["head"]
     git(remote.work, "fetch", "-q", "origin", branch)
@@ -93,13 +93,13 @@ def test_commits_of_a_reviewer_are_not_overwritten(remote: Remote, delivery: Del
 
 
 def test_a_concurrent_push_is_not_overwritten(
-    remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str, monkeypatch: pytest.MonkeyPatch
+    remote: Remote, delivery: Delivery, github: GitHubStub, bumped: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    github.says(remote.head, "success", 45)
+    github.add_status(remote.head, "success", 45)
     delivery("promote", *SIGNED)
     branch, main = github.pulls[-1]["head"], remote.head
     remote.merge("A runbook", "docs/runbook.md")
-    # After promote has read the branch, and while it renders the description, somebody else pushes.
+    # After promote has read the branch, and while it renders the description, another push arrives.
     between = f"git -C {remote.bare} update-ref refs/heads/{branch} {main}"
     tools = remote.bare.parent / "tools"
     tools.mkdir()
@@ -109,19 +109,19 @@ def test_a_concurrent_push_is_not_overwritten(
     said = delivery("promote", *SIGNED)
     assert (said.code, said.err) == (
         1,
-        f"delivery: somebody else pushed to {branch} at the same time: look at the branch, then run this again",
+        f"delivery: another push changed {branch} at the same time: check the branch, then run this again",
     )
     assert git(remote.bare, "rev-parse", branch) == main
 
 
-def test_commit_subjects_are_inert_text(remote: Remote, pipeline: Path, delivery: Delivery, github: GitHubStandIn) -> None:
+def test_commit_subjects_are_inert_text(remote: Remote, pipeline: Path, delivery: Delivery, github: GitHubStub) -> None:
     bump(pipeline, remote.merge("An image", "apps/llm-api/app.py"))
     promoted(remote, delivery, github)
     assert delivery("release", *SIGNED).code == 0
     first = remote.merge("Fixes #12 and org/repo#13, says @org/team: ``` <b>bold</b> `x`", "apps/llm-api/app.py")
     remote.merge("``` " + "@somebody " * 300, "base/notes.md")
     bump(pipeline, first)
-    github.says(remote.head, "success", 45)
+    github.add_status(remote.head, "success", 45)
     assert delivery("promote", *SIGNED).code == 0
     body = github.pulls[-1]["body"]
     assert not re.search(r"[#@](12|13|org|somebody)", body)
@@ -130,13 +130,13 @@ def test_commit_subjects_are_inert_text(remote: Remote, pipeline: Path, delivery
 
 
 def test_a_fence_in_the_rendered_diff_does_not_end_its_block(
-    remote: Remote, pipeline: Path, delivery: Delivery, github: GitHubStandIn, bumped: str
+    remote: Remote, pipeline: Path, delivery: Delivery, github: GitHubStub, bumped: str
 ) -> None:
     promoted(remote, delivery, github)
     delivery("release", *SIGNED)
     editor(remote.work)("base/deployment.yaml", 'image-pull-seconds: "300"', 'image-pull-seconds: "300"\n    a/b: "````"')
     bump(pipeline, remote.merge("Another image", "apps/llm-api/app.py"))
-    github.says(remote.head, "success", 45)
+    github.add_status(remote.head, "success", 45)
     assert delivery("promote", *SIGNED).code == 0
     rendered = github.pulls[-1]["body"].partition("### Rendered diff\n")[2]
     assert "+    a/b: '````'" in rendered
@@ -144,15 +144,15 @@ def test_a_fence_in_the_rendered_diff_does_not_end_its_block(
     assert "\n`````\n" in rendered
 
 
-def test_all_pages_of_statuses_are_read(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
-    github.says(remote.head, "success", 45)
+def test_all_pages_of_statuses_are_read(remote: Remote, delivery: Delivery, github: GitHubStub, bumped: str) -> None:
+    github.add_status(remote.head, "success", 45)
     for _ in range(250):
-        github.says(remote.head, "success", 10, context="ci/required")
+        github.add_status(remote.head, "success", 10, context="ci/required")
     assert delivery("promote", *SIGNED).code == 0
 
 
-def test_an_image_that_is_not_signed_is_refused(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
-    github.says(remote.head, "success", 45)
+def test_an_image_that_is_not_signed_is_refused(remote: Remote, delivery: Delivery, github: GitHubStub, bumped: str) -> None:
+    github.add_status(remote.head, "success", 45)
     refused(delivery("promote", *NOT_SIGNED), "is not signed as required: Error: no matching signatures", remote)
     refused(delivery("promote", "--verify", "no-such-cosign verify"), "no-such-cosign is not installed", remote)
 
@@ -161,39 +161,37 @@ def test_a_placeholder_is_refused(remote: Remote, delivery: Delivery) -> None:
     refused(delivery("promote", *SIGNED), "overlays/dev pins 'dev', which no bump has written", remote)
 
 
-def test_an_image_without_a_status_of_dev_is_refused(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
+def test_an_image_without_a_status_of_dev_is_refused(remote: Remote, delivery: Delivery, github: GitHubStub, bumped: str) -> None:
     refused(delivery("promote", *SIGNED), "llm-api-dev has reported no status for the 1 commits", remote)
-    github.says(remote.head, "pending", 45)
-    github.says(remote.head, "success", 45, context="ci/required")
-    github.says(git(remote.bare, "rev-parse", "main~1"), "success", 45)  # that was the image before
+    github.add_status(remote.head, "pending", 45)
+    github.add_status(remote.head, "success", 45, context="ci/required")
+    github.add_status(git(remote.bare, "rev-parse", "main~1"), "success", 45)  # that was the image before
     refused(delivery("promote", *SIGNED), "llm-api-dev has reported no status for the 1 commits", remote)
 
 
 @pytest.mark.parametrize("state", ["failure", "error"])
 def test_a_failed_smoke_test_is_refused_until_a_later_one_passed_for_long_enough(
-    remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str, state: str
+    remote: Remote, delivery: Delivery, github: GitHubStub, bumped: str, state: str
 ) -> None:
-    github.says(remote.head, "success", 90)
-    github.says(remote.head, state, 40)
+    github.add_status(remote.head, "success", 90)
+    github.add_status(remote.head, state, 40)
     refused(delivery("promote", *SIGNED), f"llm-api-dev reported {state} for {remote.head[:12]} 40 min ago", remote)
     remote.merge("Put it right", "base/notes.md")
-    github.says(remote.head, "success", 20)
+    github.add_status(remote.head, "success", 20)
     refused(delivery("promote", *SIGNED), "llm-api-dev has been healthy for 20 min, less than 30 min", remote)
     assert delivery("promote", *SIGNED, "--soak", "15m").code == 0
 
 
-def test_a_separate_status_of_the_smoke_test_counts_too(remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
-    github.says(remote.head, "success", 45, context="kustomization/llm-api-dev/5a1ca9b0")  # as Flux names them
-    github.says(remote.head, "failure", 40, context="kustomization/llm-api-dev-smoke/5a1ca9b0")
+def test_a_separate_status_of_the_smoke_test_counts_too(remote: Remote, delivery: Delivery, github: GitHubStub, bumped: str) -> None:
+    github.add_status(remote.head, "success", 45, context="kustomization/llm-api-dev/5a1ca9b0")  # as Flux names them
+    github.add_status(remote.head, "failure", 40, context="kustomization/llm-api-dev-smoke/5a1ca9b0")
     refused(delivery("promote", *SIGNED), "llm-api-dev reported failure", remote)
 
 
-def test_the_soak_counts_from_the_first_success_of_the_image(
-    remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str
-) -> None:
-    github.says(remote.head, "success", 50)
+def test_the_soak_counts_from_the_first_success_of_the_image(remote: Remote, delivery: Delivery, github: GitHubStub, bumped: str) -> None:
+    github.add_status(remote.head, "success", 50)
     remote.merge("A note", "base/notes.md")
-    github.says(remote.head, "success", 5, context="kustomization/llm-api-dev/5a1ca9b0")  # as Flux names it
+    github.add_status(remote.head, "success", 5, context="kustomization/llm-api-dev/5a1ca9b0")  # as Flux names it
     assert delivery("promote", *SIGNED, "--soak", "45m").code == 0
 
 
@@ -214,9 +212,9 @@ def test_a_failing_github_is_reported_in_one_line(
 
 
 def test_the_default_verifies_that_image_yml_of_main_signed_it(
-    remote: Remote, delivery: Delivery, github: GitHubStandIn, bumped: str, cosign: Path
+    remote: Remote, delivery: Delivery, github: GitHubStub, bumped: str, cosign: Path
 ) -> None:
-    github.says(remote.head, "success", 45)
+    github.add_status(remote.head, "success", 45)
     assert delivery("promote").code == 0
     assert (cosign / "asked").read_text().splitlines() == [
         "verify",

@@ -9,7 +9,7 @@ import pytest
 from bump.delivery_process import Delivery
 from bump.repositories import Remote, git
 from promotion.conftest import IMAGE, SIGNED, promoted
-from promotion.github_stand_in import REPOSITORY, GitHubStandIn
+from promotion.github_stub import REPOSITORY, GitHubStub
 
 from delivery.environments import pin_file
 from delivery.git.remote import Git
@@ -37,12 +37,12 @@ def rollback(remote: Remote) -> str:
 
 
 def tags(remote: Remote) -> dict[str, str]:
-    told = git(remote.bare, "for-each-ref", "--format=%(refname:short) %(*objectname)", "--sort=version:refname", "refs/tags/")
-    return dict(line.split() for line in told.splitlines())
+    listed = git(remote.bare, "for-each-ref", "--format=%(refname:short) %(*objectname)", "--sort=version:refname", "refs/tags/")
+    return dict(line.split() for line in listed.splitlines())
 
 
 def test_a_promotion_is_tagged_and_newer_commits_are_not(
-    remote: Remote, delivery: Delivery, process: Delivery, github: GitHubStandIn, bumped: str
+    remote: Remote, delivery: Delivery, process: Delivery, github: GitHubStub, bumped: str
 ) -> None:
     assert "pins the placeholder not-promoted" in delivery("release", *SIGNED).err
     merged = promoted(remote, delivery, github)
@@ -121,7 +121,7 @@ def test_a_promotion_rolled_back_before_its_release_is_never_released(remote: Re
     assert tags(remote) == {"1.0.0": good}
 
 
-def test_only_merge_results_are_released(remote: Remote, pipeline: Path, delivery: Delivery, github: GitHubStandIn, bumped: str) -> None:
+def test_only_merge_results_are_released(remote: Remote, pipeline: Path, delivery: Delivery, github: GitHubStub, bumped: str) -> None:
     promoted(remote, delivery, github)
     side = git(remote.bare, "rev-parse", "main^2")
     said = delivery("release", *SIGNED, "--commit", side)

@@ -5,11 +5,11 @@ import re
 from bump.delivery_process import Delivery
 from bump.repositories import Remote
 from promotion.conftest import SIGNED, promoted
-from promotion.github_stand_in import GitHubStandIn
+from promotion.github_stub import GitHubStub
 
 
 def test_status_follows_what_the_clusters_track(
-    remote: Remote, delivery: Delivery, process: Delivery, github: GitHubStandIn, bumped: str
+    remote: Remote, delivery: Delivery, process: Delivery, github: GitHubStub, bumped: str
 ) -> None:
     dev, prod = process("status").out.splitlines()
     assert re.fullmatch(rf"dev +main +ghcr.io/org/llm-api:sha-{bumped}@sha256:\w+, since .* UTC \(0 h \d min ago\)", dev)

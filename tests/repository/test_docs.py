@@ -1,4 +1,4 @@
-"""README, docs/ and the other pages agree with the code, and their links lead somewhere."""
+"""README, docs/ and the other pages agree with the code, and their links have targets."""
 
 import os
 import re
@@ -51,7 +51,7 @@ def test_generated_sections_are_current() -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_a_stale_section_fails_and_is_made_current(tmp_path: Path) -> None:
+def test_an_outdated_section_fails_and_is_updated(tmp_path: Path) -> None:
     folder = tmp_path / "docs"
     shutil.copytree(DOCS, folder)
     page = folder / "reference" / "settings.md"
@@ -81,14 +81,14 @@ def test_the_metrics_table_has_labels_and_types() -> None:
 
 
 @pytest.mark.parametrize("page", READMES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_of_pages_outside_the_site_lead_somewhere(page: Path) -> None:
+def test_links_of_pages_outside_the_site_have_targets(page: Path) -> None:
     """`make site` checks the links within docs/."""
     local = [link for link in links(page) if "://" not in link]
     assert [link for link in local if not leads_somewhere(page.parent, link, page)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_to_the_repository_on_github_lead_somewhere(page: Path) -> None:
+def test_links_to_the_repository_on_github_have_targets(page: Path) -> None:
     paths = [link.removeprefix(REPOSITORY) for link in links(page) if link.startswith(REPOSITORY)]
     assert [path for path in paths if not leads_somewhere(ROOT, path, page)] == []
 
@@ -117,7 +117,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", [*FRONT_PAGES, *SITE], ids=lambda page: str(page.relative_to(ROOT)))
-def test_prose_is_narrow_enough_to_read(page: Path) -> None:
+def test_prose_is_at_most_100_columns_wide(page: Path) -> None:
     prose = FENCED.sub("", GENERATED.sub("", text_of(page)))
     lines = [line for line in prose.splitlines() if not line.lstrip().startswith("|")]
     assert [line for line in lines if len(line) > LONGEST and " " in line.strip()[:LONGEST]] == []
@@ -133,7 +133,7 @@ def test_the_site_builds_and_loads_nothing_from_other_hosts(tmp_path: Path) -> N
 
 
 def loaded(html: str) -> Iterator[str]:
-    """What a browser fetches from elsewhere to show the page: not the targets of links, nor the namespaces of SVG."""
+    """URLs that a browser loads from other hosts to show the page. Targets of links and namespaces of SVG are not among them."""
     yield from re.findall(r"""<(?:script|img|iframe|source)\b[^>]*\bsrc=["']?((?:https?:)?//[^"'> ]+)""", html)
     yield from re.findall(r"""<link\b[^>]*\brel=["']?(?:stylesheet|preconnect|icon)\b[^>]*\bhref=["']?((?:https?:)?//[^"'> ]+)""", html)
     yield from re.findall(r"""<link\b[^>]*\bhref=["']?((?:https?:)?//[^"'> ]+)[^>]*\brel=["']?(?:stylesheet|preconnect|icon)\b""", html)

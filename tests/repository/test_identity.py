@@ -19,7 +19,7 @@ def repository() -> str:
     return re.sub(r"^https://github.com/|\.git$", "", source["data"]["repository"])
 
 
-def test_the_cluster_admits_what_promote_verifies() -> None:
+def test_the_cluster_admits_the_identity_that_promote_verifies() -> None:
     policy = yaml.safe_load((ROOT / "platform/signed-images/imagevalidatingpolicy.yaml").read_text(encoding="utf-8"))["spec"]
     [attestor] = policy["attestors"]
     assert attestor["cosign"]["keyless"]["identities"] == [{"issuer": ISSUER, "subject": keyless_identity(repository())}]
@@ -32,7 +32,7 @@ def test_the_identity_is_the_workflow_on_its_branch() -> None:
     assert keyless_identity("o/r") == f"https://github.com/o/r/{WORKFLOW}@refs/heads/main"
 
 
-def test_the_clusters_report_to_the_repository_that_promote_asks() -> None:
+def test_the_clusters_report_to_the_repository_that_promote_reads() -> None:
     for environment in ("dev", "prod"):
         provider = yaml.safe_load((ROOT / f"clusters/{environment}/flux/provider.yaml").read_text(encoding="utf-8"))
         assert provider["spec"]["address"] == f"https://github.com/{repository()}"

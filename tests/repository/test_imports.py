@@ -1,4 +1,4 @@
-"""What the API process imports at run time, which import-linter cannot see."""
+"""Imports of the API process at run time, which import-linter cannot detect."""
 
 import subprocess
 import sys

@@ -33,7 +33,7 @@ def executable(path: Path, script: str) -> str:
     return str(path)
 
 
-def test_bare_make_lists_every_target_with_what_it_does() -> None:
+def test_bare_make_lists_every_target_with_its_description() -> None:
     listed = dict(re.findall(r"^  make ([\w-]+) +(\S.*)$", make(ROOT).stdout, re.MULTILINE))
     declared = re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)
     assert declared is not None
@@ -57,7 +57,9 @@ def test_an_old_python_is_refused_in_one_line(bare_clone: Path) -> None:
     old = executable(bare_clone / "python-old", OLD_PYTHON)
     result = make(bare_clone, "serve", f"PYTHON={old}")
     assert result.returncode != 0
-    assert f"Python 3.11 or later is needed, and {old} is not: install it, or name it: make PYTHON=/path/to/python" in result.stderr
+    assert (
+        f"Python 3.11 or later is required, but {old} is older or missing: install it, or run make PYTHON=/path/to/python" in result.stderr
+    )
     assert not (bare_clone / ".venv").exists()
 
 
@@ -65,7 +67,7 @@ def test_a_python_without_venv_is_refused_in_one_line(bare_clone: Path) -> None:
     crippled = executable(bare_clone / "python-crippled", PYTHON_WITHOUT_VENV)
     result = make(bare_clone, "test", f"PYTHON={crippled}")
     assert result.returncode != 0
-    assert f"{crippled} cannot make virtual environments: install its venv package" in result.stderr
+    assert f"{crippled} cannot create virtual environments: install its venv package" in result.stderr
     assert not (bare_clone / ".venv").exists()
 
 

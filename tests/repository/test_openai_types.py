@@ -20,7 +20,7 @@ Change = Callable[[dict[str, Any]], object]
 
 
 def make_table(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str | None:
-    """What it ends with: None is good."""
+    """The result of the command; None: success."""
     monkeypatch.setattr(sys, "argv", ["openai_types", *arguments])
     try:
         main()
@@ -33,7 +33,7 @@ def test_the_table_is_current_and_every_difference_has_a_reason(monkeypatch: pyt
     assert make_table(monkeypatch, "--check", str(PAGE)) is None
 
 
-def test_a_stale_table_is_told_and_made_current(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_outdated_table_is_reported_and_updated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     page = tmp_path / "openai.md"
     page.write_text(PAGE.read_text(encoding="utf-8").replace("| `top_k` | only here |", "| `top_k` | nowhere |"), encoding="utf-8")
     assert "run `make docs`" in str(make_table(monkeypatch, "--check", str(page)))
@@ -42,7 +42,7 @@ def test_a_stale_table_is_told_and_made_current(monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize(
-    ("line", "instead", "told"),
+    ("line", "instead", "message"),
     [
         ('    - "top_k: only here"\n', "", "no reason for 'Chat request': top_k: only here"),
         (
@@ -54,10 +54,10 @@ def test_a_stale_table_is_told_and_made_current(monkeypatch: pytest.MonkeyPatch,
     ],
     ids=["missing", "gone", "twice"],
 )
-def test_reasons_and_differences_need_each_other(tmp_path: Path, line: str, instead: str, told: str) -> None:
+def test_reasons_and_differences_need_each_other(tmp_path: Path, line: str, instead: str, message: str) -> None:
     reasons = tmp_path / "reasons.yaml"
     reasons.write_text(FILE.read_text(encoding="utf-8").replace(line, instead), encoding="utf-8")
-    with pytest.raises(ReasonsError, match=told.replace("'Chat request'", "'.*'")):
+    with pytest.raises(ReasonsError, match=message.replace("'Chat request'", "'.*'")):
         reasons_for(differences(DOCUMENT), reasons)
 
 

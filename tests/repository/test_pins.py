@@ -54,11 +54,11 @@ class _Published(BaseHTTPRequestHandler):
     """A chart repository, and a registry that requires an anonymous token."""
 
     def do_GET(self) -> None:
-        token = json.dumps({"token": "for-anybody"}) if "service=here&scope=pull" in self.path else ""
+        token = json.dumps({"token": "anonymous"}) if "service=here&scope=pull" in self.path else ""
         self._answer(200, {}, yaml.safe_dump(INDEX) if self.path == "/index.yaml" else token)
 
     def do_HEAD(self) -> None:
-        if self.headers["authorization"] != "Bearer for-anybody":
+        if self.headers["authorization"] != "Bearer anonymous":
             realm = f"http://{self.headers['host']}/token"
             self._answer(401, {"www-authenticate": f'Bearer realm="{realm}",service="here",scope="pull"'})
         elif self.path in {"/v2/charts/nginx-gateway-fabric/manifests/2.6.7", "/v2/vllm/manifests/v0.33.0", *OURS}:
@@ -79,7 +79,7 @@ class _Published(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def published(clone: Path, edit: Edit) -> Iterator[Path]:
-    """The clone, whose charts and images are all on a server of our own."""
+    """The clone, with all charts and images on a local server."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Published)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

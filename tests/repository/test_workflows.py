@@ -99,7 +99,7 @@ def test_a_job_with_a_secret_is_bound_to_an_environment(path: Path) -> None:
         assert "secrets." not in str(job) or job["environment"] == "delivery"
 
 
-def test_the_required_check_needs_every_job_and_knows_which_may_be_skipped() -> None:
+def test_the_required_check_needs_every_job_and_lists_the_skippable_ones() -> None:
     jobs = load(FOLDER / "ci.yml")["jobs"]
     assert set(jobs["required"]["needs"]) == set(jobs) - {"required"}
     assert jobs["required"]["if"] == "always()"

@@ -42,7 +42,7 @@ def test_a_key_over_its_rate_limit_gets_retry_after_and_other_keys_are_served(ma
         other = client.get("/v1/models", headers={"authorization": "Bearer another"})
     assert responses[0].status_code == 200
     assert_too_many(responses[-1])
-    assert other.status_code == 401, "another key has a limit of its own"
+    assert other.status_code == 401, "another key has a separate limit"
 
 
 def test_an_address_over_its_rate_limit_gets_retry_after_whatever_its_keys(machine: Machine) -> None:

@@ -16,7 +16,7 @@ from reverse_proxy.machine import REPLICAS, Machine
 
 PLACES = REPLICAS * (2 + 2)
 CLIENTS = 4 * PLACES
-AT_CAPACITY = 90  # requests without overload, to compare with
+AT_CAPACITY = 90  # requests without overload, for comparison
 LIMITS = {"MAX_NUM_SEQS": "2", "MAX_QUEUED_REQUESTS": "2", "REQUESTS_PER_SECOND": "1000"}  # the replicas refuse, not nginx
 
 

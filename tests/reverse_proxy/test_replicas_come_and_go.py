@@ -140,7 +140,7 @@ async def test_another_replica_answers_for_a_loading_one(machine: Machine) -> No
 async def test_a_loading_replica_without_the_retry_loses_requests(machine: Machine) -> None:
     machine.stop("replica-3")
     begin = machine.log_so_far()
-    outcome = await during(machine, start_late)  # not during_control: the first loss is due to the stopped replica, not to the loading one
+    outcome = await during(machine, start_late)  # not during_control: the first loss is that of the stopped replica
     assert outcome.lost["status 503"] > 0
     statuses = [entry["upstream_status"] for entry in machine.logged_since(begin, outcome.sent)]
     assert "503" in statuses, "the loading replica returns 503; a stopped one is logged as 502"

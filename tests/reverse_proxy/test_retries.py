@@ -141,7 +141,7 @@ def wait_until_it_listens(client: httpx2.Client) -> None:
     raise AssertionError("nginx does not listen")
 
 
-@pytest.mark.parametrize("stage", [(), KEPT], indirect=True, ids=["as it is", "control: connections are kept"])
+@pytest.mark.parametrize("stage", [(), KEPT], indirect=True, ids=["default", "control: connections are kept"])
 def test_a_request_that_crashes_replicas_reaches_two_at_most(stage: Stage) -> None:
     """Also after other requests: a kept connection that breaks does not count as an attempt, so a third replica would crash."""
     with ThreadPoolExecutor(24) as clients:

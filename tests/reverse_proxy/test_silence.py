@@ -82,7 +82,7 @@ async def stream(machine: Machine, idle_limit: float, begun: asyncio.Event) -> l
 
 
 async def idle(machine: Machine, counted: Counter[str]) -> None:
-    """Connections that are used, left idle for about as long as either side might keep them, and used again."""
+    """Connections that are used, then idle for about the time limit of either side, then used again."""
 
     async def use(gap: int) -> None:
         async with machine.async_client(limits=httpx2.Limits(keepalive_expiry=None)) as client:

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from reverse_proxy.machine import Machine
 
-ASK = """
+SCRIPT = """
 import sys
 from openai import OpenAI
 client = OpenAI(base_url=sys.argv[1] + "/v1", api_key=sys.argv[2], max_retries=0)
@@ -86,7 +86,7 @@ def test_http_2_serves_requests(machine: Machine) -> None:
 
 def test_the_openai_client_streams_with_the_ca_in_its_environment(machine: Machine) -> None:
     environment = {**os.environ, "SSL_CERT_FILE": str(machine.ca)}
-    command = [sys.executable, "-c", ASK, machine.url, machine.key or ""]
+    command = [sys.executable, "-c", SCRIPT, machine.url, machine.key or ""]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == 4

@@ -50,7 +50,7 @@ class Application:
         return [f"{found['group']}/{found['kind']}/{found['name']}: {found.get('message', '')}" for found in resources]
 
     def refresh(self) -> None:
-        """Makes Argo CD look at git now, as a webhook does; otherwise it polls every three minutes."""
+        """Makes Argo CD poll git now, as a webhook does; otherwise it polls every three minutes."""
         self._kube.run("annotate", "application", self._name, f"{REFRESH}=normal", "--overwrite")
 
     def forget(self) -> None:

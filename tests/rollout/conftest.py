@@ -1,4 +1,4 @@
-"""clusters/dev, applied as its README says; only the repository's address and the image's registry are replaced.
+"""clusters/dev, applied as in its README; only the repository's address and the image's registry are replaced.
 
 production.py changes more for prod.
 """

@@ -53,7 +53,7 @@ class Flux:
         self._kube.run("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
 
     def apply(self, folder: str) -> None:
-        """Applies one of clusters/*/flux, as its README says."""
+        """Applies one of clusters/*/flux, as in its README."""
         self._kube.run("apply", "--server-side", "-k", str(self._repository.folder / folder))
 
     def publish(self, commit: str) -> None:

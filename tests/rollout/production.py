@@ -31,7 +31,7 @@ REPORTS = {
 
 
 def edit_prod(repository: Repository) -> None:
-    """Changes what this cluster needs to be different in the clone. The rest is as committed."""
+    """Changes the files of the clone that must differ in this cluster. The other files are as committed."""
     repository.edit("clusters/prod/argocd/source.yaml", r"repository: .*", f"repository: {repository.url}")
     repository.edit(FILE, r"^namespace: llm-api$", f"namespace: {PROD}")
     repository.edit(FILE, r"^patches:\n", SIMULATED_JOBS)

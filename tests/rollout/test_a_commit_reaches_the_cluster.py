@@ -8,7 +8,7 @@ from rollout.argocd import Application
 from rollout.repository import Repository
 from rollout.stopwatch import Stopwatch
 
-MARK = "The very change that was committed."
+MARK = "The change that was committed."
 
 
 @pytest.mark.timeout(900)
@@ -34,7 +34,7 @@ async def test_a_commit_serves_with_no_request_lost(
     assert outcome.answered >= REQUESTS
     assert outcome.streams >= STREAMS
     assert smoke_tests_passed(dev_kube) > smoked
-    # If the Job stayed, Argo CD could take its success for that of the next one.
+    # If the Job stayed, Argo CD could count its success for the next one.
     dev_kube.until(lambda: dev_kube.get("jobs")["items"] == [], 30)
     [container] = dev_kube.get("deployment", "llm-api")["spec"]["template"]["spec"]["containers"]
     assert container["image"].endswith(built.partition("@")[2])

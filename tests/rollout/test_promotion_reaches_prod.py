@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cluster.kube import Kube
-from promotion.github_stand_in import REPOSITORY, GitHubStandIn, serving
+from promotion.github_stub import REPOSITORY, GitHubStub, serving
 from rollout.argocd import Application
 from rollout.conftest import DEV
 from rollout.custom_kinds import delete_kinds, install_kinds
@@ -22,14 +22,14 @@ pytestmark = pytest.mark.timeout(900)
 
 
 class Owner:
-    """Promotes and releases, with a stand-in for GitHub and real signatures."""
+    """Promotes and releases, with a stub of GitHub and real signatures."""
 
-    def __init__(self, repository: Repository, github: GitHubStandIn, signer: Signer) -> None:
+    def __init__(self, repository: Repository, github: GitHubStub, signer: Signer) -> None:
         self._repository, self._github, self._signer = repository, github, signer
         self._around = {"GITHUB_REPOSITORY": REPOSITORY, "GITHUB_TOKEN": TOKEN, "GITHUB_API_URL": github.url}
 
     def promote(self) -> str:
-        self._github.says(self._repository.head, "success", minutes_ago=45)
+        self._github.add_status(self._repository.head, "success", minutes_ago=45)
         return self._repository.delivery("promote", "--verify", self._signer.verify, **self._around)
 
     def release(self, *options: str) -> str:
@@ -45,14 +45,14 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
 
 
 @pytest.fixture(scope="module")
-def github() -> Iterator[GitHubStandIn]:
-    github = GitHubStandIn()
+def github() -> Iterator[GitHubStub]:
+    github = GitHubStub()
     with serving(github, TOKEN):
         yield github
 
 
 @pytest.fixture(scope="module")
-def owner(repository: Repository, github: GitHubStandIn, signer: Signer) -> Owner:
+def owner(repository: Repository, github: GitHubStub, signer: Signer) -> Owner:
     return Owner(repository, github, signer)
 
 
@@ -80,7 +80,7 @@ def production(repository: Repository, kustomize: Path) -> Iterator[Production]:
 
 
 def test_an_unsigned_image_is_not_promoted(owner: Owner, pin: ImagePin) -> None:
-    with pytest.raises(AssertionError, match="is not signed as it must be"):
+    with pytest.raises(AssertionError, match="is not signed as required"):
         owner.promote()
 
 

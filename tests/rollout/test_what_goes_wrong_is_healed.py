@@ -32,7 +32,7 @@ def test_a_failed_smoke_test_fails_the_sync(dev_app: Application, repository: Re
     repository.edit("components/smoke/job.yaml", r"backoffLimit: 1$", "backoffLimit: 0")
     # A changed hook does not cause a sync: Argo CD does not compare hooks.
     repository.edit("base/deployment.yaml", r"progressDeadlineSeconds: 1300$", "progressDeadlineSeconds: 1301")
-    commit = repository.push("A smoke test that asks at the wrong port")
+    commit = repository.push("A smoke test with the wrong port")
     dev_app.refresh()
     dev_kube.until(lambda: dev_app.failed(commit), 240)
     assert not dev_app.delivered(commit)

@@ -1,4 +1,4 @@
-"""`python3 -m tools.ci`, called by .ci/run: runs every suite and prints what took how long. Needs only git and Python's standard library.
+"""`python3 -m tools.ci`, called by .ci/run: runs every suite and prints a table of durations. Needs only git and Python's standard library.
 
 CI_FULL=1    also runs suites that have already passed with the same inputs on this machine
 CI_SERIAL=1  runs one suite at a time
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 def main() -> int:
     started = time.monotonic()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it, and its children would, too
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job and its children would ignore it
     environment = dict(os.environ)
     caches = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llm-api"
     logs = caches / "ci"

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Protocol
 
 HOW = """no cluster for `make e2e` and `make e2e-delivery`. Name one:
-  KUBECONFIG  a cluster with Argo CD in the namespace argocd, that may be changed; its node's port 30800 is 127.0.0.1:30800
+  KUBECONFIG  a cluster with Argo CD in the namespace argocd, which the suites change; its node's port 30800 is 127.0.0.1:30800
   PUSH        a registry/repository to push the image to, from which the cluster's nodes pull; or
   IMAGE       the image of this commit, by digest, as the nodes pull it
-`KEEP=1 make kind` makes a cluster and a registry: KUBECONFIG=build/kind.kubeconfig PUSH=127.0.0.1:5001/llm-api"""
+`KEEP=1 make kind` creates a cluster and a registry: KUBECONFIG=build/kind.kubeconfig PUSH=127.0.0.1:5001/llm-api"""
 
 IMAGE_OF_THE_SHARED_CLUSTER = {
     "PUSH": "127.0.0.1:15000/llm-api",
@@ -19,14 +19,14 @@ IMAGE_OF_THE_SHARED_CLUSTER = {
 
 
 class ClusterMissing(Exception):
-    """There is no cluster to run on. The message says how to name one."""
+    """There is no cluster to run on. The message lists the variables that name one."""
 
 
 class Cluster(Protocol):
     """`build`, `start` and `stop` are shell commands; empty: nothing to do. `start` writes its variables to the file `variables`."""
 
     folder: Path | None
-    """Everything that the cluster is made of; None: unknown."""
+    """The files that define the cluster; None: unknown."""
     build: str
     stop: str
 
@@ -63,7 +63,7 @@ class SharedCluster:
 
 
 class NamedCluster:
-    """The cluster of KUBECONFIG. It goes on running."""
+    """The cluster of KUBECONFIG, which keeps running afterwards."""
 
     folder: Path | None = None
     build = ""

@@ -13,27 +13,27 @@ from pathlib import Path
 from tools.ci.suites import Suite
 
 NAME = re.compile(rb"[A-Z][A-Z0-9_]{2,}")
-# Variables that tools read although no file here names them.
+# Variables that tools read, but that no tracked file names.
 READ_BY_TOOLS = ("CUDA", "GO", "GOMP", "HF_", "LLM_", "MAKE", "MKL", "OMP", "PIP_", "PYTEST", "PYTHON", "TORCH", "UV_")
 OF_THE_RUN = {"CI_FULL", "CI_SERIAL", "OLDPWD", "PWD", "TERM"}  # these differ between runs and change no result
 
 
 class InputsUnknown(Exception):
-    """The inputs of a suite cannot be determined. The message says why."""
+    """The inputs of a suite cannot be determined. The message has the reason."""
 
 
 class Inputs:
     def __init__(self, root: Path, environment: Mapping[str, str], shared: Path | None) -> None:
-        """`shared`: the folder of the shared cluster; None where another cluster is used."""
+        """`shared`: the folder of the shared cluster; None if another cluster is used."""
         self._root, self._environment, self._shared = root, environment, shared
         self._reasons: set[str] = set()
 
     def known(self, suite: Suite) -> str | None:
-        """The suite's fingerprint. Whatever goes wrong, the reason is printed once, and None is returned: then the suite must run."""
+        """The suite's fingerprint. After any error, prints the reason once and returns None: then the suite must run."""
         try:
             return fingerprint(suite, self._root, self._environment, self._shared)
         except Exception as error:
-            reason = f"== make {suite.name}: runs and is not recorded, as its inputs are unknown: {error}"
+            reason = f"== make {suite.name}: runs and is not recorded, because its inputs are unknown: {error}"
             if reason not in self._reasons:
                 print(reason, flush=True)
             self._reasons.add(reason)
@@ -55,7 +55,7 @@ def _parts(suite: Suite, root: Path, environment: Mapping[str, str], shared: Pat
     yield from _environment(root, environment)
     if suite.uses_cluster:
         if shared is None:
-            raise InputsUnknown("nothing here describes the cluster of KUBECONFIG")
+            raise InputsUnknown("the state of the cluster of KUBECONFIG is unknown")
         yield from _folder(shared)
 
 

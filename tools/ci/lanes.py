@@ -1,4 +1,4 @@
-"""What runs beside what: the suites of this machine in one lane, the cluster and its suites in the other."""
+"""Runs the suites in two lanes: those of this machine, and the cluster with its suites."""
 
 import asyncio
 import signal
@@ -10,13 +10,13 @@ from tools.ci.cluster import Cluster
 from tools.ci.runner import Runner
 from tools.ci.suites import IMAGE, ON_THE_CLUSTER, ON_THIS_MACHINE
 
-# What two suites would otherwise make at the same time.
+# Built first, because two suites would otherwise build it at the same time.
 SET_UP = "make .venv/.dev && PYTHON=$PWD/.venv/bin/python tools/go && .venv/bin/llm-api pull"
 TOOLS_OF_THE_CLUSTER_SUITES = "tools/build signing && tools/build flux"
 
 
 async def run_all(runner: Runner, cluster: Cluster, environment: Mapping[str, str], logs: Path) -> None:
-    """SIGTERM and Ctrl-C interrupt the suites, so that they stop what they have started."""
+    """SIGTERM and Ctrl-C interrupt the suites, so that they stop their processes and containers."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -44,7 +44,7 @@ async def _on_the_cluster(runner: Runner, cluster: Cluster, environment: Mapping
     wanted = [suite for suite in ON_THE_CLUSTER if not runner.skip(suite)]
     if not wanted and runner.skip(IMAGE):
         return
-    if cluster.build:  # a quarter of an hour on a new machine, with the time that the other lane leaves
+    if cluster.build:  # takes 15 minutes on a new machine, at the lowest priority
         await runner.preparation("build the cluster", f"renice -n 19 -p $$ >/dev/null && {cluster.build}", environment)
     await ready.wait()
     await runner.preparation("build the tools", TOOLS_OF_THE_CLUSTER_SUITES, environment)
@@ -63,5 +63,5 @@ async def _on_the_cluster(runner: Runner, cluster: Cluster, environment: Mapping
 
 
 def image_in(log: str) -> str:
-    """The image's name by digest, which `make image` prints last. Empty when it failed."""
+    """The image's name by digest, which `make image` prints last. Empty if it failed."""
     return next((line.strip() for line in reversed(log.splitlines()) if "@sha256:" in line), "")

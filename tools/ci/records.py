@@ -1,4 +1,4 @@
-"""Which suites have passed on this machine, and with which inputs. The records lie outside the clone."""
+"""Records the suites that have passed on this machine, with the fingerprints of their inputs. The records are outside the clone."""
 
 from datetime import UTC, datetime
 from pathlib import Path

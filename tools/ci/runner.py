@@ -14,7 +14,7 @@ from pathlib import Path
 from tools.ci.records import Records
 from tools.ci.suites import Suite
 
-END_SECONDS = 120.0  # for a suite's fixtures to stop what they have started
+END_SECONDS = 120.0  # for a suite's fixtures to stop their processes
 Fingerprint = Callable[[Suite], str | None]
 
 
@@ -27,7 +27,7 @@ class Result:
 
 class Runner:
     def __init__(self, root: Path, logs: Path, records: Records, fingerprint: Fingerprint, commit: str) -> None:
-        """`fingerprint`: of a suite's inputs as they are now; None where they are unknown."""
+        """`fingerprint`: returns the fingerprint of a suite's current inputs; None: unknown."""
         self._root, self._logs, self._records = root, logs, records
         self._fingerprint, self._commit = fingerprint, commit
         self._failure = asyncio.Event()
@@ -41,7 +41,7 @@ class Runner:
         self._failure.set()
 
     def skip(self, suite: Suite) -> bool:
-        """Whether the suite has passed with the same inputs. Says so."""
+        """Whether the suite has passed with the same inputs. If so, prints it."""
         passed = self._records.passed(suite.name, self._fingerprint(suite)) if suite.skippable else None
         if passed:
             print(f"== make {suite.name}: left out, it passed with the same inputs ({passed}); CI_FULL=1 runs it", flush=True)
@@ -49,7 +49,7 @@ class Runner:
         return passed is not None
 
     async def suite(self, suite: Suite, environment: Mapping[str, str]) -> str:
-        """Runs the suite, and records a pass unless the inputs changed meanwhile. Returns its log; empty after a failure of another."""
+        """Runs the suite, and records a pass unless the inputs changed meanwhile. Returns its log; empty if another suite has failed."""
         before = self._fingerprint(suite) if suite.skippable and not self.failed else None
         log, passed = await self.command(f"make {suite.name}", ["make", suite.name], environment)
         if passed and before is not None and before == self._fingerprint(suite):
@@ -57,7 +57,7 @@ class Runner:
         return log
 
     async def preparation(self, name: str, script: str, environment: Mapping[str, str]) -> bool:
-        """Runs a shell script that tests nothing: it is interrupted when a suite fails. Returns whether it ended with 0."""
+        """Runs a shell script that prepares suites. It is interrupted when a suite fails. Returns whether it ended with 0."""
         _, passed = await self.command(name, ["bash", "-euo", "pipefail", "-c", script], environment, until=self._failure)
         return passed
 
@@ -80,7 +80,7 @@ class Runner:
         return file.read_text(encoding="utf-8", errors="replace"), code == 0
 
     async def _run(self, command: list[str], environment: Mapping[str, str], file: Path, until: asyncio.Event | None) -> int:
-        """In a process group of its own, which is interrupted, as by Ctrl-C, when this is cancelled or `until` is set."""
+        """Runs the command in a new process group. Interrupts the group, as by Ctrl-C, when this task is cancelled or `until` is set."""
         with file.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 *command, cwd=self._root, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -96,7 +96,7 @@ class Runner:
         return process.returncode or 0
 
     def table(self, seconds: float) -> str:
-        """What took how long."""
+        """Durations and outcomes."""
         rows = [(result.name, f"{result.seconds / 60:.1f} min", result.outcome) for result in self.results]
         rows.append(("total", f"{seconds / 60:.1f} min", "FAILED" if self.failed else "passed"))
         width = max(len(name) for name, _, _ in rows)
@@ -104,10 +104,10 @@ class Runner:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Interrupts what still runs, then kills it."""
+    """Interrupts the process group, then kills it."""
     if process.returncode is not None:
         return
-    with suppress(ProcessLookupError):  # it has just ended
+    with suppress(ProcessLookupError):  # already ended
         os.killpg(process.pid, signal.SIGINT)
     try:
         await asyncio.wait_for(process.wait(), END_SECONDS)

@@ -28,7 +28,7 @@ def command_lines() -> str:
 
 
 def _application(package: str) -> typer.Typer:
-    """What `python -m package` runs."""
+    """The application of `python -m package`."""
     application: typer.Typer = import_module(f"{package}.__main__").application
     return application
 

@@ -32,7 +32,7 @@ def compare(part: str, path: str, theirs: Shape, ours: Shape) -> Iterator[Differ
 
 
 def _compare_values(part: str, path: str, theirs: Shape, ours: Shape) -> Iterator[Difference]:
-    """Compares listed values where both shapes list some. A type that only one of them has is already a difference."""
+    """Compares listed values where both shapes list some. A type that only one of them has is a difference of types instead."""
     if not (theirs.values and ours.values):
         return
     if ANY_VALUE not in theirs.values | ours.values:

@@ -37,7 +37,7 @@ class ErrorBody(TypedDict):
 
 
 class OneModel:
-    """A service that only knows its model's id, which is all that the document needs."""
+    """A service with only a model id, which is sufficient for the document."""
 
     def models(self) -> list[Model]:
         return [Model(id="model", created=0, owned_by="llm-api")]

@@ -13,7 +13,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is loaded; why:
 
 @pytest.fixture(scope="session")
 def model_path() -> Path:
-    """The default model's folder, from MODEL_CACHE: got and converted once per machine. LLM_API_TEST_MODEL names another."""
+    """The default model's folder, from MODEL_CACHE: downloaded and converted once per machine. LLM_API_TEST_MODEL names another."""
     if other := os.environ.get("LLM_API_TEST_MODEL"):
         return Path(other)
     progress = LineProgress(lambda line: print(line, file=sys.stderr, flush=True))

@@ -1,4 +1,4 @@
-"""Smoke test: asks a running service for its models, a chat completion and a stream, as a client would."""
+"""Smoke test: requests the models, a chat completion and a stream from a running service."""
 
 import json
 import time
@@ -13,7 +13,7 @@ _QUESTION = {"messages": [{"role": "user", "content": "Say hello."}], "max_token
 
 
 class SmokeFailed(Exception):
-    """Names the check that failed, and what the service answered instead."""
+    """Names the check that failed and the response of the service."""
 
 
 class Smoke:

@@ -32,7 +32,7 @@ def start_process(environment: dict[str, str], stderr: int = subprocess.PIPE) ->
 
 @contextmanager
 def scripted_process(**environment: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """Yields the process and its URL. Its log is a pipe that nobody reads while it runs: it must stay short."""
+    """Yields the process and its URL. Its log is a pipe that is not read while it runs, so it must stay short."""
     process = start_process(environment)
     assert process.stdout
     try:

@@ -32,7 +32,7 @@ def test_requests_are_logged_as_json_without_prompts_or_keys() -> None:
     assert failure["request_id"] == "mine"
 
 
-def test_metrics_count_what_happened() -> None:
+def test_requests_are_counted_in_the_metrics() -> None:
     with running_server() as server, server.client() as http:
         http.post(CHAT, json=chat_body())
         http.get("/v1/models/org/tiny-model")

@@ -61,7 +61,7 @@ def test_a_slow_body_times_out(server: RunningServer) -> None:
         assert connection.recv(1) == b""
 
 
-def test_a_client_that_leaves_while_sending_its_body_does_not_disturb_others(server: RunningServer) -> None:
+def test_a_client_that_disconnects_while_sending_its_body_does_not_affect_others(server: RunningServer) -> None:
     with socket.create_connection(server.address) as connection:
         connection.sendall(head(server, "Content-Length: 100") + b'{"model"')
     with server.client() as http:

@@ -27,7 +27,7 @@ def send(server: RunningServer, connection: socket.socket, text: str, stream: bo
 
 
 @pytest.mark.parametrize(("text", "stream"), [("hold", False), ("hold", True), ("hold at first", True)])
-def test_a_client_that_leaves_ends_its_generation(server: RunningServer, text: str, stream: bool) -> None:
+def test_a_client_that_disconnects_ends_its_generation(server: RunningServer, text: str, stream: bool) -> None:
     with socket.create_connection(server.address) as connection:
         send(server, connection, text, stream)
     assert server.service.ended.get(timeout=5) == "cancelled"
@@ -35,7 +35,7 @@ def test_a_client_that_leaves_ends_its_generation(server: RunningServer, text: s
         assert http.post(CHAT, json=chat_body()).status_code == 200
 
 
-def test_a_client_that_leaves_is_counted_as_499(server: RunningServer) -> None:
+def test_a_client_that_disconnects_is_counted_as_499(server: RunningServer) -> None:
     with socket.create_connection(server.address) as connection:
         send(server, connection, "hold", stream=False)
     assert server.service.ended.get(timeout=5) == "cancelled"

@@ -44,7 +44,7 @@ def test_an_unexpected_error_reveals_no_details() -> None:
     assert response.status_code == 500
     assert response.json() == {
         "error": {
-            "message": "The server failed to process the request. It is logged under its request id.",
+            "message": "The server failed to process the request. The error is logged under the request id.",
             "type": "server_error",
             "param": None,
             "code": "internal_error",

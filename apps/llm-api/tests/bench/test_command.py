@@ -19,7 +19,7 @@ def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def bench(*arguments: str, **environment: str) -> Result:
-    """In a thread: the scripted servers run in this one."""
+    """Runs in another thread, because the scripted servers run in this one."""
     return await asyncio.to_thread(run_cli, "bench", *arguments, env=environment)
 
 
@@ -39,7 +39,7 @@ async def test_it_prints_the_tables_and_writes_both_files(tmp_path: Path) -> Non
     assert "round 2" in result.stderr
 
 
-async def test_a_mistake_is_one_line() -> None:
+async def test_an_invalid_option_is_reported_in_one_line() -> None:
     result = await bench("--url", "nonsense")
     assert result.exit_code == 1
     assert result.stderr.startswith("llm-api bench: 'llm-api=nonsense' does not name a server")

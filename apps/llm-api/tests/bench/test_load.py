@@ -9,7 +9,7 @@ from llm_api.bench.probe import Server, probe
 from llm_api.bench.prompts import Prompts
 
 
-async def test_a_closed_loop_keeps_so_many_requests_in_flight_and_sends_each_prompt_once() -> None:
+async def test_a_closed_loop_has_one_request_in_flight_per_client_and_sends_each_prompt_once() -> None:
     async with serving(ScriptedServer()) as scripted:
         server = await probe(scripted.target(), Prompts(1))
         scripted.bodies.clear()
@@ -43,7 +43,7 @@ async def test_options_that_a_server_refuses_are_left_out(refused: set[str]) -> 
     assert set(server.options) == {"ignore_eos", "stream_options"} - refused
 
 
-async def test_a_server_that_lists_no_models_is_asked_for_the_given_one() -> None:
+async def test_the_given_model_is_used_if_a_server_lists_none() -> None:
     async with serving(ScriptedServer(lists_models=False)) as scripted:
         given = parse_target(f"peer=http://127.0.0.1:{scripted.port}#/models/one")
         assert (await probe(given, Prompts(1))).target.model == "/models/one"
@@ -55,7 +55,7 @@ async def test_a_server_that_refuses_everything_is_named_with_its_reason() -> No
             await probe(scripted.target(), Prompts(1))
 
 
-async def test_a_server_that_is_not_there_is_named() -> None:
+async def test_an_unreachable_server_is_named() -> None:
     async with serving(ScriptedServer()) as scripted:
         gone = scripted.target()
     with pytest.raises(BenchError, match="scripted does not answer at http:"):
@@ -79,7 +79,7 @@ async def test_each_round_begins_with_another_server() -> None:
     assert [run.concurrency for run in runs] == [1, 1, 1, 2, 2, 2] * 3
 
 
-async def test_the_key_goes_to_the_server_it_was_given_for() -> None:
+async def test_an_api_key_is_sent_only_to_its_server() -> None:
     async with serving(ScriptedServer()) as scripted:
         address = f"x=http://127.0.0.1:{scripted.port}/v1/"
         for key in ("secret", None):
@@ -88,7 +88,7 @@ async def test_the_key_goes_to_the_server_it_was_given_for() -> None:
 
 
 @pytest.mark.parametrize("text", ["http://127.0.0.1:1", "name=", "name=127.0.0.1:80", "name=ftp://host", "=http://host"])
-def test_what_names_no_server_is_refused(text: str) -> None:
+def test_an_invalid_server_is_refused(text: str) -> None:
     with pytest.raises(BenchError, match="does not name a server"):
         parse_target(text)
 

@@ -12,7 +12,7 @@ def test_prompts_differ_from_the_first_word() -> None:
     assert len({text(prompts.next()).split()[0] for _ in range(500)}) == 500
 
 
-def test_a_new_word_never_follows_the_same_way_twice() -> None:
+def test_the_first_three_words_are_unique() -> None:
     prompts = Prompts(1)
     openings = [" ".join(text(prompts.next()).split()[:3]) for _ in range(2000)]
     assert all(earlier != later for earlier, later in pairwise(sorted(openings)))
@@ -24,6 +24,6 @@ def test_a_seed_repeats_its_prompts_and_another_does_not() -> None:
     assert not set(first) & set(other)
 
 
-def test_prompts_are_of_one_length() -> None:
+def test_all_prompts_have_about_the_same_length() -> None:
     prompts = Prompts(3)
     assert {len(text(prompts.next()).split()) for _ in range(200)} == {74}

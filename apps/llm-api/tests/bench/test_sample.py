@@ -1,4 +1,4 @@
-"""A sample reads the stream of any server, in any pieces, with or without the optional parts."""
+"""A sample reads streams in pieces of any size, with or without the optional parts."""
 
 import json
 from typing import Any

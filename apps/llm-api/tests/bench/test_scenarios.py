@@ -32,7 +32,7 @@ async def test_requests_of_a_round_share_a_system_prompt_that_no_earlier_round_h
     assert 700 < len(systems[0].split()) < 900
 
 
-async def test_a_long_prompt_comes_after_the_streams() -> None:
+async def test_the_long_prompt_is_sent_after_the_streams() -> None:
     async with serving(ScriptedServer()) as scripted:
         run = await mixed_load(Server(scripted.target(), "", {}), Prompts(1), 1)
     assert run.failure is None
@@ -60,7 +60,7 @@ async def test_a_server_that_refuses_is_counted_and_does_not_end_the_benchmark()
 
 def test_an_unknown_scenario_is_refused_with_the_known_ones() -> None:
     assert named("") == []
-    with pytest.raises(BenchError, match="'fast' is no scenario: write any of prefix, mixed"):
+    with pytest.raises(BenchError, match="'fast' is not a scenario: use prefix, mixed"):
         named("prefix,fast")
 
 

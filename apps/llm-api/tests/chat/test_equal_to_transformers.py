@@ -69,7 +69,7 @@ def test_named_templates_in_the_tokenizers_configuration(tmp_path: Path) -> None
     assert ChatTemplate(folder).render([USER]) == by_transformers(folder, [USER])
 
 
-def test_files_win_over_the_tokenizers_configuration(tmp_path: Path) -> None:
+def test_template_files_take_precedence_over_the_tokenizers_configuration(tmp_path: Path) -> None:
     folder = model_folder(tmp_path, "chatml", chat_template="configured")
     (folder / "additional_chat_templates").mkdir()
     (folder / "additional_chat_templates" / "tool_use.jinja").write_text("not for a chat without tools")

@@ -1,4 +1,4 @@
-"""No template turns text of a message into a special token, whatever it does to the text."""
+"""No template turns text of a message into a special token, even if it changes the text."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ QUOTED = "<s>{{ messages[0].content | tojson }}</s>"
         (QUOTED, ["<|end|>"]),
     ],
 )
-def test_tokens_of_the_template_alone_are_left_whole(tmp_path: Path, source: str, texts: list[str]) -> None:
+def test_special_tokens_of_the_template_are_not_split(tmp_path: Path, source: str, texts: list[str]) -> None:
     made = parts(tmp_path, source, *texts)
     assert [token for part in made for token in TOKENS[:-1] if token in part] == ["<s>", "</s>"]
 

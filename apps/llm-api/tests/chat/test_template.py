@@ -39,8 +39,8 @@ def test_a_refusal_of_the_template_is_passed_on(tmp_path: Path) -> None:
         "{{ messages[0]['content'] | int('x', base=99) // 'a' }}",
     ],
 )
-def test_what_a_template_may_not_do_or_fails_at_is_one_clear_error(tmp_path: Path, expression: str) -> None:
-    with pytest.raises(ChatTemplateError, match="cannot take these messages"):
+def test_forbidden_and_failing_expressions_are_one_clear_error(tmp_path: Path, expression: str) -> None:
+    with pytest.raises(ChatTemplateError, match="cannot render these messages"):
         template(tmp_path, expression).prompt([USER])
 
 
@@ -71,14 +71,14 @@ def test_content_takes_the_form_the_template_reads(tmp_path: Path, name: str, me
     assert expected in " ".join(prompt.split())
 
 
-def test_developer_is_system_unless_the_template_knows_it(tmp_path: Path) -> None:
+def test_developer_is_system_unless_the_template_has_developer(tmp_path: Path) -> None:
     messages = [{"role": "developer", "content": "Be brief."}, USER]
     assert "system\nBe brief." in ChatTemplate(model_folder(tmp_path / "chatml", "chatml")).prompt(messages)
     knows = template(tmp_path / "own", "{% for m in messages %}{% if m.role == 'developer' %}<dev>{% endif %}{{ m.content }}{% endfor %}")
     assert knows.prompt(messages) == "<dev>Be brief.hello"
 
 
-def test_messages_are_left_as_they_were(tmp_path: Path) -> None:
+def test_messages_are_not_modified(tmp_path: Path) -> None:
     message = {"role": "developer", "content": [{"type": "text", "text": "one"}], "name": None}
     before = repr(message)
     ChatTemplate(model_folder(tmp_path, "chatml")).prompt([message, USER])

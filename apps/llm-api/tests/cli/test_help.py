@@ -1,4 +1,4 @@
-"""The command line explains itself, without loading the libraries."""
+"""Help texts have examples and name settings, and loading them imports no library."""
 
 import re
 import subprocess
@@ -17,7 +17,7 @@ def unwrapped(help_text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("command", "teaches"),
+    ("command", "expected"),
     [
         ([], ["serve", "pull", "keys", "bench", "settings", "llm-api serve --model-uri hf://"]),
         (["serve"], ["--host", "--port", "--model-path", "--model-uri", "--model-name", "MODEL_URI", "SIGTERM drains"]),
@@ -27,10 +27,10 @@ def unwrapped(help_text: str) -> str:
         (["bench"], ["--peer", "--concurrency"]),
     ],
 )
-def test_help_teaches(command: list[str], teaches: list[str]) -> None:
+def test_help_has_examples(command: list[str], expected: list[str]) -> None:
     result = run_cli(*command, "--help")
     assert result.exit_code == 0
-    assert [part for part in teaches if part not in unwrapped(result.stdout)] == []
+    assert [part for part in expected if part not in unwrapped(result.stdout)] == []
 
 
 def test_every_environment_variable_it_names_is_a_setting() -> None:
@@ -40,7 +40,7 @@ def test_every_environment_variable_it_names_is_a_setting() -> None:
 
 
 def test_help_loads_no_library() -> None:
-    """So it appears at once. typer loads pydantic, if it is installed, as soon as a subcommand is named."""
+    """Help must be fast. typer itself loads pydantic, if it is installed, for the help of a subcommand."""
     libraries = {re.split(r"[^\w-]", requirement)[0].replace("-", "_") for requirement in requires("llm-api") or ()} - {"typer", "rich"}
     assert {"torch", "transformers", "fastapi", "pydantic", "structlog", "prometheus_client"} <= libraries
     code = (
@@ -57,5 +57,5 @@ def test_help_loads_no_library() -> None:
     assert loaded[-1] <= {"pydantic"}
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_printed() -> None:
     assert run_cli("--version").stdout.strip() == __version__

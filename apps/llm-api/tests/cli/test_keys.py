@@ -26,7 +26,7 @@ def test_a_new_key_is_shown_with_its_entry() -> None:
     assert entry == f"alice:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
-def test_no_two_keys_are_alike() -> None:
+def test_keys_are_unique() -> None:
     assert run_cli("keys", "new", "a").stdout != run_cli("keys", "new", "a").stdout
 
 
@@ -49,7 +49,7 @@ def test_a_file_keeps_its_mode(file: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o640
 
 
-def test_a_name_in_use_is_refused(file: Path) -> None:
+def test_a_name_that_is_in_use_is_refused(file: Path) -> None:
     make("alice", file)
     before = file.read_text()
     result = run_cli("keys", "new", "alice", "--file", str(file))
@@ -89,7 +89,7 @@ def test_a_key_is_checked_from_stdin(file: Path) -> None:
     assert (unknown.exit_code, unknown.stderr) == (1, "llm-api: this key is not accepted\n")
 
 
-def test_no_keys_at_all_says_where_they_go() -> None:
+def test_without_keys_the_error_names_the_settings() -> None:
     result = run_cli("keys", "list", env={"API_KEYS_FILE": None, "API_KEYS": None})
     assert result.exit_code == 78
     assert "set API_KEYS_FILE or API_KEYS" in result.stderr

@@ -52,7 +52,7 @@ def test_verify_names_both_checksums_of_a_bad_file(cached: Path, tmp_path: Path)
         ("file:///nothing", 66, "/nothing does not exist"),
     ],
 )
-def test_what_is_wrong_is_one_line_and_an_exit_code(model: str, exit_code: int, line: str) -> None:
+def test_an_error_is_one_line_and_an_exit_code(model: str, exit_code: int, line: str) -> None:
     result = run_cli("pull", model)
     assert (result.exit_code, result.stdout) == (exit_code, "")
     assert result.stderr.startswith("llm-api: ")

@@ -42,7 +42,7 @@ def logged_until(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
     raise AssertionError(f"the service ended with {process.wait()} before {event!r}")
 
 
-def test_it_serves_what_it_announces(tmp_path: Path) -> None:
+def test_the_announced_command_works(tmp_path: Path) -> None:
     model = write_folder(tmp_path / "tiny", max_position_embeddings=256)
     with serving(MODEL_PATH=str(model), MODEL_NAME="org/chat", LAME_DUCK_SECONDS="0") as process:
         ready = logged_until(process, "ready")
@@ -76,7 +76,7 @@ def test_progress_is_plain_lines_and_a_signal_ends_the_conversion(converting: di
     assert not list((tmp_path / "cache" / "models").glob("m-*"))
 
 
-def test_progress_is_log_records_where_json_is_asked_for(converting: dict[str, str]) -> None:
+def test_progress_is_log_records_with_log_format_json(converting: dict[str, str]) -> None:
     with serving(**converting, LOG_FORMAT="json") as process:
         assert logged_until(process, CONVERTING)["logger"] == "llm_api.weights"
 
@@ -102,7 +102,7 @@ def test_progress_is_a_bar_on_a_terminal(converting: dict[str, str]) -> None:
         ({"MODEL_PATH": "/nothing"}, 66, "/nothing does not exist"),
     ],
 )
-def test_what_keeps_it_from_starting_is_one_record(tmp_path: Path, environment: dict[str, str], exit_code: int, reason: str) -> None:
+def test_a_failed_start_is_one_log_record(tmp_path: Path, environment: dict[str, str], exit_code: int, reason: str) -> None:
     if environment.get("MODEL_PATH") == "tiny":
         environment["MODEL_PATH"] = str(write_folder(tmp_path / "tiny"))
     with serving(**environment) as process:
@@ -113,13 +113,13 @@ def test_what_keeps_it_from_starting_is_one_record(tmp_path: Path, environment: 
     assert reason in said["reason"]
 
 
-def test_a_setting_that_only_the_engine_can_judge_has_the_exit_code_of_the_others(tmp_path: Path) -> None:
+def test_a_setting_that_the_engine_rejects_exits_with_78(tmp_path: Path) -> None:
     with serving(MODEL_PATH=str(write_folder(tmp_path / "tiny")), KV_CACHE_MEMORY="1000") as process:
         assert "raise KV_CACHE_MEMORY" in logged_until(process, "the model cannot serve any more")["reason"]
         assert process.wait(timeout=20) == 78
 
 
-def test_an_engine_that_is_killed_as_it_loads_is_no_wrong_setting(tmp_path: Path) -> None:
+def test_an_engine_that_is_killed_while_loading_exits_with_1(tmp_path: Path) -> None:
     with serving(MODEL_PATH=str(write_folder(tmp_path / "tiny"))) as process:
         logged_until(process, "listening")
         while not (engines := psutil.Process(process.pid).children()):

@@ -30,14 +30,14 @@ def test_all_are_listed_with_their_values() -> None:
         ("KV_CACHE_MEMORY", "lots", "KV_CACHE_MEMORY=lots is not valid"),
     ],
 )
-def test_a_bad_variable_is_one_line_that_names_it(variable: str, value: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_variable_is_reported_in_one_line(variable: str, value: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(CommandError, match=line) as raised:
         read_settings()
     assert raised.value.exit_code == 78
 
 
-def test_a_bad_option_is_named_as_one() -> None:
+def test_an_invalid_option_is_named_as_an_option() -> None:
     command = [sys.executable, "-m", "llm_api", "serve", "--port", "70000"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 78
@@ -51,7 +51,7 @@ def test_a_bad_option_is_named_as_one() -> None:
     )
 
 
-def test_an_option_wins_over_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_option_overrides_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "1")
     assert read_settings(port=2, host=None).port == 2
 
@@ -61,7 +61,7 @@ def test_names_of_models_whose_code_may_run_are_split_at_commas(monkeypatch: pyt
     assert read_settings().allow_remote_code == ("org/one", "org/two")
 
 
-def test_a_user_without_a_home_is_told_to_set_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_folder_the_error_names_model_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")
 

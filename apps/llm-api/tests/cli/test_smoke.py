@@ -1,4 +1,4 @@
-"""`llm-api smoke` passes when the service answers, and else reports what it received."""
+"""`llm-api smoke` passes if all responses are complete, else reports the response."""
 
 import json
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def service(events: list[object] = [*EVENTS, "[DONE]"], answer: object = ANSWER)
 
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[[Service], None]:
-    """Puts the service in place of the network."""
+    """Replaces the network by the service."""
 
     def install(respond: Service) -> None:
         client = httpx2.Client
@@ -42,7 +42,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[[Service], None]:
     return install
 
 
-def test_it_asks_for_models_an_answer_and_a_stream(answering: Callable[[Service], None]) -> None:
+def test_it_requests_models_a_completion_and_a_stream(answering: Callable[[Service], None]) -> None:
     answering(service())
     result = run_cli("smoke", "http://service", env={"API_KEY": "key-of-smoke"})
     assert result.exit_code == 0, result.output
@@ -59,7 +59,7 @@ def test_it_asks_for_models_an_answer_and_a_stream(answering: Callable[[Service]
         (service(answer={"choices": [{"message": {"content": ""}, "finish_reason": "stop"}]}), "chat: incomplete response"),
     ],
 )
-def test_what_is_not_a_whole_answer_fails_by_name(answering: Callable[[Service], None], broken: Service, reason: str) -> None:
+def test_an_incomplete_response_fails_its_check(answering: Callable[[Service], None], broken: Service, reason: str) -> None:
     answering(broken)
     result = run_cli("smoke", "http://service", env={"API_KEY": "key-of-smoke"})
     assert result.exit_code == 1
@@ -74,7 +74,7 @@ def test_a_refused_key_fails_at_once_and_is_not_shown(answering: Callable[[Servi
     assert "another-key" not in result.output
 
 
-def test_a_busy_service_is_asked_again(answering: Callable[[Service], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_service_is_retried(answering: Callable[[Service], None], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
     refusals = [503, 429]
 
@@ -85,7 +85,7 @@ def test_a_busy_service_is_asked_again(answering: Callable[[Service], None], mon
     assert run_cli("smoke", "http://service", "--patience", "5", env={"API_KEY": "key-of-smoke"}).exit_code == 0
 
 
-def test_nobody_there_is_one_line() -> None:
+def test_an_unreachable_service_is_reported_in_one_line() -> None:
     result = run_cli("smoke", "http://127.0.0.1:9", "--patience", "0")
     assert result.exit_code == 1
     assert "llm-api: smoke: models: " in result.stderr

@@ -13,7 +13,7 @@ class Reference:
     def __init__(self, model_path: Path, dtype: torch.dtype = torch.float32) -> None:
         logging.disable_progress_bar()
         self._model = AutoModelForCausalLM.from_pretrained(model_path, dtype=dtype, local_files_only=True).eval()
-        self._model.generation_config.eos_token_id = None  # nothing ends a sequence before max_tokens
+        self._model.generation_config.eos_token_id = None  # so that no token ends a sequence before max_tokens
         self._greedy: dict[tuple[str, int], list[list[int]]] = {}
 
     def greedy(self, prompts: list[list[int]], max_tokens: int) -> list[list[int]]:

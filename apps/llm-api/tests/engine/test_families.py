@@ -49,21 +49,21 @@ def test_families_without_a_fast_path_take_the_general_one(checkpoint: Checkpoin
     [
         ("gemma2-softcapped", "softcap"),
         ("diffllama", "more than one attention in a layer"),
-        ("doge", "a mask of its own"),
+        ("doge", "an attention mask"),
         ("lfm2-hybrid", "1 of the model's 3 layers"),
         ("falcon-h1-hybrid", "keeps state outside attention"),
         ("llama4-chunked", "set MAX_MODEL_LEN=32"),
         ("phi3-longrope", "set MAX_MODEL_LEN=64"),
     ],
 )
-def test_what_our_attention_cannot_compute_is_refused_before_the_first_request(checkpoint: Checkpoint, name: str, reason: str) -> None:
+def test_unsupported_attention_is_refused_before_the_first_request(checkpoint: Checkpoint, name: str, reason: str) -> None:
     path = checkpoint(name)
     with pytest.raises(EngineError, match=reason) as refused:
         warm_up(tiny_executor(path))
     assert "\n" not in str(refused.value)
 
 
-def test_within_their_plain_range_such_models_are_served(checkpoint: Checkpoint, tiny_reference: References) -> None:
+def test_longrope_models_are_served_up_to_their_original_length(checkpoint: Checkpoint, tiny_reference: References) -> None:
     path = checkpoint("phi3-longrope")
     prompts = PROMPTS[:5]
     assert greedy(Engine(tiny_executor(path, max_model_len=64)), prompts, 16) == tiny_reference("phi3-longrope").greedy(prompts, 16)
@@ -121,7 +121,7 @@ def test_too_little_memory_is_reported_before_anything_is_loaded(checkpoint: Che
         tiny_executor(checkpoint("llama"))
 
 
-def test_weights_may_fit_in_fewer_bits_than_they_are_stored_in(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_check_uses_the_dtype_and_quantization_that_are_served(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     path = checkpoint("llama")  # in float32
     weights = checkpoint_size(path).weights
     monkeypatch.setattr("llm_api.engine.limits.available_memory", lambda: 2 * weights)
@@ -134,7 +134,7 @@ def test_weights_may_fit_in_fewer_bits_than_they_are_stored_in(checkpoint: Check
     assert tiny_executor(path, dtype="bfloat16", quantization="int4").model.name == "native"
 
 
-def test_packed_weights_count_as_the_bytes_that_they_are(tmp_path: Path) -> None:
+def test_packed_weights_count_with_their_bytes_in_the_file(tmp_path: Path) -> None:
     tensors = {"scales": torch.ones(3, 5), "packed": torch.ones(7, 2, dtype=torch.int32), "eights": torch.ones(4).to(torch.float8_e4m3fn)}
     save_file(tensors, tmp_path / "model.safetensors")
     assert checkpoint_size(tmp_path) == CheckpointSize(weights=15, packed=14 * 4 + 4)

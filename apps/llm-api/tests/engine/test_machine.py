@@ -1,4 +1,4 @@
-"""The limits of a cgroup, a container's or a system service's, restrict the cores and memory that the engine uses."""
+"""The limits of a cgroup (of a container or a system service) apply to the cores and the memory of the engine."""
 
 import os
 import sys
@@ -46,7 +46,7 @@ def write(root: Path, path: str, files: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("files", [VERSION_2, VERSION_1], ids=["version 2", "version 1"])
 @pytest.mark.parametrize("path", [OWN, ""], ids=["own", "root"])
-def test_the_limits_of_the_own_cgroup_apply_or_else_those_of_the_root(system: Path, path: str, files: dict[str, str]) -> None:
+def test_the_limits_of_the_process_cgroup_apply_else_those_of_the_root(system: Path, path: str, files: dict[str, str]) -> None:
     write(system, path, files)
     assert machine.available_memory() == 450_000
     assert machine.available_cores() == 1
@@ -80,6 +80,6 @@ def test_without_a_limit_the_whole_machine_is_available(system: Path, files: dic
     assert machine.available_cores() == len(os.sched_getaffinity(0))
 
 
-def test_a_cgroup_that_is_over_its_limit_leaves_nothing(system: Path) -> None:
+def test_a_cgroup_over_its_limit_has_no_available_memory(system: Path) -> None:
     write(system, OWN, VERSION_1 | {"memory/memory.usage_in_bytes": "2000000"})
     assert machine.available_memory() == 0

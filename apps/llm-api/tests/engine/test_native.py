@@ -143,7 +143,7 @@ def test_without_the_library_the_torch_runner_serves_and_logs_the_reason(checkpo
         ("llama", {"dtype": "float16"}, "it supports bfloat16 and float32, not float16"),
     ],
 )
-def test_the_torch_runner_serves_what_it_does_not_support(
+def test_the_torch_runner_serves_models_that_it_does_not_support(
     checkpoint: Checkpoint, name: str, settings: dict[str, object], reason: str
 ) -> None:
     with structlog.testing.capture_logs() as lines:

@@ -38,7 +38,7 @@ def test_weights_can_use_huge_pages() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_checkpoints_file_is_not_kept_in_memory(tmp_path: Path, dtype: str) -> None:
-    path = save("llama", tmp_path)  # a folder of its own: other tests' models may still be mapped
+    path = save("llama", tmp_path)  # a separate folder, because models of other tests may still be mapped
     executor = tiny_executor(path, runner="native", dtype=dtype)
     assert str(path) not in Path("/proc/self/maps").read_text()
     assert executor.model.name == "native"

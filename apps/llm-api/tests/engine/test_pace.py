@@ -1,4 +1,4 @@
-"""While sequences decode, a step takes about its target time, whatever a token costs. Otherwise prompts use the whole budget."""
+"""While sequences decode, a step takes about its target time, for any cost of a token. Otherwise prompts use the whole budget."""
 
 from collections.abc import Callable
 from typing import Any
@@ -80,7 +80,7 @@ def test_prompts_progress_however_slow_the_steps_are(tiny: Executor, clock: Simu
     assert len(steps_of_a_long_prompt(Engine(tiny, budget=512))) <= 240 / 16
 
 
-def test_one_slow_step_is_forgotten_soon() -> None:
+def test_the_budget_recovers_soon_from_one_slow_step() -> None:
     pace = StepPace(TARGET)
     for _ in range(10):
         pace.record(50, 0.1)

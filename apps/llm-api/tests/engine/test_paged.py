@@ -96,7 +96,7 @@ def test_padding_rows_do_not_change_the_cache(checkpoint: Checkpoint) -> None:
     assert sorted(changed) == sorted(blocks[last // size] * size + last % size for blocks, last in running)
 
 
-def test_a_poisoned_block_does_not_reach_its_next_owner(checkpoint: Checkpoint, tiny_reference: References) -> None:
+def test_nan_in_a_block_does_not_affect_its_next_sequence(checkpoint: Checkpoint, tiny_reference: References) -> None:
     path = checkpoint("llama")
     executor = paged_executor(path, Recorder())
     for layer in range(executor.cache.shape.num_layers):

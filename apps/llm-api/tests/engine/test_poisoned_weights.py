@@ -84,7 +84,7 @@ def test_a_prefix_shared_with_it_stays_whole(poisonable: Executor) -> None:
 
 
 @pytest.mark.parametrize("prefix_caching", [True, False])
-def test_blocks_it_left_when_cancelled_do_no_harm(poisonable: Executor, prefix_caching: bool) -> None:
+def test_blocks_of_its_cancelled_request_do_not_affect_others(poisonable: Executor, prefix_caching: bool) -> None:
     """Cancelled during its prefill, before its logits are checked."""
     expected = greedy(Engine(poisonable), [SHORT[0], LONG[0]], TOKENS)
     engine = Engine(poisonable, budget=16, blocks=16, prefix_caching=prefix_caching)

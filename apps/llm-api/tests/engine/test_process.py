@@ -120,7 +120,7 @@ async def test_a_suspended_engine_shows_no_progress_and_a_resumed_one_does(engin
         await asyncio.sleep(0.01)
 
 
-async def test_signals_to_the_whole_group_leave_the_engine_to_its_parent(engine: EngineClient) -> None:
+async def test_signals_to_the_process_group_do_not_stop_the_engine(engine: EngineClient) -> None:
     assert engine.pid is not None
     os.kill(engine.pid, signal.SIGTERM)
     os.kill(engine.pid, signal.SIGINT)

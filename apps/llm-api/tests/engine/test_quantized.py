@@ -72,7 +72,7 @@ def random_shapes() -> list[tuple[int, int, int]]:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("quantization", ["int8", "int4"])
-def test_products_of_any_shape_are_those_of_the_restored_weights(kernels: Kernels, quantization: str, dtype: torch.dtype) -> None:
+def test_products_of_any_shape_equal_those_of_the_dequantized_weights(kernels: Kernels, quantization: str, dtype: torch.dtype) -> None:
     torch.manual_seed(7)
     layout = NativeLayout(kernels, quantization)
     for rows, outputs, inputs in random_shapes():
@@ -84,7 +84,7 @@ def test_products_of_any_shape_are_those_of_the_restored_weights(kernels: Kernel
 
 
 @pytest.mark.parametrize("quantization", ["int8", "int4"])
-def test_a_row_of_a_product_is_the_same_to_the_bit_whatever_its_neighbours(kernels: Kernels, quantization: str) -> None:
+def test_a_row_of_a_product_is_bitwise_equal_for_any_other_rows(kernels: Kernels, quantization: str) -> None:
     torch.manual_seed(8)
     layout, weight = NativeLayout(kernels, quantization), torch.randn(100, 150).bfloat16()
     x = torch.randn(17, 150).bfloat16()
@@ -98,7 +98,7 @@ def test_extreme_inputs_keep_to_their_group_and_row(kernels: Kernels) -> None:
     x = torch.randn(6, 96)
     x[0, 3], x[1, 40], x[2, :32], x[3, 0], x[4, 5] = torch.nan, torch.inf, 0, 1e-42, 3e38
     y = multiply(kernels, NativeLayout(kernels, "int8"), weight, None, x)
-    assert not y[:2].isfinite().any(), "a value that is not finite has become a plausible one"
+    assert not y[:2].isfinite().any(), "a non-finite value became finite"
     assert y[2:4].isfinite().all()
     expected = rounded_to_8_bits(x[2:4]) @ quantize(weight, 8).dequantized().T
     torch.testing.assert_close(y[2:4], expected, rtol=1e-4, atol=1e-3)
@@ -117,14 +117,14 @@ def test_a_weight_is_off_by_half_a_step_at_most(bits: int) -> None:
     assert mean.sqrt().mean() < 0.3 * plain.mean()
 
 
-def test_weights_that_were_of_4_bits_come_back() -> None:
+def test_dequantized_4_bit_weights_are_quantized_without_further_error() -> None:
     torch.manual_seed(10)
     source = quantize(torch.randn(64, 128), 4).dequantized()
     assert torch.allclose(quantize(source, 4).dequantized(), source, atol=2e-3)
     assert torch.equal(quantize(torch.full((3, 40), 0.5), 4).dequantized(), torch.full((3, 40), 0.5))
 
 
-def test_a_weight_that_is_not_a_number_is_not_hidden() -> None:
+def test_a_nan_weight_makes_its_group_non_finite() -> None:
     weight = torch.randn(3, 64)
     weight[1, 40] = torch.nan
     restored = quantize(weight, 4).dequantized()
@@ -134,7 +134,9 @@ def test_a_weight_that_is_not_a_number_is_not_hidden() -> None:
 
 @pytest.mark.parametrize("quantization", ["int8", "int4"])
 @pytest.mark.parametrize("name", NATIVE)
-def test_a_model_is_transformers_with_the_restored_weights(checkpoint: Checkpoint, tmp_path: Path, name: str, quantization: str) -> None:
+def test_a_model_equals_transformers_with_the_dequantized_weights(
+    checkpoint: Checkpoint, tmp_path: Path, name: str, quantization: str
+) -> None:
     path = checkpoint(name)
     expected = logits_of_transformers(restored(path, tmp_path / "restored", quantization))
     got = prompt_logits(tiny_executor(path, runner="native", quantization=quantization))

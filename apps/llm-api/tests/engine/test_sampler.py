@@ -1,4 +1,4 @@
-"""The vectorised sampler against a slow one that defines the meaning of each parameter."""
+"""Compares the vectorised sampler with a slow one that defines the meaning of each parameter."""
 
 import math
 from collections import Counter

@@ -49,7 +49,7 @@ def test_missing_keys_have_the_defaults_of_transformers(tmp_path: Path, name: st
     assert greedy(Engine(executor), PROMPTS, 16) == Reference(path).greedy(PROMPTS, 16)
 
 
-def test_a_model_with_a_head_of_its_own_needs_it(tmp_path: Path) -> None:
+def test_an_untied_model_needs_its_output_head(tmp_path: Path) -> None:
     file = save("llama-untied", tmp_path) / "model.safetensors"
     save_file({name: tensor for name, tensor in load_file(file).items() if name != "lm_head.weight"}, file)
     with pytest.raises(EngineError, match=r"lacks the tensor lm_head\.weight"):

@@ -77,7 +77,7 @@ async def test_ten_streams_finish_under_sigterm_and_new_requests_are_served_then
     assert await asyncio.to_thread(process.wait, 20) == 0
 
 
-def test_an_idle_server_leaves_after_its_lame_duck(server: Server) -> None:
+def test_an_idle_server_exits_after_its_lame_duck(server: Server) -> None:
     process, url = server
     with httpx2.Client(base_url=url) as kept_alive:
         kept_alive.get("/v1/models")

@@ -10,7 +10,7 @@ from llm_api.service.engine_service import EngineService, EngineServiceConfig
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
 
-Say = Callable[..., ScriptedEngine]
+Scripted = Callable[..., ScriptedEngine]
 Serve = Callable[[ScriptedEngine], EngineService]
 
 
@@ -32,8 +32,8 @@ def serve(tokenizer: Tokenizer, model_path: Path, metrics: Metrics) -> Serve:
 
 
 @pytest.fixture
-def say(tokenizer: Tokenizer) -> Say:
-    """An engine that says a text in each sequence."""
+def scripted(tokenizer: Tokenizer) -> Scripted:
+    """An engine that generates one of the texts in each sequence."""
 
     def engine(*texts: str, **options: Any) -> ScriptedEngine:
         return ScriptedEngine([tokenizer.encode(text, add_special_tokens=False) for text in texts], **options)

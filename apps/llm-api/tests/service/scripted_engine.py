@@ -1,4 +1,4 @@
-"""An engine whose tokens are written down beforehand."""
+"""An engine that generates scripted tokens."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -21,15 +21,15 @@ INFO = EngineInfo(
 
 @dataclass
 class ScriptedEngine:
-    """Stands for `llm_api.engine.client.EngineClient`, the engine's process with it: the same calls, the same outputs.
+    """Replaces `llm_api.engine.client.EngineClient` and the engine process: the same calls, the same outputs.
 
-    Sequence i of a request makes the tokens of `scripts[i]`, `pace` of them in each step, and then ends by itself.
+    Sequence i of a request generates the tokens of `scripts[i]`, `pace` of them in each step, and then ends.
     """
 
     scripts: list[list[int]]
     end_of_text: int = 2
     pace: int = 1
-    together: int = 1  # steps whose outputs come in one list, as for a handler that is late
+    together: int = 1  # number of steps whose outputs are in one list, as for a slow handler
     cached_tokens: int = 0
     fails: tuple[int, int] | None = None  # sequence and step
     dies_at: int | None = None
@@ -116,5 +116,5 @@ class ScriptedEngine:
 
 
 def scores(token: int, top: int) -> TokenLogprobs:
-    """Any token's logprob tells its id; the most likely ones are the ids from 1000."""
+    """A token's logprob encodes its id. The most likely tokens have the ids from 1000."""
     return TokenLogprobs(-token / 1000, [(1000 + rank, -rank / 10) for rank in range(top)])

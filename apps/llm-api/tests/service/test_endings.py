@@ -1,11 +1,11 @@
-"""How answers end early: the client leaves, the engine fails, one sequence fails."""
+"""Answers that end early: the client disconnects, the engine fails, one sequence fails."""
 
 import asyncio
 from typing import Any
 
 import pytest
 from service.calls import answer_to, chat, chat_text, completion
-from service.conftest import Say, Serve
+from service.conftest import Scripted, Serve
 
 from llm_api.protocol.errors import ApiError, EngineFailed
 
@@ -13,8 +13,8 @@ REQUESTS = [chat(), chat(n=3), completion(["a", "b", "c"], n=2)]
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
-async def test_a_cancelled_call_ends_all_its_sequences_at_once(serve: Serve, say: Say, request_: Any) -> None:
-    engine = say("a b c d", holds_at=2)
+async def test_a_cancelled_call_ends_all_its_sequences_at_once(serve: Serve, scripted: Scripted, request_: Any) -> None:
+    engine = scripted("a b c d", holds_at=2)
     call = asyncio.create_task(answer_to(serve(engine), request_).infer())
     await engine.holding.wait()
     assert engine.running
@@ -25,8 +25,8 @@ async def test_a_cancelled_call_ends_all_its_sequences_at_once(serve: Serve, say
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
-async def test_a_closed_stream_ends_all_its_sequences_at_once(serve: Serve, say: Say, request_: Any) -> None:
-    engine = say("a b c d")
+async def test_a_closed_stream_ends_all_its_sequences_at_once(serve: Serve, scripted: Scripted, request_: Any) -> None:
+    engine = scripted("a b c d")
     stream = answer_to(serve(engine), request_).stream_infer()
     await anext(stream)
     assert engine.running
@@ -34,22 +34,22 @@ async def test_a_closed_stream_ends_all_its_sequences_at_once(serve: Serve, say:
     assert not engine.running
 
 
-async def test_a_stream_that_nobody_reads_starts_nothing(serve: Serve, say: Say) -> None:
-    engine = say("a")
+async def test_an_unread_stream_starts_no_sequence(serve: Serve, scripted: Scripted) -> None:
+    engine = scripted("a")
     await serve(engine).chat(chat(stream=True)).stream_infer().aclose()
     assert engine.requests == []
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
-async def test_an_engine_that_dies_fails_the_call(serve: Serve, say: Say, request_: Any) -> None:
-    engine = say("a b c d", dies_at=2)
+async def test_an_engine_that_dies_fails_the_call(serve: Serve, scripted: Scripted, request_: Any) -> None:
+    engine = scripted("a b c d", dies_at=2)
     with pytest.raises(EngineFailed, match="engine stopped"):
         await answer_to(serve(engine), request_).infer()
     assert not engine.running
 
 
-async def test_a_stream_gives_what_came_before_the_engine_died(serve: Serve, say: Say) -> None:
-    stream = serve(say("a b c d", dies_at=2)).chat(chat(stream=True)).stream_infer()
+async def test_a_stream_sends_the_text_from_before_the_engine_died(serve: Serve, scripted: Scripted) -> None:
+    stream = serve(scripted("a b c d", dies_at=2)).chat(chat(stream=True)).stream_infer()
     chunks = [await anext(stream) for _ in range(3)]
     with pytest.raises(EngineFailed):
         await anext(stream)
@@ -57,8 +57,8 @@ async def test_a_stream_gives_what_came_before_the_engine_died(serve: Serve, say
 
 
 @pytest.mark.parametrize("request_", [chat(n=2), completion(["a", "b"], n=2)])
-async def test_a_sequence_that_fails_fails_its_request_with_the_engines_words(serve: Serve, say: Say, request_: Any) -> None:
-    engine = say("a b c d", fails=(1, 2))
+async def test_a_failed_sequence_fails_its_request_with_the_engines_message(serve: Serve, scripted: Scripted, request_: Any) -> None:
+    engine = scripted("a b c d", fails=(1, 2))
     with pytest.raises(ApiError, match="logits are not finite") as failed:
         await answer_to(serve(engine), request_).infer()
     assert failed.value.status == 500

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 from service.calls import chat, completion
-from service.conftest import Say, Serve
+from service.conftest import Scripted, Serve
 
 from llm_api.protocol.errors import EngineFailed
 from llm_api.telemetry.context import REQUEST_CONTEXT, RequestContext
@@ -27,8 +27,10 @@ def count(metrics: Metrics, name: str) -> float | None:
     return metrics.registry.get_sample_value(name)
 
 
-async def test_a_request_is_counted_once_with_its_tokens(serve: Serve, say: Say, metrics: Metrics, context: RequestContext) -> None:
-    answer = await serve(say("a b c", cached_tokens=3)).complete(completion(["x", "y z"], n=2)).infer()
+async def test_a_request_is_counted_once_with_its_tokens(
+    serve: Serve, scripted: Scripted, metrics: Metrics, context: RequestContext
+) -> None:
+    answer = await serve(scripted("a b c", cached_tokens=3)).complete(completion(["x", "y z"], n=2)).infer()
     assert answer.usage is not None
     assert (context.prompt_tokens, context.cached_tokens, context.completion_tokens) == (3, 6, 4 * 4)
     assert answer.usage.prompt_tokens_details.cached_tokens == 6
@@ -42,23 +44,23 @@ async def test_a_request_is_counted_once_with_its_tokens(serve: Serve, say: Say,
 
 
 async def test_a_choice_cut_by_its_length_makes_the_reason_length(
-    serve: Serve, say: Say, metrics: Metrics, context: RequestContext
+    serve: Serve, scripted: Scripted, metrics: Metrics, context: RequestContext
 ) -> None:
-    await serve(say("a b c d e f", "a")).chat(chat(n=2, max_completion_tokens=4)).infer()
+    await serve(scripted("a b c d e f", "a")).chat(chat(n=2, max_completion_tokens=4)).infer()
     assert context.finish_reason == "length"
     assert finished(metrics) == {"length": 1}
 
 
-async def test_a_closed_stream_counts_as_aborted(serve: Serve, say: Say, metrics: Metrics, context: RequestContext) -> None:
-    stream = serve(say("a b c")).chat(chat(stream=True)).stream_infer()
+async def test_a_closed_stream_counts_as_aborted(serve: Serve, scripted: Scripted, metrics: Metrics, context: RequestContext) -> None:
+    stream = serve(scripted("a b c")).chat(chat(stream=True)).stream_infer()
     await anext(stream)
     await stream.aclose()
     assert finished(metrics) == {"abort": 1}
     assert (context.finish_reason, context.completion_tokens) == ("abort", 1)
 
 
-async def test_a_cancelled_call_counts_as_aborted(serve: Serve, say: Say, metrics: Metrics) -> None:
-    engine = say("a b c", holds_at=1)
+async def test_a_cancelled_call_counts_as_aborted(serve: Serve, scripted: Scripted, metrics: Metrics) -> None:
+    engine = scripted("a b c", holds_at=1)
     call = asyncio.create_task(serve(engine).complete(completion(["a", "b"])).infer())
     await engine.holding.wait()
     call.cancel()
@@ -66,16 +68,16 @@ async def test_a_cancelled_call_counts_as_aborted(serve: Serve, say: Say, metric
     assert finished(metrics) == {"abort": 1}
 
 
-async def test_a_failed_call_counts_as_an_error(serve: Serve, say: Say, metrics: Metrics) -> None:
+async def test_a_failed_call_counts_as_an_error(serve: Serve, scripted: Scripted, metrics: Metrics) -> None:
     with pytest.raises(EngineFailed):
-        await serve(say("a b c", dies_at=1)).chat(chat()).infer()
+        await serve(scripted("a b c", dies_at=1)).chat(chat()).infer()
     assert finished(metrics) == {"error": 1}
 
 
-async def test_a_stream_that_is_left_after_its_end_stays_finished(
-    serve: Serve, say: Say, metrics: Metrics, context: RequestContext
+async def test_a_stream_that_is_closed_after_its_end_stays_finished(
+    serve: Serve, scripted: Scripted, metrics: Metrics, context: RequestContext
 ) -> None:
-    async for chunk in (stream := serve(say("a")).chat(chat(stream=True)).stream_infer()):
+    async for chunk in (stream := serve(scripted("a")).chat(chat(stream=True)).stream_infer()):
         if chunk.choices[0].finish_reason:
             await stream.aclose()
             break

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from chat.model_folders import model_folder
 from service.calls import answer_to, chat, completion
-from service.conftest import Say, Serve
+from service.conftest import Scripted, Serve
 from service.scripted_engine import INFO, ScriptedEngine
 
 from llm_api.chat.template import ChatTemplate
@@ -41,10 +41,10 @@ LONG = "word " * 300
         (chat(logit_bias={"49152": 1}), "logit_bias.49152", "invalid_value", "at most 49151"),
     ],
 )  # fmt: skip
-async def test_what_the_model_cannot_take_is_named(
-    serve: Serve, say: Say, request_: Any, param: str, code: str | None, message: str
+async def test_unsupported_requests_name_the_field(
+    serve: Serve, scripted: Scripted, request_: Any, param: str, code: str | None, message: str
 ) -> None:
-    engine = say("ok")
+    engine = scripted("ok")
     answer = answer_to(serve(engine), request_)
     for consume in (answer.infer, lambda: anext(answer.stream_infer())):
         with pytest.raises(ApiError, match=message) as refused:
@@ -53,8 +53,8 @@ async def test_what_the_model_cannot_take_is_named(
     assert engine.requests == []
 
 
-async def test_the_longest_prompt_that_fits_is_served(serve: Serve, say: Say) -> None:
-    engine = say("ok")
+async def test_the_longest_prompt_that_fits_is_served(serve: Serve, scripted: Scripted) -> None:
+    engine = scripted("ok")
     await serve(engine).complete(completion([1] * 255, max_tokens=1)).infer()
     await serve(engine).chat(chat("hi")).infer()
     (_, sampling, _), (prompt, chat_sampling, _) = engine.requests
@@ -62,9 +62,11 @@ async def test_the_longest_prompt_that_fits_is_served(serve: Serve, say: Say) ->
     assert chat_sampling.max_tokens == 256 - len(prompt)
 
 
-async def test_a_template_that_refuses_the_messages_is_quoted(say: Say, tokenizer: Tokenizer, metrics: Metrics, tmp_path: Path) -> None:
+async def test_a_template_that_refuses_the_messages_is_quoted(
+    scripted: Scripted, tokenizer: Tokenizer, metrics: Metrics, tmp_path: Path
+) -> None:
     template = ChatTemplate(model_folder(tmp_path, "turns"))
-    service = EngineService(EngineServiceConfig("m", 600, 60), tokenizer, template, say("ok"), metrics)
+    service = EngineService(EngineServiceConfig("m", 600, 60), tokenizer, template, scripted("ok"), metrics)
     request = chat().model_copy(update={"messages": [*chat("a").messages, *chat("b").messages]})
     with pytest.raises(ApiError, match="roles must alternate") as refused:
         await service.chat(request).infer()
@@ -74,18 +76,18 @@ async def test_a_template_that_refuses_the_messages_is_quoted(say: Say, tokenize
 NAMED = {"role": "user", "content": "hi", "name": "ann"}
 
 
-async def test_a_name_that_the_template_does_not_use_is_refused(serve: Serve, say: Say) -> None:
+async def test_a_name_that_the_template_does_not_use_is_refused(serve: Serve, scripted: Scripted) -> None:
     with pytest.raises(ApiError, match=r"chat template does not use the name in a user message; leave it out") as refused:
-        await serve(say("ok")).chat(chat(messages=[{"role": "assistant", "content": "a"}, NAMED, NAMED])).infer()
+        await serve(scripted("ok")).chat(chat(messages=[{"role": "assistant", "content": "a"}, NAMED, NAMED])).infer()
     assert (refused.value.status, refused.value.param, refused.value.code) == (400, "messages[1].name", "unsupported_parameter")
 
 
 @pytest.mark.parametrize("reading", ["{{ m.name }}: ", "{% if m.role == 'user' %}{{ m.name.upper() }}{% endif %}"])
 async def test_a_name_that_the_template_uses_reaches_the_model(
-    say: Say, tokenizer: Tokenizer, metrics: Metrics, tmp_path: Path, reading: str
+    scripted: Scripted, tokenizer: Tokenizer, metrics: Metrics, tmp_path: Path, reading: str
 ) -> None:
     template = ChatTemplate(model_folder(tmp_path, chat_template="{% for m in messages %}" + reading + "{{ m.content }}{% endfor %}"))
-    engine = say("ok")
+    engine = scripted("ok")
     service = EngineService(EngineServiceConfig("m", 600, 60), tokenizer, template, engine, metrics)
     await service.chat(chat(messages=[NAMED])).infer()
     assert "ann" in tokenizer.decode(engine.requests[0][0]).lower()
@@ -94,8 +96,10 @@ async def test_a_name_that_the_template_uses_reaches_the_model(
             await service.chat(chat(messages=[NAMED, {**NAMED, "role": "system"}])).infer()
 
 
-async def test_a_model_without_a_template_points_to_completions(say: Say, tokenizer: Tokenizer, metrics: Metrics, tmp_path: Path) -> None:
-    service = EngineService(EngineServiceConfig("m", 600, 60), tokenizer, ChatTemplate(model_folder(tmp_path)), say("ok"), metrics)
+async def test_a_model_without_a_template_points_to_completions(
+    scripted: Scripted, tokenizer: Tokenizer, metrics: Metrics, tmp_path: Path
+) -> None:
+    service = EngineService(EngineServiceConfig("m", 600, 60), tokenizer, ChatTemplate(model_folder(tmp_path)), scripted("ok"), metrics)
     with pytest.raises(ApiError, match="/v1/completions") as refused:
         await service.chat(chat()).infer()
     assert refused.value.status == 400
@@ -111,8 +115,8 @@ async def test_an_engine_that_is_not_ready_is_a_503(serve: Serve, phase: Any) ->
     assert refused.value.headers["retry-after"]
 
 
-async def test_sampling_reaches_the_engine_and_null_means_absent(serve: Serve, say: Say) -> None:
-    engine = say("ok")
+async def test_sampling_reaches_the_engine_and_null_means_absent(serve: Serve, scripted: Scripted) -> None:
+    engine = scripted("ok")
     given: dict[str, Any] = {"temperature": 0.0, "top_p": 0.5, "top_k": 3, "min_p": 0.1, "frequency_penalty": 1.0, "presence_penalty": -1.0}
     given |= {"repetition_penalty": 1.2, "logit_bias": {5: 2.0}, "seed": -1, "ignore_eos": True, "max_tokens": 3}
     await serve(engine).chat(chat(**given, logprobs=True, top_logprobs=4)).infer()

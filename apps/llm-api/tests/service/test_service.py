@@ -4,7 +4,7 @@ from typing import Any
 import msgspec
 import pytest
 from service.calls import completion
-from service.conftest import Say, Serve
+from service.conftest import Scripted, Serve
 from service.scripted_engine import INFO, ScriptedEngine
 
 from llm_api.engine.messages import EngineState, EngineStats
@@ -35,8 +35,8 @@ def test_the_model_is_listed_before_and_after_it_is_ready(serve: Serve) -> None:
     assert (ready.id, ready.max_model_len) == ("smollm2", 256)
 
 
-async def test_start_stop_and_failure_are_the_engines(serve: Serve, say: Say) -> None:
-    engine = say("a")
+async def test_start_stop_and_failure_are_the_engines(serve: Serve, scripted: Scripted) -> None:
+    engine = scripted("a")
     service = serve(engine)
     await service.start()
     assert engine.started
@@ -55,9 +55,9 @@ def test_each_engine_step_reaches_the_metrics(serve: Serve, metrics: Metrics) ->
     assert metrics.registry.get_sample_value("llm_num_requests_running") == 3
 
 
-async def test_the_event_loop_goes_on_while_a_long_text_is_encoded(serve: Serve, say: Say) -> None:
+async def test_encoding_a_long_text_does_not_block_the_event_loop(serve: Serve, scripted: Scripted) -> None:
     state = EngineState(phase="ready", info=msgspec.structs.replace(INFO, max_model_len=10**7))
-    call = asyncio.create_task(serve(say("ok", state=state)).complete(completion("word " * 200_000)).infer())
+    call = asyncio.create_task(serve(scripted("ok", state=state)).complete(completion("word " * 200_000)).infer())
     turns = 0
     while not call.done():
         await asyncio.sleep(0.001)
@@ -66,7 +66,7 @@ async def test_the_event_loop_goes_on_while_a_long_text_is_encoded(serve: Serve,
     assert turns > 10
 
 
-async def test_the_fingerprint_names_what_decides_the_text(serve: Serve) -> None:
+async def test_the_fingerprint_changes_with_settings_that_affect_the_text(serve: Serve) -> None:
     async def fingerprint(**info: Any) -> str | None:
         state = EngineState(phase="ready", info=msgspec.structs.replace(INFO, **info))
         return (await serve(ScriptedEngine([[5]], state=state)).complete(completion()).infer()).system_fingerprint

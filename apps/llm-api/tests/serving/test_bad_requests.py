@@ -80,7 +80,7 @@ async def test_each_invalid_request_gets_its_own_error_and_other_texts_do_not_ch
 
 
 async def refuse(client: httpx2.AsyncClient, name: str, path: str, content: str | bytes, status: int, param: str | None) -> str | None:
-    """Returns what is wrong with the error, or None."""
+    """Describes the difference from the expected error. None: no difference."""
     response = await client.post(path, content=content, headers={"content-type": "application/json"})
     if response.status_code != status:
         return f"{name}: {response.status_code} instead of {status}: {response.text[:200]}"

@@ -1,4 +1,4 @@
-"""Clients and probes notice when the engine hangs or dies. The last test ends the server that all tests here share."""
+"""Clients get errors and probes fail when the engine hangs or dies. The last test ends the server that all tests here share."""
 
 import os
 import signal
@@ -65,7 +65,7 @@ def test_a_busy_engine_that_hangs_fails_livez_and_then_finishes_its_request(serv
 def assert_livez_follows_the_engine(server: ServiceProcess) -> None:
     assert server.get("/livez").status_code == 200
     engine = server.engine
-    engine.suspend()  # stands for a step that never ends
+    engine.suspend()  # like a step that never ends
     try:
         wait_livez(server, 503)
         assert server.get("/v1/models").status_code == 200

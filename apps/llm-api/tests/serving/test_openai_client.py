@@ -63,7 +63,9 @@ def test_stop_strings_end_the_text_and_are_not_in_it(server: ServiceProcess) -> 
     whole = client.chat.completions.create(model="smol", messages=[QUESTION], temperature=0, max_tokens=40)
     text = whole.choices[0].message.content or ""
     stop = text[20:27]
-    stopped = client.chat.completions.create(model="smol", messages=[QUESTION], temperature=0, max_tokens=40, stop=[stop, "never said"])
+    stopped = client.chat.completions.create(
+        model="smol", messages=[QUESTION], temperature=0, max_tokens=40, stop=[stop, "never generated"]
+    )
     assert stopped.choices[0].message.content == text[: text.index(stop)]
     assert stopped.choices[0].finish_reason == "stop"
 

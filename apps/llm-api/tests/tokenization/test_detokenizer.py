@@ -66,12 +66,12 @@ def test_byte_fallback_texts_come_back_whole(fallback_path: Path, text: str, cut
     assert "".join(pushes(tokenizer, ids, cuts)) == library.decode(ids)
 
 
-def test_a_broken_byte_leaves_the_characters_before_it_alone(fallback_path: Path) -> None:
+def test_an_invalid_byte_does_not_change_the_characters_before_it(fallback_path: Path) -> None:
     euro = [3 + byte for byte in "€".encode()]
     assert pushes(Tokenizer(fallback_path), [*euro, 3 + 0xF0], [3]) == ["€", "", "\ufffd"]
 
 
-def test_a_leading_space_goes_only_at_the_start_of_a_text(fallback_path: Path, tmp_path: Path) -> None:
+def test_a_leading_space_is_removed_only_at_the_start_of_a_text(fallback_path: Path, tmp_path: Path) -> None:
     for tokenizer in (Tokenizer(fallback_path), Tokenizer(metaspace(tmp_path))):
         hello = tokenizer.encode(" hello", add_special_tokens=False)[-5:]
         world = [token for token in range(300) if tokenizer.token_text(token).strip() == "world"]

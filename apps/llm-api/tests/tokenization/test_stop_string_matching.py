@@ -36,7 +36,7 @@ def test_a_text_ends_before_the_first_complete_stop_string_however_it_is_cut(sto
     assert stream(stops, pieces) == first_complete(stops, text)
 
 
-def test_only_what_may_begin_a_stop_string_is_held_back() -> None:
+def test_only_text_that_may_begin_a_stop_string_is_held_back() -> None:
     stop_strings = StopStrings(["\n\nUser:"])
     assert stop_strings.push("Hello\n") == ("Hello", False)
     assert stop_strings.push("there\n\nUse") == ("\nthere", False)

@@ -9,7 +9,7 @@ WORDS = ["▁", "▁hello", "▁world", "h", "e", "l", "o", "w", "r", "d", "é",
 
 
 def byte_fallback(folder: Path) -> Path:
-    """As Llama 2 and Mistral: metaspace for spaces, <0xNN> for what the vocabulary lacks."""
+    """As Llama 2 and Mistral: metaspace for spaces, <0xNN> for bytes that are not in the vocabulary."""
     pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *WORDS]
     model = models.BPE({piece: rank for rank, piece in enumerate(pieces)}, [], unk_token="<unk>", fuse_unk=True, byte_fallback=True)
     tokenizer = Tokenizer(model)
@@ -19,7 +19,7 @@ def byte_fallback(folder: Path) -> Path:
 
 
 def metaspace(folder: Path) -> Path:
-    """A decoder that needs the tokens around a token: the library's own stream decodes it."""
+    """A decoder that needs the neighbouring tokens, so the stream of the tokenizers library decodes it."""
     tokenizer = Tokenizer(models.BPE({piece: rank for rank, piece in enumerate(["<unk>", "<s>", "</s>", *WORDS])}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()

@@ -1,4 +1,4 @@
-"""Files over HTTP on loopback, with ranges, and with the failures that a network has."""
+"""Serves files over HTTP on loopback, with ranges and scripted failures."""
 
 import threading
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     method: str
     path: str
     range: str | None
@@ -19,15 +19,15 @@ class FileServer:
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     headers: dict[str, dict[str, str]] = field(default_factory=dict)
-    statuses: dict[str, int] = field(default_factory=dict)  # answered in place of the file
-    cuts: list[int] = field(default_factory=list)  # the next answers with a body end after so many bytes of it
+    statuses: dict[str, int] = field(default_factory=dict)  # sent instead of the file
+    cuts: list[int] = field(default_factory=list)  # the next responses with a body end after this many bytes
     ranges: bool = True
-    authorization: str | None = None  # required of every request
-    asked: list[Asked] = field(default_factory=list)
+    authorization: str | None = None  # required in every request
+    requests: list[Request] = field(default_factory=list)
     sent: dict[str, int] = field(default_factory=dict)  # bytes of body, by path
 
     def ranges_of(self, path: str) -> list[str | None]:
-        return [request.range for request in self.asked if request.path == path and request.method == "GET"]
+        return [request.range for request in self.requests if request.path == path and request.method == "GET"]
 
 
 def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
@@ -42,7 +42,7 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self, with_body: bool) -> None:
             path = self.path.partition("?")[0]
-            server.asked.append(Asked(self.command, path, self.headers.get("range")))
+            server.requests.append(Request(self.command, path, self.headers.get("range")))
             status, body = self._content(path)
             sent = body[: server.cuts.pop(0)] if with_body and server.cuts and status < 300 else body
             self.send_response(status)
@@ -51,7 +51,7 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.end_headers()
             if with_body:
-                with suppress(ConnectionError):  # the client left
+                with suppress(ConnectionError):  # the client disconnected
                     self.wfile.write(sent)
                 server.sent[path] = server.sent.get(path, 0) + len(sent)
             self.close_connection = sent is not body or self.close_connection
@@ -88,7 +88,7 @@ class _Quiet(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Clients leave in the middle here: that is what is tested."""
+        """Prints nothing: tests disconnect on purpose."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The few endpoints of the hub that getting a model takes, over a file server."""
+"""The endpoints of the hub that a model download uses, on a file server."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ class HubRepo:
     revision: str = "main"
     commit: str = COMMIT
     files: dict[str, bytes] = field(default_factory=dict)
-    wrong: tuple[str, ...] = ()  # files whose stated sha256 is another one
+    wrong: tuple[str, ...] = ()  # files that the hub lists with a wrong sha256
 
     def publish(self) -> None:
         about = {"id": self.name, "modelId": self.name, "sha": self.commit, "private": False, "tags": [], "downloads": 0, "likes": 0}
@@ -34,8 +34,8 @@ class HubRepo:
             self.server.statuses[path] = status
             self.server.headers[path] = {"x-error-code": code}
 
-    def asked_for(self, name: str) -> bool:
-        return any(request.path.endswith(f"/{name}") for request in self.server.asked)
+    def has_request_for(self, name: str) -> bool:
+        return any(request.path.endswith(f"/{name}") for request in self.server.requests)
 
     def _entry(self, path: str, content: bytes) -> dict[str, object]:
         entry: dict[str, object] = {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}  # noqa: S324

@@ -1,4 +1,4 @@
-"""A cached model is built once, and built again when its files changed."""
+"""A cached model is built once, and built again if its files have changed."""
 
 import errno
 import os
@@ -115,14 +115,14 @@ def test_a_stale_one_is_made_again(cache: ModelCache, entry: Path) -> None:
     assert build.times == 2
 
 
-def test_a_file_that_is_not_what_its_source_promised_is_removed(cache: ModelCache, entry: Path) -> None:
+def test_a_file_with_a_wrong_checksum_is_removed(cache: ModelCache, entry: Path) -> None:
     with pytest.raises(WrongChecksum, match="model.safetensors"):
         cache.obtain(entry, "source", Building(sha256={"model.safetensors": "0" * 64}))
     assert not entry.exists()
     assert list(entry.parent.rglob("model.safetensors")) == []
 
 
-def test_verifying_finds_what_the_quick_check_cannot(cache: ModelCache, entry: Path, notes: Notes) -> None:
+def test_verify_finds_damage_that_the_quick_check_misses(cache: ModelCache, entry: Path, notes: Notes) -> None:
     file = cache.obtain(entry, "source", Building()) / "model.safetensors"
     assert checksums.verify(entry, notes.progress) == 1
     before = file.stat()

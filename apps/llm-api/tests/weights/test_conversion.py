@@ -82,14 +82,14 @@ def test_a_gguf_becomes_a_servable_folder(folder: Path) -> None:
 def test_a_model_is_named_without_its_quantization(folder: Path, tiny_gguf: Path, notes: Notes) -> None:
     source = resolve(tiny_gguf, "", folder.parent.parent, notes.progress)
     assert source == ServableModel(folder, "tiny-chat")
-    assert notes == []  # it was there
+    assert notes == []  # no progress: the cache had the model
 
 
 def test_others_may_read_it(folder: Path) -> None:
     assert {path.stat().st_mode & 0o444 for path in folder.iterdir()} == {0o444}
 
 
-def test_text_is_split_as_the_file_says(folder: Path) -> None:
+def test_text_is_split_by_the_files_pre_tokenizer(folder: Path) -> None:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     assert tokenizer.encode("  1", add_special_tokens=False).tokens == ["ĠĠ", "1"]  # GPT-2's rule alone would split the spaces
     assert tokenizer.encode("<|im_end|>", add_special_tokens=False).ids == [vocabulary().index("<|im_end|>")]
@@ -163,7 +163,7 @@ def test_a_conversion_ends_with_its_parent(tiny_gguf: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("converts_here")
-def test_a_folder_with_another_tokenizer_gets_one_that_is_fast(notes: Notes, tmp_path: Path) -> None:
+def test_a_folder_with_another_tokenizer_gets_a_tokenizer_json(notes: Notes, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "slow")
     write_slow_tokenizer(folder)
     source = resolve(folder, "", tmp_path / "cache", notes.progress)

@@ -53,7 +53,7 @@ def test_a_server_without_ranges_is_read_from_the_start(server: FileServer, file
     assert (tmp_path / "m.bin").read_bytes() == CONTENT
 
 
-def test_a_part_that_lacks_nothing_is_only_checked(server: FileServer, file: str, notes: Notes, tmp_path: Path) -> None:
+def test_a_complete_part_file_is_only_checked(server: FileServer, file: str, notes: Notes, tmp_path: Path) -> None:
     (tmp_path / "m.bin.part").write_bytes(CONTENT)
     downloader(notes).fetch(file, tmp_path / "m.bin", SHA256)
     assert (tmp_path / "m.bin").read_bytes() == CONTENT
@@ -75,7 +75,7 @@ def test_a_file_larger_than_the_disk_is_refused_before_writing(server: FileServe
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full stands for a disk that fills up while it is written")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which behaves like a disk that fills up")
 def test_a_disk_that_fills_up_is_named(file: str, notes: Notes, tmp_path: Path) -> None:
     (tmp_path / "m.bin.part").symlink_to("/dev/full")
     with pytest.raises(DiskFull, match=f"the disk of {tmp_path} is full.*MODEL_CACHE") as raised:
@@ -95,6 +95,6 @@ def test_each_refusal_has_its_own_line(
         downloader(notes).fetch(file, tmp_path / "m.bin", SHA256)
 
 
-def test_no_server_is_one_line(notes: Notes, tmp_path: Path) -> None:
+def test_an_unreachable_server_is_reported_in_one_line(notes: Notes, tmp_path: Path) -> None:
     with pytest.raises(SourceUnreachable, match=r"cannot download m\.bin from 127\.0\.0\.1"):
         downloader(notes, attempts=2).fetch("http://127.0.0.1:9/m.bin", tmp_path / "m.bin", SHA256)

@@ -1,4 +1,4 @@
-"""A folder can be served, or the error says what it lacks."""
+"""A folder can be served, or the error names the missing file."""
 
 import os
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from llm_api.weights.errors import WeightsError
 from llm_api.weights.folder import inspect
 
 
-def test_a_whole_folder_is_servable(tmp_path: Path) -> None:
+def test_a_complete_folder_is_servable(tmp_path: Path) -> None:
     facts = inspect(write_folder(tmp_path))
     assert (facts.model_type, facts.has_tokenizer, facts.has_remote_code) == ("llama", True, False)
 
@@ -21,13 +21,13 @@ def test_another_tokenizer_file_can_be_converted(tmp_path: Path) -> None:
     assert not inspect(tmp_path).has_tokenizer
 
 
-def test_pickles_beside_safetensors_do_no_harm(tmp_path: Path) -> None:
+def test_pickles_beside_safetensors_are_ignored(tmp_path: Path) -> None:
     (write_folder(tmp_path) / "pytorch_model.bin").write_bytes(b"")
     inspect(tmp_path)
 
 
 @pytest.mark.parametrize("where", ["config.json", "tokenizer_config.json"])
-def test_code_of_its_own_is_seen(where: str, tmp_path: Path) -> None:
+def test_model_code_is_detected(where: str, tmp_path: Path) -> None:
     write_folder(tmp_path)
     (tmp_path / where).write_text('{"model_type": "llama", "auto_map": {"AutoConfig": "code.Config"}}')
     assert inspect(tmp_path).has_remote_code
@@ -78,13 +78,13 @@ def _unreadable(folder: Path) -> None:
         (_unreadable, r"cannot read .*config\.json: Is a directory"),
     ],
 )
-def test_what_is_wrong_is_one_line(damage: Callable[[Path], None], line: str, tmp_path: Path) -> None:
+def test_an_invalid_folder_is_reported_in_one_line(damage: Callable[[Path], None], line: str, tmp_path: Path) -> None:
     damage(write_folder(tmp_path))
     with pytest.raises(WeightsError, match=line) as raised:
         inspect(tmp_path)
     assert str(tmp_path) in str(raised.value)
 
 
-def test_no_folder_at_all_is_said(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="does not exist"):
         inspect(tmp_path / "nothing")

@@ -43,7 +43,7 @@ def pull(tmp_path: Path, notes: Notes, uri: str = URI, *, allow: tuple[str, ...]
 
 @pytest.fixture
 def known_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saves the import of transformers; one test below has the real check."""
+    """Skips the import of transformers. One test below has the real check."""
     monkeypatch.setattr("llm_api.weights.conversion_process.Converter.check", lambda converter, folder: None)
 
 
@@ -53,7 +53,7 @@ def _unknown_architecture(converter: object, folder: Path) -> None:
 
 @pytest.mark.usefixtures("known_architecture")
 class TestARepositoryOfSafetensors:
-    def test_only_what_is_served_comes(self, repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
+    def test_only_needed_files_are_downloaded(self, repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
         unwanted = ("pytorch_model.bin", "code.py", "README.md", "consolidated.safetensors", "original/params.json")
         published = set(repo.files)
         repo.files |= dict.fromkeys(unwanted, b"x")
@@ -62,16 +62,16 @@ class TestARepositoryOfSafetensors:
         assert source.name == "org/tiny"
         assert not source.remote_code
         assert {path.name for path in source.path.iterdir()} == {*published, "manifest.json"}
-        assert not any(repo.asked_for(name) for name in unwanted)
+        assert not any(repo.has_request_for(name) for name in unwanted)
 
-    def test_a_second_start_asks_nothing(self, repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
+    def test_a_second_start_sends_no_request(self, repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
         repo.publish()
         first = pull(tmp_path, notes)
-        repo.server.asked.clear()
+        repo.server.requests.clear()
         assert pull(tmp_path, notes) == first
-        assert repo.server.asked == []
+        assert repo.server.requests == []
 
-    def test_a_branch_is_followed_only_when_asked(self, repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
+    def test_a_newer_commit_of_a_branch_is_used_only_with_refresh(self, repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
         repo.publish()
         folder = pull(tmp_path, notes).path
         repo.commit = COMMIT[::-1]
@@ -85,17 +85,17 @@ class TestARepositoryOfSafetensors:
         assert known is not None
         assert known.revision == repo.commit
 
-    def test_an_interrupted_pull_goes_on(self, repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
+    def test_an_interrupted_pull_is_resumed(self, repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
         repo.files["model.safetensors"] = b""
         repo.publish()
         with pytest.raises(WeightsError, match="truncated or not a safetensors file"):
             pull(tmp_path, notes)
-        repo.server.asked.clear()
+        repo.server.requests.clear()
         with pytest.raises(WeightsError, match="truncated or not a safetensors file"):
             pull(tmp_path, notes)
-        assert not any(request.method == "GET" for request in repo.server.asked if request.path.endswith("tokenizer.json"))
+        assert not any(request.method == "GET" for request in repo.server.requests if request.path.endswith("tokenizer.json"))
 
-    def test_a_file_that_is_not_what_the_hub_states_is_refused(self, repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
+    def test_a_file_that_differs_from_the_hubs_checksum_is_refused(self, repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
         repo.wrong = ("model.safetensors",)
         repo.publish()
         with pytest.raises(WrongChecksum, match=r"model\.safetensors has the wrong checksum: expected sha256 0{64}"):
@@ -107,38 +107,38 @@ def test_pickles_are_refused_before_download(repo: HubRepo, notes: Notes, tmp_pa
     repo.publish()
     with pytest.raises(UnsupportedModel, match=r"only pickled weights \(pytorch_model\.bin\)"):
         pull(tmp_path, notes)
-    assert not repo.asked_for("pytorch_model.bin")
+    assert not repo.has_request_for("pytorch_model.bin")
 
 
-def test_a_repository_of_ggufs_asks_for_one(repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
+def test_a_repository_of_ggufs_needs_a_file_name(repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
     repo.files = {"a-Q4_K_M.gguf": b"", "a-Q8_0.gguf": b""}
     repo.publish()
     with pytest.raises(UnsupportedModel, match=r"Name one: hf://org/tiny@main/a-Q4_K_M\.gguf"):
         pull(tmp_path, notes)
 
 
-def test_a_gguf_that_is_not_there_is_answered_with_those_that_are(repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
+def test_a_missing_gguf_is_reported_with_the_available_ones(repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
     repo.files = {"a.gguf": b""}
     repo.publish()
     with pytest.raises(WeightsNotFound, match=r"has no b\.gguf at main; it has a\.gguf"):
         pull(tmp_path, notes, f"{URI}/b.gguf")
 
 
-def test_a_gguf_is_fetched_alone(repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
+def test_only_the_named_gguf_is_downloaded(repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
     repo.files["a.gguf"] = b"not a model"
     repo.publish()
     with pytest.raises(WeightsError, match=r"cannot read a\.gguf as GGUF"):
         pull(tmp_path, notes, f"{URI}/a.gguf")
-    assert not repo.asked_for("model.safetensors")
+    assert not repo.has_request_for("model.safetensors")
 
 
-def test_code_of_its_own_needs_permission_by_name(repo: HubRepo, notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_code_needs_permission_by_name(repo: HubRepo, notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llm_api.weights.conversion_process.Converter.check", _unknown_architecture)
     repo.files |= {"config.json": b'{"model_type": "nonesuch", "auto_map": {"AutoConfig": "code.Config"}}', "code.py": b""}
     repo.publish()
     with pytest.raises(RemoteCodeRefused, match="set ALLOW_REMOTE_CODE=org/tiny"):
         pull(tmp_path, notes)
-    assert not repo.asked_for("code.py")
+    assert not repo.has_request_for("code.py")
     source = pull(tmp_path, notes, allow=("org/tiny",))
     assert source.remote_code
     assert (source.path / "code.py").exists()
@@ -171,7 +171,7 @@ def test_each_refusal_has_its_own_line(
         pull(tmp_path, notes)
 
 
-def test_no_network_is_one_line(notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_network_the_error_is_one_line(notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(SourceUnreachable, match="cannot reach the hub for hf://org/tiny@main"):
         pull(tmp_path, notes)

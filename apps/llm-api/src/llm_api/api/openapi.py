@@ -1,4 +1,4 @@
-"""Adds to /openapi.json what FastAPI cannot see in the routes: bodies read by hand, event streams, errors, API keys."""
+"""Adds to /openapi.json the parts that FastAPI cannot derive from the routes: bodies read by hand, event streams, errors, API keys."""
 
 from copy import deepcopy
 from typing import Any

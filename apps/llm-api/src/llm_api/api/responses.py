@@ -27,13 +27,13 @@ def as_api_error(error: Exception) -> ApiError:
     if isinstance(error, HTTPException):
         return _from_router(error)
     structlog.stdlib.get_logger("llm_api.errors").error("request failed", error=_names(error), frames=_frames(error))
-    return ApiError("The server failed to process the request. It is logged under its request id.", code="internal_error")
+    return ApiError("The server failed to process the request. The error is logged under the request id.", code="internal_error")
 
 
 def _from_router(error: HTTPException) -> ApiError:
     headers = Headers(error.headers or {})
     if error.status_code == 404:
-        return NotFound("This path does not exist; /docs lists those that do.", code="unknown_url", headers=headers)
+        return NotFound("This path does not exist; /docs lists the paths.", code="unknown_url", headers=headers)
     if error.status_code == 405:
         supported = headers.get("allow", "others")
         return MethodNotAllowed(f"This path does not support this method. It supports {supported}.", headers=headers)

@@ -1,4 +1,4 @@
-"""Measures the accuracy that QUANTIZATION costs: `python -m llm_api.bench.accuracy`. It asks our service over HTTP, once for each setting.
+"""Measures the loss of accuracy by QUANTIZATION: `python -m llm_api.bench.accuracy`. Runs our service once for each setting.
 
 The texts were written for this repository, so that no model was trained on them.
 """
@@ -93,8 +93,8 @@ def report(readings: Sequence[Reading]) -> str:
 
 
 async def _read_with(settings: dict[str, str]) -> Reading:
-    patience = {"REQUEST_TIMEOUT": str(SECONDS), "DRAIN_TIMEOUT": str(SECONDS)}
-    async with own_server(Path("build/accuracy-server.log"), settings | patience) as server:
+    timeouts = {"REQUEST_TIMEOUT": str(SECONDS), "DRAIN_TIMEOUT": str(SECONDS)}
+    async with own_server(Path("build/accuracy-server.log"), settings | timeouts) as server:
         target = server.target
         texts = [(files(__package__) / name).read_text(encoding="utf-8") for name in TEXTS]
         scored = [await _complete(target, prompt=text, max_tokens=0, echo=True, logprobs=1) for text in texts]

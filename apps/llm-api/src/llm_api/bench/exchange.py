@@ -16,7 +16,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class BenchError(Exception):
-    """The message is one line for the person who runs the benchmark."""
+    """The message is one line for the user."""
 
 
 @dataclass(frozen=True, slots=True)

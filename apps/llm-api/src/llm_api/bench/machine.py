@@ -16,10 +16,10 @@ def describe_machine() -> str:
     return f"{_processor()}, {cores} cores, {memory:.0f} GiB memory, {platform.system()} {platform.release()}"
 
 
-def cpu_busy(patience: int = 30) -> float:
-    """Percent of all cores used during one second: the first quiet one of `patience`, else the last. A server may still be warming up."""
+def cpu_busy(attempts: int = 30) -> float:
+    """Percent of all cores in use during one second. Repeats while the machine is busy, because a server may still be warming up."""
     busy = 100.0
-    for _ in range(patience):
+    for _ in range(attempts):
         busy = psutil.cpu_percent(1)
         if busy <= QUIET:
             break

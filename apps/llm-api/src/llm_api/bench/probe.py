@@ -1,4 +1,4 @@
-"""Finds out, before the measurement, which model a server has and which optional request fields it accepts."""
+"""Detects the model of a server and the optional request fields that it accepts, before the measurement."""
 
 import json
 from dataclasses import dataclass, replace

@@ -13,7 +13,7 @@ Message = dict[str, str]
 
 
 class Prompts:
-    """An endless supply. Each prompt begins with a unique word until the about 500 of the corpus are used, then with three unique words."""
+    """Generates any number of prompts. About 500 begin with different words of the corpus, the rest with different triples of words."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311
@@ -34,7 +34,7 @@ class Prompts:
     def next(self) -> list[Message]:
         start = self._random.randrange(len(self._words) - PASSAGE_WORDS)
         passage = " ".join(self._words[start : start + PASSAGE_WORDS])
-        # In the system message, because some chat templates add a system message of their own, the same for all prompts.
+        # In the system message, because some chat templates add a default system message, the same for all prompts.
         return [{"role": "system", "content": f"{self._opening()}. {INSTRUCTION}"}, {"role": "user", "content": passage}]
 
     def _opening(self) -> str:

@@ -1,4 +1,4 @@
-"""What can be measured besides the closed loop: requests that share a prefix, and a long prompt among running streams."""
+"""Scenarios besides the closed loop: requests that share a prefix, and a long prompt among running streams."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -61,7 +61,7 @@ class MixedRun(ScenarioRun):
         return [self.long, *self.streams]
 
     def longest_pause(self, *, disturbed: bool) -> float:
-        """Seconds between two pieces of a stream: while the long prompt is prefilled, or while nothing disturbs."""
+        """Seconds between two pieces of a stream, while the long prompt is prefilled (`disturbed`) or before and after."""
         begin, end = self.long.sent, self.long.sent + (self.long.first_token or 0)
         pauses = [0.0]
         for stream in self.streams:
@@ -150,7 +150,7 @@ def named(text: str) -> list[Scenario]:
     """The scenarios of a comma-separated list. Raises BenchError for an unknown name."""
     names = [name for name in text.split(",") if name]
     if unknown := [name for name in names if name not in SCENARIOS]:
-        raise BenchError(f"--also is {text!r}, and {unknown[0]!r} is no scenario: write any of {', '.join(SCENARIOS)}, separated by commas")
+        raise BenchError(f"--also is {text!r}, but {unknown[0]!r} is not a scenario: use {', '.join(SCENARIOS)}, separated by commas")
     return [SCENARIOS[name] for name in names]
 
 

@@ -17,8 +17,8 @@ class MessageStyle:
     def of(cls, source: str, render: Callable[[Sequence[Message]], str]) -> Self:
         """`render` returns the template's text for messages, or an empty string where it fails."""
         with_text = render([{"role": "user", "content": "probe"}])
-        with_parts = render([{"role": "user", "content": [{"type": "text", "text": "probe", "unread": "printed as it is"}]}])
-        takes_parts = "probe" in with_parts and "printed as it is" not in with_parts
+        with_parts = render([{"role": "user", "content": [{"type": "text", "text": "probe", "unread": "printed verbatim"}]}])
+        takes_parts = "probe" in with_parts and "printed verbatim" not in with_parts
         return cls("probe" in with_text or not takes_parts, takes_parts, "developer" in source)
 
     def fit(self, messages: Sequence[Message]) -> list[Message]:

@@ -10,14 +10,14 @@ from jinja2 import Template, TemplateError
 from llm_api.chat.message_style import Message, MessageStyle
 from llm_api.chat.sandbox import compile_template
 
-# What a template's own expressions raise on messages that it was not written for.
+# Exceptions of a template's expressions for messages that the template does not support.
 RENDER_ERRORS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 _SAMPLE = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"})
 
 
 class ChatTemplateError(Exception):
-    """The template refuses the messages or fails on them, or the model has none. The message is written for the client."""
+    """The template refuses the messages or fails on them, or the model has no template. The message is for the client."""
 
 
 class ChatTemplate:
@@ -33,12 +33,12 @@ class ChatTemplate:
     def prompt(self, messages: Sequence[Message]) -> str:
         """The text up to where the assistant's answer begins. Messages are first converted to the form that the template reads.
 
-        Strings of special tokens in a message stay as they are: plain_text.py keeps them from becoming special tokens.
+        Strings of special tokens in a message are unchanged: plain_text.py keeps them from becoming special tokens.
         """
         return self.render(self._style.fit(messages), add_generation_prompt=True)
 
     def sample(self) -> str:
-        """A short chat, which shows the markers that the template writes; empty where the template fails on it."""
+        """A short rendered chat, which contains the template's markers; empty if the template fails on it."""
         return self._try(self._style.fit(_SAMPLE))
 
     def render(self, messages: Sequence[Message], **options: Any) -> str:
@@ -50,7 +50,7 @@ class ChatTemplate:
         try:
             return self._template.render(messages=given, **variables)
         except RENDER_ERRORS as error:
-            raise ChatTemplateError(f"The model's chat template cannot take these messages: {error}") from error
+            raise ChatTemplateError(f"The model's chat template cannot render these messages: {error}") from error
 
     def _try(self, messages: Sequence[Message]) -> str:
         try:

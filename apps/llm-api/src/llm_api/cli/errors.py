@@ -1,4 +1,4 @@
-"""How a command fails: one line on stderr and an exit code, never a traceback. docs/runbook.md lists the exit codes."""
+"""Errors of commands: one line on stderr and an exit code, never a traceback. docs/runbook.md lists the exit codes."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ import typer
 
 
 class CommandError(Exception):
-    """The message is one line for the person who runs the command."""
+    """The message is one line for the user."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -24,7 +24,7 @@ def plain_errors() -> AbstractContextManager[None]:
 
 
 def logged_errors() -> AbstractContextManager[None]:
-    """Logs the error as a record, like everything else that the service logs."""
+    """Logs the error as a record, because the service writes only log records."""
     return _reported(_log_not_started)
 
 

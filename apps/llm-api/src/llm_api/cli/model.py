@@ -24,7 +24,7 @@ def find_model(settings: "Settings", progress: "Progress", *, refresh: bool = Fa
 
 
 def readable_progress() -> "Progress":
-    """For people, on stderr, so that stdout has only the command's result: bars on a terminal, else plain lines."""
+    """Bars on a terminal, else plain lines. Uses stderr, so that stdout has only the command's result."""
     from rich.console import Console
 
     from llm_api.weights.progress import LineProgress, TerminalProgress
@@ -35,7 +35,7 @@ def readable_progress() -> "Progress":
 
 
 def service_progress(log_format: str) -> "Progress":
-    """For the start of a service. Plain lines would break a collector that was promised JSON: LOG_FORMAT=json logs the progress."""
+    """For the start of a service. With LOG_FORMAT=json the progress is logged, because log collectors then expect JSON lines only."""
     import structlog
 
     from llm_api.weights.progress import LineProgress

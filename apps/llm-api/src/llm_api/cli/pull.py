@@ -22,7 +22,7 @@ Examples:
 
 An interrupted download resumes. A gated repository needs HF_TOKEN.
 
-stdout has the model's folder alone. stderr shows the progress: a bar on a terminal, else plain lines.
+stdout contains only the model's folder. stderr shows the progress: a bar on a terminal, else plain lines.
 
 Exit codes: 65 bad data or checksum, 66 not found, 69 no network, 73 cache not writable, 74 disk full, 77 not authorised, 78 bad setting.
 """

@@ -22,7 +22,7 @@ Examples:
 `QUANTIZATION=int4 llm-api serve`: keeps the weights in 4 bits, on a CPU: faster, and with less memory
 
 The first start downloads and converts the model. stderr shows the progress: a bar on a terminal, else plain lines.
-The running service logs for people on a terminal, else JSON lines. `LOG_FORMAT=json` makes both JSON lines, for log collectors.
+The running service logs readable lines on a terminal, else JSON lines. `LOG_FORMAT=json` makes both JSON lines, for log collectors.
 
 SIGTERM drains: the service answers the requests in flight, then exits with 0. A second SIGTERM exits at once.
 
@@ -31,7 +31,7 @@ Exit codes: 1 the engine failed, 71 cannot listen on HOST and PORT, 78 bad setti
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on. Not loopback: needs API keys. (Env HOST; 127.0.0.1)")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. Any but loopback needs API keys. (Env HOST; 127.0.0.1)")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. (Env PORT; 8000)")] = None,
     model_path: Annotated[
         Path | None, typer.Option(help="Model folder or .gguf file. Takes precedence over the URI. (Env MODEL_PATH)")
@@ -46,7 +46,10 @@ def serve(
         settings = read_settings(host=host, port=port, model_path=model_path, model_uri=model_uri, model_name=model_name)
         from llm_api.engine.launcher import engine_process
 
-        with stops_on_sigterm(), engine_process() as process:  # it imports torch while this process imports the API and gets the model
+        with (
+            stops_on_sigterm(),
+            engine_process() as process,
+        ):  # imports torch while this process imports the API and gets the model
             from llm_api.cli.service_run import ServiceRun
 
             exit_code = ServiceRun(settings, process).until_exit()

@@ -24,7 +24,7 @@ from llm_api.settings import Settings
 from llm_api.telemetry.logs import configure_logs
 from llm_api.telemetry.metrics import Metrics
 
-UNEXPLAINED = ("unexpected ", "the engine process ")  # beginnings of the engine's failures that no setting can fix
+UNEXPLAINED = ("unexpected ", "the engine process ")  # prefixes of engine failures that no setting can fix
 _QUESTION = "What is Kubernetes?"
 
 
@@ -71,7 +71,7 @@ class ServiceRun:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What a service says once it is ready: its address, and a command to try it."""
+    """The message of a service that is ready: its address, and a command to try it."""
 
     model: str
     url: str

@@ -21,10 +21,10 @@ Exit codes: 0 all checks passed, 1 one check failed.
 
 def smoke(
     url: Annotated[str, typer.Argument(help="Base URL of the service, without /v1.")] = "http://127.0.0.1:8000",
-    key: Annotated[str | None, typer.Option(envvar="API_KEY", show_default=False, help="API key, if the service asks for one.")] = None,
+    key: Annotated[str | None, typer.Option(envvar="API_KEY", show_default=False, help="API key, if the service requires one.")] = None,
     patience: Annotated[float, typer.Option(min=0, help="Seconds to retry while the service does not answer or is busy.")] = 30,
 ) -> None:
-    """Ask a running service for its models, a chat completion and a stream. Fails unless all three are answered in full."""
+    """Request the models, a chat completion and a stream from a running service. Fails unless all three responses are complete."""
     from llm_api.smoke import Smoke, SmokeFailed
 
     with plain_errors(), stops_on_sigterm():

@@ -106,7 +106,7 @@ class EngineClient:
         return time.monotonic() - self._last_message
 
     async def stop(self) -> None:
-        """Asks the process to stop and kills it after STOP_SECONDS. Requests in flight raise EngineDied."""
+        """Sends StopEngine and kills the process after STOP_SECONDS. Requests in flight raise EngineDied."""
         self._stopping = True
         if self._process is None or self._writer is None:
             return

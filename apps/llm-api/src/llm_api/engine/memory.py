@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 HUGE_PAGE = 2 * 2**20  # bytes
-MADV_POPULATE_WRITE = 23  # Linux 5.14, <linux/mman.h>; Python before 3.13 has no name for it
+MADV_POPULATE_WRITE = 23  # Linux 5.14, <linux/mman.h>; Python has the constant since 3.13
 ARENA_BYTES = 32 * 2**20  # allocated at once; pages that are never touched take no memory
 ALIGNMENT = 64  # a cache line
 
 
 def zeroed_pages(size: int) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
-    """`size` bytes of zeros. The system provides a page on its first use, or when `populate` asks for it.
+    """`size` bytes of zeros. The system provides a page on its first use, or in `populate`.
 
     The mapping is private: shared memory, which is mmap's default, gets no huge pages. Raises MemoryError.
     """

@@ -53,7 +53,7 @@ class StopEngine(msgspec.Struct, frozen=True, tag="stop"):
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
-    """Asks for a Pong between two steps. An engine that answers is not stuck, whether it is busy or idle."""
+    """Requests a Pong between two steps. An engine that answers is not stuck, whether it is busy or idle."""
 
 
 ToEngine = AddRequest | CancelRequest | Ping | StopEngine

@@ -43,7 +43,7 @@ def sample_spans(logits: Tensor, spans: list[LogitsSpan], greedy: list[int]) -> 
 def advance(
     sequence: Sequence, token_id: int, logprobs: TokenLogprobs | None, eos_token_ids: frozenset[int], max_model_len: int
 ) -> SequenceOutput:
-    """Appends the token and decides whether it is the last one. With max_tokens 0 the request wants only the prompt's logprobs."""
+    """Appends the token and decides whether it is the last one. max_tokens 0 requests only the prompt's logprobs."""
     prompt_logprobs = sequence.prompt_logprobs or None if sequence.num_completion == 0 else None
     wanted = sequence.sampling.max_tokens > 0
     if wanted:

@@ -24,7 +24,7 @@ class ErrorResponse(ResponseModel):
 
 
 class ApiError(Exception):
-    """An error for the client, who gets `message` as it is: it names the field, the limit and the fix, and nothing internal."""
+    """An error for the client. `message` is sent unchanged: it names the field, the limit and the fix, and nothing internal."""
 
     status = 500
     type = "server_error"

@@ -45,7 +45,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._expect_data()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn never keeps the connection
-        """A client that closes its sending side may have left, or may still read. The server learns which only by sending something.
+        """A client that closes its sending side may have disconnected, or may still read. Only sending something shows which.
 
         So the request is still answered, and interim responses probe the client until the response starts. If the response has
         started, or over HTTP/1.0, which has no interim responses, the client counts as having left.

@@ -66,7 +66,7 @@ class Assembly(Protocol[Whole_co, Chunk_co]):
 
 
 class EngineAnswer(Generic[Whole_co, Chunk_co]):
-    """An `Answer` (llm_api.service.model_service). `begin` plans the request when the answer is first asked for."""
+    """An `Answer` (llm_api.service.model_service). `begin` plans the request; it is called when the answer is consumed."""
 
     def __init__(self, begin: Callable[[], Awaitable[tuple[RequestSequences, Assembly[Whole_co, Chunk_co]]]], include_usage: bool) -> None:
         self._begin = begin

@@ -10,7 +10,7 @@ from llm_api.tokenization.stop_strings import StopStrings
 
 ChoiceFinishReason = Literal["stop", "length"]
 
-IMPOSSIBLE = -9999.0  # OpenAI's stand-in for minus infinity, which JSON lacks
+IMPOSSIBLE = -9999.0  # OpenAI's substitute for minus infinity, which JSON lacks
 
 
 def finite(logprob: float) -> float:

@@ -1,4 +1,4 @@
-"""The seam between the API and whatever generates text: our engine, or an upstream server."""
+"""The interface between the API and the text generator: our engine, or an upstream server."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Answer(Protocol[Whole_co, Chunk_co]):
 
 
 class ModelService(Protocol):
-    """Everything the API knows about a model. Requests arrive with a valid shape; the service checks them against the model."""
+    """The API's only view of a model. The API has validated the form of requests; the service checks them against the model."""
 
     def models(self) -> list[Model]: ...
 
@@ -56,7 +56,7 @@ class ModelService(Protocol):
         ...
 
     async def wait_failed(self) -> str:
-        """Returns the reason once the service can no longer serve. Waits forever otherwise."""
+        """Waits until the service fails, and returns the reason."""
         ...
 
     async def stop(self) -> None: ...

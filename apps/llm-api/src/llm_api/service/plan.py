@@ -1,4 +1,4 @@
-"""What a request asks of the engine: prompts as tokens, sampling parameters, and a length that fits the context."""
+"""The engine's input for a request: prompts as tokens, sampling parameters, and a length that fits the context."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -70,7 +70,7 @@ class RequestSequences:
                 async with aclosing(merged(outputs)) as steps:
                     yield steps
             except EngineDied as error:
-                raise EngineFailed("The engine stopped while it worked on this request. Send it again.") from error
+                raise EngineFailed("The engine stopped while it processed this request. Send it again.") from error
 
     def advance(self, step: list[SequenceOutput]) -> list[ChoiceDelta]:
         """What `step` adds to the choices: at most one delta for each."""

@@ -21,5 +21,5 @@ REQUEST_CONTEXT: ContextVar[RequestContext] = ContextVar("request_context")
 
 
 def current_request() -> RequestContext:
-    """The context of the current request. Outside of a request it is a new one that nobody reads."""
+    """The context of the current request. Outside of a request it is a new, unused one."""
     return REQUEST_CONTEXT.get(RequestContext(request_id=""))

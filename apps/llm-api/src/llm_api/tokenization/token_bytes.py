@@ -53,7 +53,7 @@ def _byte_level() -> Callable[[str], bytes]:
     def of(token: str) -> bytes:
         try:
             return bytes([byte_of[char] for char in token])
-        except KeyError:  # an added token is written as it is
+        except KeyError:  # an added token stands for its own text
             return token.encode()
 
     return of

@@ -34,12 +34,12 @@ class ModelCache:
         self._progress = progress
 
     def entry(self, name: str, identity: str) -> Path:
-        """The folder of one model. `identity` tells it from all others; `name` makes the folder's name readable."""
+        """The folder of one model. `identity` distinguishes it from all others; `name` makes the folder's name readable."""
         readable = re.sub(r"[^\w.-]+", "--", name)
         return self._root / "models" / f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
     def intact(self, entry: Path) -> Manifest | None:
-        """The entry's manifest, if all its files are as recorded."""
+        """The entry's manifest, if all its files match it."""
         known = read_manifest(entry)
         if known is None:
             return None

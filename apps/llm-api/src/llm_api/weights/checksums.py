@@ -33,7 +33,7 @@ class FileRecord(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """The files of a cached model as they were when it was made, so that a later start notices a truncated or altered one."""
+    """The files of a cached model and their checksums, so that a later start detects truncated or changed files."""
 
     format: int
     source: str

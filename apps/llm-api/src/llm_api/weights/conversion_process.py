@@ -25,7 +25,7 @@ class Converter:
         self._run(f"converting the tokenizer of {folder.name}", "tokenizer", str(folder))
 
     def check(self, folder: Path) -> None:
-        """Raises WeightsError unless transformers itself knows the folder's architecture."""
+        """Raises WeightsError unless transformers itself supports the folder's architecture."""
         self._run("checking the architecture", "check", str(folder))
 
     def _run(self, description: str, *arguments: str) -> None:

@@ -1,4 +1,4 @@
-"""The conversion process: all that needs torch or transformers. The converter starts it as
+"""The conversion process: everything that needs torch or transformers. The converter starts it as
 
     python -m llm_api.weights.conversion_worker gguf FILE FOLDER | tokenizer FOLDER | check FOLDER
 
@@ -21,7 +21,7 @@ from llm_api.weights.errors import UnsupportedModel, WeightsError
 _BFLOAT16_BYTES = 2
 # llama.cpp gives these `tokenizer.ggml.pre` names one rule: each digit alone, then GPT-2's regular expression.
 _DIGIT_BY_DIGIT = ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b")
-_WEIGHTS_BAR = "Loading weights"  # transformers' own name for its progress bar over the tensors
+_WEIGHTS_BAR = "Loading weights"  # the name that transformers gives its progress bar over the tensors
 
 
 def main(arguments: list[str]) -> int:
@@ -107,7 +107,7 @@ def restore_pre_tokenizer(tokenizer: Tokenizer, ggml_pre: str) -> None:
 
 
 def convert_tokenizer(folder: Path) -> None:
-    """Adds tokenizer.json to a folder that has its tokenizer in another form. The other files stay as they are."""
+    """Adds tokenizer.json to a folder that has its tokenizer in another form. The other files are unchanged."""
     _send(stage="loading the libraries")
     from transformers import AutoTokenizer
 

@@ -1,8 +1,8 @@
-"""What can fail between a model's address and a folder that can be served. Each message is one line for the operator."""
+"""Errors of fetching, checking and converting a model. Each message is one line for the operator."""
 
 
 class WeightsError(Exception):
-    """`exit_code` follows sysexits.h, so that a script can tell a bad address from a full disk."""
+    """`exit_code` follows sysexits.h, so that a script can distinguish a bad URI from a full disk."""
 
     exit_code = 65  # EX_DATAERR
 

@@ -1,4 +1,4 @@
-"""Checks that a model folder has all that serving needs, by file names and headers: no weights are loaded."""
+"""Checks that a model folder has everything needed to serve it, by file names and headers. Loads no weights."""
 
 import json
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ def _check_weights(folder: Path, names: set[str]) -> None:
 
 
 def _check_header(path: Path) -> None:
-    """Notices truncated files: the header states the length."""
+    """Detects truncated files: the header states the length."""
     try:
         with safe_open(path, framework="numpy"):
             pass

@@ -106,7 +106,7 @@ def _percent(done: int, total: int) -> str:
 
 
 class _Interval:
-    """Says yes at most once in _SECONDS_BETWEEN_LINES."""
+    """True at most once per _SECONDS_BETWEEN_LINES."""
 
     def __init__(self) -> None:
         self.restart()

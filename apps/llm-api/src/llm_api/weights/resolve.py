@@ -40,7 +40,7 @@ def resolve(
     allow_remote_code: Collection[str] = (),
     refresh: bool = False,
 ) -> ServableModel:
-    """`model_path` takes precedence. With `refresh`, a hub branch or a bucket is asked for its newest state; without, the cache is used.
+    """`model_path` takes precedence. `refresh`: check a hub branch or a bucket for changes, even if the cache has the model.
 
     Raises WeightsError: one line, with an exit code.
     """
@@ -137,7 +137,7 @@ class Resolver:
         return Built(folder)
 
     def _may_run_code(self, name: str, folder: Path, facts: FolderFacts) -> bool:
-        """Many models carry code that transformers no longer needs: they load without it. Others need permission."""
+        """Many models include code that transformers no longer needs: they load without it. Others need permission."""
         if not facts.has_remote_code or name in self._allow_remote_code:
             return facts.has_remote_code
         try:

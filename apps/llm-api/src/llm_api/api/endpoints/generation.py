@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions and POST /v1/completions: check the model, take places, answer whole or as a stream."""
+"""POST /v1/chat/completions and POST /v1/completions: checks the model, takes places, and sends a whole response or a stream."""
 
 from dataclasses import dataclass
 from typing import TypeVar

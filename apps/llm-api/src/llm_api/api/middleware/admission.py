@@ -1,4 +1,4 @@
-"""Admission: bounds the running sequences and the waiting requests, and refuses more before any work is done."""
+"""Admission: limits the running sequences and the waiting requests. Refuses further requests before any work is done."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,10 +39,10 @@ class Admission:
 
     @contextmanager
     def places(self, count: int) -> Iterator[None]:
-        """Holds `count` places. Raises Overloaded if they are not free now, and InvalidRequest if there are never that many."""
+        """Holds `count` places. Raises Overloaded if fewer are free now, and InvalidRequest if `count` exceeds the capacity."""
         if count > self.capacity:
             raise InvalidRequest(
-                f"The request asks for {count} sequences ('n' times prompts); this server accepts at most {self.capacity} at once.",
+                f"The request has {count} sequences ('n' times prompts); this server accepts at most {self.capacity} at once.",
                 param="n",
                 code="too_many_sequences",
             )

@@ -9,7 +9,7 @@ from llm_api.api.responses import as_api_error, error_response
 
 
 class ErrorMiddleware:
-    """Outside of everything that may fail, and inside of the middleware that must see every response."""
+    """Wraps everything that may fail. The middleware that must see every response wraps ErrorMiddleware."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -54,7 +54,7 @@ class AttentionBridge:
         layer = int(module.layer_idx)  # type: ignore[arg-type]
         unsupported = [name for name in UNSUPPORTED if options.get(name) is not None]
         if attention_mask is not None:  # the engine passes no mask, so the model made one
-            unsupported.append("a mask of its own")
+            unsupported.append("an attention mask")
         if key.shape != value.shape:
             unsupported.append("keys and values that differ")
         if layer in self.layers_seen:

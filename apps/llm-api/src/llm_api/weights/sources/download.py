@@ -17,7 +17,7 @@ _REFUSALS = (401, 403, 407)
 
 
 class AccessRefused(Exception):
-    """The server or a proxy asks for credentials, or its certificate is not trusted."""
+    """The server or a proxy requires credentials, or its certificate is not trusted."""
 
 
 class Downloader:

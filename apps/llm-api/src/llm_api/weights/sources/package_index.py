@@ -1,4 +1,4 @@
-"""The Python package index, asked through pip: its address, proxy, certificates and credentials are those that pip is configured with."""
+"""Queries the Python package index through pip, with the address, proxy, certificates and credentials of pip's settings."""
 
 import re
 import subprocess

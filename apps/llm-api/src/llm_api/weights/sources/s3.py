@@ -84,7 +84,7 @@ def _objects(client: Any, model: S3Model) -> dict[str, Any]:
 def _stated_sha256(client: Any, model: S3Model, name: str) -> str | None:
     head = client.head_object(Bucket=model.bucket, Key=model.key(name), ChecksumMode="ENABLED")
     checksum: str | None = head.get("ChecksumSHA256")
-    # A checksum of the parts' checksums says nothing about the file.
+    # A checksum of the parts' checksums cannot verify the whole file.
     of_object = checksum and "-" not in checksum and head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT"
     return base64.b64decode(checksum).hex() if checksum and of_object else None
 

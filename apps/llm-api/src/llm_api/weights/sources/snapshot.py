@@ -1,4 +1,4 @@
-"""The files of a model in a remote source at one revision, and which of them serving needs."""
+"""The files of a model in a remote source at one revision, and the selection of those needed to serve it."""
 
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -37,7 +37,7 @@ class Snapshot:
 
 
 def needed_files(source: str, files: list[RemoteFile], with_code: bool) -> list[RemoteFile]:
-    """The files that serving needs. Raises WeightsError, before any download, when there are no safetensors."""
+    """The files needed to serve the model. Raises WeightsError, before any download, when there are no safetensors."""
     files = [file for file in files if "/" not in file.name]  # folders hold other formats of the same model
     names = {file.name for file in files}
     weights = {name for name in names if name.endswith(".safetensors")}

@@ -1,4 +1,4 @@
-"""The negative control: a service that breaks its contract in one place fails the checks. The same service without the lie passes."""
+"""The negative control: a service that violates its contract in one place fails the checks. The unchanged service passes."""
 
 import asyncio
 import threading
@@ -26,32 +26,32 @@ CHUNK = (
 )
 DONE = b"data: [DONE]\n\n"
 ERROR = b'data: {"error": {"message": "m", "type": "server_error", "param": null, "code": null}}\n\n'
-Lie = Callable[[bytes], bytes]
+Change = Callable[[bytes], bytes]
 
 
-class Liar:
+class ChangedApi:
     """The API with each piece of a body changed."""
 
-    def __init__(self, app: ASGIApp, lie: Lie) -> None:
+    def __init__(self, app: ASGIApp, change: Change) -> None:
         self._app = app
-        self._lie = lie
+        self._change = change
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_lie(message: Message) -> None:
+        async def send_changed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [header for header in message["headers"] if header[0] != b"content-length"]
             elif scope["path"] != "/openapi.json":
-                message["body"] = self._lie(message.get("body", b""))
+                message["body"] = self._change(message.get("body", b""))
             await send(message)
 
-        await self._app(scope, receive, send_lie if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_changed if scope["type"] == "http" else send)
 
 
 @contextmanager
-def lying_server(lie: Lie) -> Iterator[str]:
+def changed_server(change: Change) -> Iterator[str]:
     """Real HTTP in front of a scripted service, because the content of the answers does not matter."""
     app = create_app(Settings(), ScriptedService(), Metrics(), Lifecycle())
-    server = uvicorn.Server(uvicorn.Config(Liar(app, lie), port=0, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(ChangedApi(app, change), port=0, log_level="error"))
     thread = threading.Thread(target=asyncio.run, args=(server.serve(),))
     thread.start()
     while not server.started:
@@ -63,15 +63,15 @@ def lying_server(lie: Lie) -> Iterator[str]:
         thread.join(10)
 
 
-def test_an_honest_service_passes(tmp_path: Path) -> None:
-    with lying_server(lambda body: body) as url:
+def test_a_correct_service_passes(tmp_path: Path) -> None:
+    with changed_server(lambda body: body) as url:
         report = run_schemathesis(url, tmp_path, *EXAMPLES)
     assert report.exit_code == 0, report.output
     assert [case.is_stream for case in report.cases].count(True) == 2
 
 
 @pytest.mark.parametrize(
-    ("lie", "found"),
+    ("change", "found"),
     [
         (lambda body: body.replace(b'"created":1700000000', b'"created":"today"'), "Response violates schema"),
         (lambda body: body.replace(MODEL.encode(), b"").replace(b'"model":"",', b""), "Response violates schema"),
@@ -81,8 +81,8 @@ def test_an_honest_service_passes(tmp_path: Path) -> None:
     ],
     ids=["a field of another type", "a field is missing", "no [DONE]", "[DONE] after an error", "an event that is not JSON"],
 )
-def test_a_lie_is_found(tmp_path: Path, lie: Lie, found: str) -> None:
-    with lying_server(lie) as url:
+def test_a_violation_is_found(tmp_path: Path, change: Change, found: str) -> None:
+    with changed_server(change) as url:
         report = run_schemathesis(url, tmp_path, *EXAMPLES)
     assert report.exit_code == 1
     assert found in report.failures, report.output

@@ -12,13 +12,13 @@ from urllib.parse import parse_qs, urlsplit
 REPOSITORY = "org/llm-api"
 
 
-class GitHubStandIn:
+class GitHubStub:
     def __init__(self) -> None:
         self.statuses: dict[str, list[dict[str, str]]] = {}
         self.pulls: list[dict[str, Any]] = []
         self.url = ""
 
-    def says(self, commit: str, state: str, minutes_ago: float, context: str = "argocd/llm-api-dev") -> None:
+    def add_status(self, commit: str, state: str, minutes_ago: float, context: str = "argocd/llm-api-dev") -> None:
         at = datetime.now(UTC) - timedelta(minutes=minutes_ago)
         entry = {"context": context, "state": state, "created_at": at.strftime("%Y-%m-%dT%H:%M:%SZ")}
         self.statuses.setdefault(commit, []).insert(0, entry)
@@ -42,7 +42,7 @@ class GitHubStandIn:
 
 
 @contextmanager
-def serving(github: GitHubStandIn, token: str) -> Iterator[None]:
+def serving(github: GitHubStub, token: str) -> Iterator[None]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             sent = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or "null")
