@@ -50,7 +50,7 @@ def down() -> None:
 
 @application.command()
 def restart() -> None:
-    """Restart one replica after another, for a new model, new settings or new code. With several replicas no request is lost."""
+    """Restart one replica after another, for new code or changed model files. Use `up` to change settings. With several replicas no request is lost."""
     with errors_as_one_line():
         runtime(ProxySettings()).restart(typer.echo)
 
