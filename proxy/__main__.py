@@ -50,7 +50,10 @@ def down() -> None:
 
 @application.command()
 def restart() -> None:
-    """Restart one replica after another, for new code or changed model files. Use `up` to change settings. With several replicas no request is lost."""
+    """Restart one replica after another, for new code or changed model files.
+
+    With several replicas no request is lost. To change settings, use `up`.
+    """
     with errors_as_one_line():
         runtime(ProxySettings()).restart(typer.echo)
 
