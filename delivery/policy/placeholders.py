@@ -1,7 +1,7 @@
 """replaced-placeholders: a component's placeholder never reaches a cluster.
 
-A value that the environment sets is written in components/ and clusters/ as `set-by-environment` or `set-by-source`, or as -1 where the
-field must be an integer. Both are values that no manifest needs and that Kubernetes rejects in the fields where they stand.
+A value that the environment sets is written in components/ and clusters/ as `set-by-environment` or `set-by-source`, or, in a
+ScaledObject, as -1 where the field must be an integer. Kubernetes rejects both in the fields where they stand.
 """
 
 import re
@@ -13,6 +13,7 @@ from delivery.rendering import Rendered
 
 TEXT = re.compile(r"\bset-by-(?:environment|source)\b")
 NUMBER = -1
+WITH_NUMBERS = "ScaledObject"  # elsewhere -1 may be a real value, such as a priority
 LAST = re.compile(r"[\w/-]+")
 
 
@@ -20,14 +21,14 @@ def placeholders(rendered: Rendered) -> Iterator[Problem]:
     for found in rendered.objects:
         kind, name = found["kind"], found["metadata"]["name"]
         for path, value in leaves(found):
-            if is_placeholder(value):
+            if is_placeholder(value, kind):
                 file = rendered.file(kind, name, LAST.findall(path.removesuffix(".value").removesuffix("]"))[-1])
                 because = "this placeholder has to be replaced: it is no value"
                 fix = "a replacement in the component's kustomization.yaml, with its key in environment.yaml (clusters: source.yaml)"
                 yield Problem(file, f"{kind}/{name} {path}", value, because, fix)
 
 
-def is_placeholder(value: object) -> bool:
+def is_placeholder(value: object, kind: str) -> bool:
     if isinstance(value, str):
         return bool(TEXT.search(value))
-    return isinstance(value, int) and not isinstance(value, bool) and value == NUMBER
+    return kind == WITH_NUMBERS and value == NUMBER

@@ -151,6 +151,13 @@ def test_a_cluster_that_does_not_start_fails_the_run(place: Place) -> None:
     assert place.cluster == ["stopped"]
 
 
+def test_a_cluster_that_was_not_started_is_not_stopped(place: Place) -> None:
+    (place.folder / "shared/cluster/build").write_text("#!/bin/sh\nexit 1\n")
+    code, output = place.run()
+    assert code == 1 and "build the cluster" in output, output
+    assert place.cluster == []
+
+
 def test_the_named_cluster_and_image_are_used_without_a_shared_one_and_never_left_out(place: Place) -> None:
     shutil.rmtree(place.folder / "shared")
     for _ in range(2):

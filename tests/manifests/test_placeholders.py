@@ -30,7 +30,7 @@ def test_every_value_that_the_environment_sets_is_a_placeholder_in_its_component
     written = values(render(clone, "overlays/prod", tools / "kustomize"))
     replaced = {field: value for field, value in written.items() if set_by_environment.get(field) != value}
     assert {"ScaledObject/llm-api spec.minReplicaCount", "PodMonitor/llm-api metadata.labels.release"} <= replaced.keys()
-    assert {field: value for field, value in replaced.items() if not is_placeholder(value)} == {}
+    assert {field: value for field, value in replaced.items() if not is_placeholder(value, field.partition("/")[0])} == {}
 
 
 @pytest.mark.parametrize("cluster", ["dev", "prod"])
@@ -41,15 +41,19 @@ def test_every_value_that_source_yaml_sets_is_a_placeholder(cluster: str, clone:
     rendered = render(clone, folder, tools / "kustomize")
     replaced = {field: value for field, value in values(rendered).items() if set_by_source.get(field) != value}
     assert f"Application/llm-api-{cluster} spec.sources[0].repoURL" in replaced
-    assert {field: value for field, value in replaced.items() if not is_placeholder(value)} == {}
+    assert {field: value for field, value in replaced.items() if not is_placeholder(value, field.partition("/")[0])} == {}
     assert {problem.field for problem in placeholders(rendered)} == set(replaced)
 
 
 @pytest.mark.parametrize("value", ["set-by-environment", "set-by-environment#alert", "set-by-source", -1])
 def test_placeholders_are_recognised(value: object) -> None:
-    assert is_placeholder(value)
+    assert is_placeholder(value, "ScaledObject")
+
+
+def test_a_priority_of_minus_one_is_no_placeholder() -> None:
+    assert not is_placeholder(-1, "PriorityClass")
 
 
 @pytest.mark.parametrize("value", ["environment", "-1", 0, 1, False, None, "set by hand"])
 def test_other_values_are_not_placeholders(value: object) -> None:
-    assert not is_placeholder(value)
+    assert not is_placeholder(value, "ScaledObject")

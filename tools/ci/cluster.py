@@ -8,7 +8,8 @@ HOW = """no cluster for `make e2e` and `make e2e-delivery`. Name one:
   KUBECONFIG  a cluster with Argo CD in the namespace argocd, which the suites change; its node's port 30800 is 127.0.0.1:30800
   PUSH        a registry/repository to push the image to, from which the cluster's nodes pull; or
   IMAGE       the image of this commit, by digest, as the nodes pull it
-`KEEP=1 make kind` creates a cluster and a registry: KUBECONFIG=build/kind.kubeconfig PUSH=127.0.0.1:5001/llm-api"""
+`KEEP=1 make kind` creates a registry and a cluster without Argo CD, which you install:
+KUBECONFIG=build/kind.kubeconfig PUSH=127.0.0.1:5001/llm-api"""
 
 IMAGE_OF_THE_SHARED_CLUSTER = {
     "PUSH": "127.0.0.1:15000/llm-api",

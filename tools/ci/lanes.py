@@ -11,7 +11,7 @@ from tools.ci.runner import Runner
 from tools.ci.suites import IMAGE, ON_THE_CLUSTER, ON_THIS_MACHINE
 
 # Built first, because two suites would otherwise build it at the same time.
-SET_UP = "make .venv/.dev && PYTHON=$PWD/.venv/bin/python tools/go && .venv/bin/llm-api pull"
+SET_UP = "make .venv/.dev && PYTHON=$PWD/.venv/bin/python tools/build >/dev/null && .venv/bin/llm-api pull"
 TOOLS_OF_THE_CLUSTER_SUITES = "tools/build signing && tools/build flux"
 
 
@@ -48,6 +48,8 @@ async def _on_the_cluster(runner: Runner, cluster: Cluster, environment: Mapping
         await runner.preparation("build the cluster", f"renice -n 19 -p $$ >/dev/null && {cluster.build}", environment)
     await ready.wait()
     await runner.preparation("build the tools", TOOLS_OF_THE_CLUSTER_SUITES, environment)
+    if runner.failed:
+        return  # `stop` would end a cluster that this run has not started
     variables = logs / "cluster.env"
     try:
         if start := cluster.start(variables):

@@ -56,8 +56,12 @@ async def not_ready(http: httpx2.AsyncClient) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_ten_streams_finish_under_sigterm_and_new_requests_are_served_then_refused(server: Server) -> None:
-    process, url = server
+async def test_ten_streams_finish_under_sigterm_and_new_requests_are_served_then_refused() -> None:
+    with scripted_process(LAME_DUCK_SECONDS="3", LOG_LEVEL="warning") as server:
+        await assert_streams_finish_under_sigterm(*server)
+
+
+async def assert_streams_finish_under_sigterm(process: "Popen[str]", url: str) -> None:
     streams = [Stream(url, "slow") for _ in range(10)]
     async with httpx2.AsyncClient(base_url=url) as http:
         await asyncio.gather(*(stream.begun.wait() for stream in streams))

@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -49,6 +51,16 @@ async def test_each_prompts_sequences_are_cancelled_by_their_own_stop_strings(se
     assert [choice.text for choice in answer.choices] == ["a ", "a b c d"] * 2
     assert sorted(index for _, index in engine.cancelled) == [0, 0]
     assert len({request_id for request_id, _ in engine.cancelled}) == 2
+
+
+async def test_a_stop_string_ends_each_prompts_sequence_while_the_client_reads_nothing(serve: Serve, scripted: Scripted) -> None:
+    engine = scripted("a STOP b c d e f g h")
+    answer = serve(engine).complete(completion(["x", "y"], stop="STOP", stream=True)).stream_infer()
+    await anext(answer)
+    for _ in range(100):  # far more steps than the text has
+        await asyncio.sleep(0)
+    assert [index for _, index in engine.cancelled] == [0, 0]
+    await answer.aclose()
 
 
 async def test_a_sequence_that_ends_by_itself_is_not_cancelled(serve: Serve, scripted: Scripted) -> None:

@@ -97,5 +97,5 @@ async def test_every_request_of_a_mixed_load_gets_its_own_response_and_nothing_l
         server.wait_idle(60)
         assert server.metric("llm_kv_cache_usage_perc") == 0
         memory.append(sum(process.memory_info().rss for process in (psutil.Process(server.process.pid), server.engine)))
-    # The warm-up fills buffers. Requests that kept their blocks or texts would add far more than 1 %.
-    assert memory[1] < 1.01 * memory[0], [size // MEBIBYTE for size in memory]
+    # The warm-up fills buffers. Requests that kept their blocks or texts would add far more than 3%.
+    assert memory[1] < 1.03 * memory[0], [size // MEBIBYTE for size in memory]

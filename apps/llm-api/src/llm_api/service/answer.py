@@ -76,16 +76,16 @@ class EngineAnswer(Generic[Whole_co, Chunk_co]):
         sequences, assembly = await self._begin()
         choices = [WholeChoice(index) for index in range(sequences.plan.sequences)]
         async with sequences.running() as steps:
-            async for step in steps:
-                for delta in sequences.advance(step):
+            async for deltas in steps:
+                for delta in deltas:
                     choices[delta.index].add(delta)
         return assembly.whole(choices, sequences.usage)
 
     async def stream_infer(self) -> AsyncGenerator[Chunk_co]:
         sequences, assembly = await self._begin()
         async with sequences.running() as steps:
-            async for step in steps:
-                for delta in sequences.advance(step):
+            async for deltas in steps:
+                for delta in deltas:
                     for chunk in assembly.chunks(delta):
                         yield chunk
         if self._include_usage:

@@ -61,18 +61,22 @@ class RequestSequences:
         return self._record.usage
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[AsyncIterator[list[SequenceOutput]]]:
-        """Gives the engine's outputs, step by step. Leaving the block cancels what still runs. Raises EngineFailed."""
-        plan = self.plan
-        outputs = [self._engine.generate(name, prompt.token_ids, plan.sampling, plan.n) for name, prompt in self._prompts.items()]
+    async def running(self) -> AsyncIterator[AsyncIterator[list[ChoiceDelta]]]:
+        """Gives what each step adds to the choices. Leaving the block cancels what still runs. Raises EngineFailed."""
         with self._record:
             try:
-                async with aclosing(merged(outputs)) as steps:
+                async with aclosing(merged([self._of_prompt(name, prompt) for name, prompt in self._prompts.items()])) as steps:
                     yield steps
             except EngineDied as error:
                 raise EngineFailed("The engine stopped while it processed this request. Send it again.") from error
 
-    def advance(self, step: list[SequenceOutput]) -> list[ChoiceDelta]:
+    async def _of_prompt(self, name: str, prompt: Prompt) -> AsyncGenerator[list[ChoiceDelta]]:
+        """Advances the choices before prompts are merged, so that a stop string ends a sequence although a client reads slowly."""
+        async with aclosing(self._engine.generate(name, prompt.token_ids, self.plan.sampling, self.plan.n)) as steps:
+            async for step in steps:
+                yield self._advance(step)
+
+    def _advance(self, step: list[SequenceOutput]) -> list[ChoiceDelta]:
         """What `step` adds to the choices: at most one delta for each."""
         deltas: dict[int, ChoiceDelta] = {}
         for output in step:
