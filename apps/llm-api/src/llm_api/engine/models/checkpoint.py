@@ -13,7 +13,7 @@ from torch import Tensor
 
 from llm_api.engine.errors import EngineError
 
-UNQUANTISED = {"F64", "F32", "F16", "BF16"}
+UNQUANTIZED = {"F64", "F32", "F16", "BF16"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Checkpoint:
         for name, file in self._files.items():
             tensor = file.get_slice(name)
             elements, kind = math.prod(tensor.get_shape()), tensor.get_dtype()
-            if kind in UNQUANTISED:
+            if kind in UNQUANTIZED:
                 weights += elements
             else:
                 packed += elements * _bits(kind) // 8
