@@ -65,6 +65,8 @@ def configurations() -> dict[str, PretrainedConfig]:
         "mistral-sliding": MistralConfig(**SHAPE, sliding_window=12),
         "qwen2": Qwen2Config(**SHAPE),
         "qwen3": Qwen3Config(**SHAPE, head_dim=16),
+        "mistral-8": MistralConfig(**(SHAPE | {"num_attention_heads": 16, "num_key_value_heads": 8}), head_dim=16),  # the class's default
+        "qwen3-128": Qwen3Config(**SHAPE, head_dim=128),  # the class's default
         "llama-uneven": LlamaConfig(**(SHAPE | UNEVEN)),
         "llama-narrow": LlamaConfig(**SHAPE, head_dim=12),
         "phi3": Phi3Config(**SHAPE),
