@@ -51,6 +51,15 @@ def test_missing_keys_have_the_defaults_of_transformers(tmp_path: Path, name: st
     assert greedy(Engine(executor), PROMPTS, 16) == Reference(path).greedy(PROMPTS, 16)
 
 
+def test_yarn_stretches_the_original_context(tmp_path: Path) -> None:
+    path = save("qwen2", tmp_path)
+    yarn = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
+    rewrite(path, {"rope_parameters": LEFT_OUT, "rope_theta": 10000.0, "rope_scaling": yarn, "max_position_embeddings": 16})
+    executor = tiny_executor(path)
+    assert (executor.model.name, executor.max_model_len) == ("general", 64)
+    assert greedy(Engine(executor), PROMPTS, 16) == Reference(path).greedy(PROMPTS, 16)
+
+
 def test_an_untied_model_needs_its_output_head(tmp_path: Path) -> None:
     file = save("llama-untied", tmp_path) / "model.safetensors"
     save_file({name: tensor for name, tensor in load_file(file).items() if name != "lm_head.weight"}, file)

@@ -80,9 +80,18 @@ def _model_config(model_type: str, text: dict[str, Any], model_path: Path) -> Mo
         num_heads=heads,
         num_kv_heads=text.get("num_key_value_heads") or heads,
         head_dim=text.get("head_dim") or hidden // heads,
-        max_position_embeddings=text["max_position_embeddings"],
+        max_position_embeddings=_context_length(text),
         eos_token_ids=end_of_text_ids(model_path, text.get("eos_token_id")),
     )
+
+
+def _context_length(text: dict[str, Any]) -> int:
+    """Qwen documents YaRN by adding its parameters alone: the length that they stretch then stays the model's original one."""
+    rope, written = rope_parameters(text), int(text["max_position_embeddings"])
+    if rope["rope_type"] != "yarn":
+        return written
+    original = rope.get("original_max_position_embeddings") or written
+    return max(written, int(rope["factor"] * original))
 
 
 def _json(model_path: Path) -> dict[str, Any]:
