@@ -33,21 +33,21 @@ def config_of(folder: Path) -> dict[str, Any]:
 
 def llama_3_factors(**changes: float) -> Tensors:
     """As llama.cpp's converter writes them: what each plain frequency is divided by."""
-    config = LlamaConfig(head_dim=HEAD_DIM, rope_parameters={"rope_theta": 10000.0} | LLAMA_3 | changes)
-    scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, device="cpu")
     plain = 10000.0 ** (-np.arange(0, HEAD_DIM, 2) / HEAD_DIM)
+    scaled = frequencies({"rope_theta": 10000.0} | LLAMA_3 | changes)
     return {"rope_freqs.weight": (plain / scaled.numpy()).astype(np.float32)}
+
+
+def frequencies(settings: dict[str, Any]) -> torch.Tensor:
+    inverse, _ = ROPE_INIT_FUNCTIONS["llama3"](LlamaConfig(head_dim=HEAD_DIM, rope_parameters=settings), device="cpu")
+    return inverse
 
 
 @pytest.mark.parametrize("changes", [{}, {"factor": 32.0, "original_max_position_embeddings": 8192}, {"factor": 8.0}])
 def test_the_rotary_factors_of_llama_3_become_its_settings(tmp_path: Path, changes: dict[str, float]) -> None:
     folder = converted(tmp_path, tensors=llama_3_factors(**changes))
     expected = LLAMA_3 | {"rope_theta": 10000.0} | changes
-    frequencies = [
-        ROPE_INIT_FUNCTIONS["llama3"](LlamaConfig(head_dim=HEAD_DIM, rope_parameters=settings), device="cpu")[0]
-        for settings in (expected, config_of(folder)["rope_parameters"])
-    ]
-    assert torch.allclose(*frequencies, rtol=1e-4)
+    assert torch.allclose(frequencies(config_of(folder)["rope_parameters"]), frequencies(expected), rtol=1e-4)
 
 
 def test_other_rotary_factors_are_refused(tmp_path: Path) -> None:

@@ -72,9 +72,10 @@ def _save_gguf(file: Path, folder: Path, metadata: GgufMetadata) -> None:
     where: dict[str, Any] = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     config = AutoConfig.from_pretrained(**where)
     metadata.apply(config)
+    load: Any = AutoModelForCausalLM.from_pretrained  # its annotation forgets the report
     previous = set_tqdm_hook(_report_weights)
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        model, report = load(
             **where, config=config, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True), output_loading_info=True
         )
     finally:

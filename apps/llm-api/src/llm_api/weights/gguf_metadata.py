@@ -115,7 +115,8 @@ def unread_tensors(metadata: GgufMetadata, model: Any) -> list[str]:
 
     if metadata.architecture not in {"llama", "qwen2", "qwen3"}:
         return []
-    processor = TENSOR_PROCESSORS.get(metadata.architecture, TensorProcessor)(config=model.config.to_dict())
+    processor_class: Any = TENSOR_PROCESSORS.get(metadata.architecture, TensorProcessor)
+    processor = processor_class(config=model.config.to_dict())
     return sorted(metadata.tensors - {ROPE_FACTORS} - get_gguf_hf_weights_map(model, processor).keys())
 
 
