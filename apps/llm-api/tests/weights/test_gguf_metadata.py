@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import LlamaConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
-from weights.tiny_models import HEAD_DIM, HEADS, HIDDEN, INNER, KV_HEADS, Tensors, write_gguf
+from weights.tiny_models import HEAD_DIM, HEADS, HIDDEN, INNER, KV_HEADS, Tensors, vocabulary, write_gguf
 
 from llm_api.weights.conversion_worker import convert_gguf
 from llm_api.weights.errors import UnsupportedModel
@@ -128,7 +128,7 @@ def test_every_token_that_ends_a_turn_ends_the_text(tmp_path: Path, keys: dict[s
 )
 def test_text_is_split_by_the_rule_that_the_file_names(tmp_path: Path, pre: str, text: str, expected: list[str]) -> None:
     folder = converted(tmp_path, pre=pre, words="ĠhukuK")
-    assert Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text).tokens == expected
+    assert Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text, add_special_tokens=False).tokens == expected
 
 
 def test_an_unknown_rule_is_refused(tmp_path: Path) -> None:
@@ -139,3 +139,24 @@ def test_an_unknown_rule_is_refused(tmp_path: Path) -> None:
 def test_heads_of_the_file_are_those_of_the_config(tmp_path: Path) -> None:
     config = config_of(converted(tmp_path))
     assert (config["num_attention_heads"], config["num_key_value_heads"], config["intermediate_size"]) == (HEADS, KV_HEADS, INNER)
+
+
+DEEPSEEK = ("<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>")
+
+
+@pytest.mark.parametrize(("adds_bos", "beginning"), [({"add_bos_token": True}, [0]), ({"add_bos_token": False}, []), ({}, [])])
+def test_control_tokens_outside_the_byte_alphabet_keep_their_ids(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, adds_bos: dict[str, bool], beginning: list[int]
+) -> None:
+    monkeypatch.setattr("weights.tiny_models.SPECIAL", DEEPSEEK)
+    folder = converted(tmp_path, pre="deepseek-r1-qwen", keys=adds_bos, bos=0, eos=1)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert tokenizer.encode("<｜User｜>a<｜Assistant｜>").ids == [*beginning, 2, vocabulary().index("a"), 3]
+    assert tokenizer.get_vocab_size() == len(vocabulary())
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    assert (settings["bos_token"], settings["eos_token"]) == DEEPSEEK[:2]
+
+
+def test_a_llama_3_file_that_says_nothing_about_it_begins_with_bos(tmp_path: Path) -> None:
+    folder = converted(tmp_path, pre="llama-bpe")
+    assert Tokenizer.from_file(str(folder / "tokenizer.json")).encode("a").ids == [1, vocabulary().index("a")]

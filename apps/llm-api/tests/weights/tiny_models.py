@@ -25,7 +25,14 @@ def vocabulary() -> list[str]:
 
 
 def write_gguf(
-    path: Path, architecture: str = "llama", pre: str = "smollm", keys: Keys | None = None, tensors: Tensors | None = None, words: str = ""
+    path: Path,
+    architecture: str = "llama",
+    pre: str = "smollm",
+    keys: Keys | None = None,
+    tensors: Tensors | None = None,
+    words: str = "",
+    bos: int = 1,
+    eos: int = 2,
 ) -> Path:
     """A tiny SmolLM2 with its split into single digits. The merge of two spaces shows how text is split before digits.
 
@@ -49,8 +56,8 @@ def write_gguf(
     writer.add_token_list(tokens)
     writer.add_token_types([TokenType.CONTROL if token in SPECIAL else TokenType.NORMAL for token in tokens])
     writer.add_token_merges(["Ġ Ġ"])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
+    writer.add_bos_token_id(bos)
+    writer.add_eos_token_id(eos)
     writer.add_chat_template(TEMPLATE)
     for key, value in (keys or {}).items():
         getattr(writer, f"add_{key}")(value)

@@ -15,7 +15,7 @@ from typing import Any
 
 from llm_api.weights.disk import disk_errors, disk_full, require_space
 from llm_api.weights.errors import UnsupportedModel, WeightsError
-from llm_api.weights.ggml_pre_tokenizers import check_pre_tokenizer, restore_pre_tokenizer
+from llm_api.weights.ggml_vocabulary import RULES, check_pre_tokenizer
 from llm_api.weights.gguf_metadata import GgufMetadata, metadata_of, unread_tensors
 
 _BFLOAT16_BYTES = 2
@@ -84,10 +84,9 @@ def _save_gguf(file: Path, folder: Path, metadata: GgufMetadata) -> None:
     _end_turns(model, metadata)
     _send(stage="tokenizer")
     tokenizer = AutoTokenizer.from_pretrained(**where)
-    restore_pre_tokenizer(tokenizer.backend_tokenizer, metadata.pre_tokenizer)
     _send(stage="writing")
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    _save_tokenizer(tokenizer, metadata, folder)
 
 
 def _check_complete(missing: Collection[str], unread: Collection[str]) -> None:
@@ -96,6 +95,17 @@ def _check_complete(missing: Collection[str], unread: Collection[str]) -> None:
         raise UnsupportedModel(f"the file has no tensor for {min(missing)}: the model would compute with random weights.")
     if unread:
         raise UnsupportedModel(f"the tensor {min(unread)} would not be used: this variant of the architecture is not supported.")
+
+
+def _save_tokenizer(tokenizer: Any, metadata: GgufMetadata, folder: Path) -> None:
+    """tokenizer_config.json, with the chat template, is from transformers; so is tokenizer.json, if the file names no rule."""
+    vocabulary, rule = metadata.vocabulary, RULES.get(metadata.pre_tokenizer)
+    if vocabulary is not None and rule is not None:
+        tokenizer.bos_token = None if vocabulary.bos is None else vocabulary.tokens[vocabulary.bos]
+        tokenizer.eos_token = None if metadata.eos is None else vocabulary.tokens[metadata.eos]
+    tokenizer.save_pretrained(folder)
+    if vocabulary is not None and rule is not None:
+        vocabulary.tokenizer(rule).save(str(folder / "tokenizer.json"))
 
 
 def _end_turns(model: Any, metadata: GgufMetadata) -> None:

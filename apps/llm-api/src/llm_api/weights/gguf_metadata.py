@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_api.weights.errors import UnsupportedModel
+from llm_api.weights.ggml_vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
@@ -22,6 +23,8 @@ TOLERANCE = 1e-4  # of a rotary factor; files store float32
 class GgufMetadata:
     architecture: str
     pre_tokenizer: str  # empty: not a byte-level vocabulary, or none named
+    vocabulary: Vocabulary | None  # None: not a byte-level vocabulary
+    eos: int | None
     elements: int
     tensors: frozenset[str]
     rope_factors: tuple[float, ...]  # of each rotary frequency; empty: none
@@ -52,6 +55,8 @@ def read_metadata(reader: "GGUFReader") -> GgufMetadata:
     return GgufMetadata(
         architecture=architecture,
         pre_tokenizer=(_value(reader, "tokenizer.ggml.pre") or "") if byte_level else "",
+        vocabulary=_vocabulary(reader) if byte_level else None,
+        eos=_value(reader, "tokenizer.ggml.eos_token_id"),
         elements=sum(int(tensor.n_elements) for tensor in reader.tensors),
         tensors=frozenset(tensors),
         rope_factors=() if factors is None or (factors.data == 1).all() else tuple(map(float, factors.data)),
@@ -63,6 +68,20 @@ def read_metadata(reader: "GGUFReader") -> GgufMetadata:
 def _value(reader: "GGUFReader", key: str) -> Any:
     field = reader.get_field(key)
     return None if field is None else field.contents()
+
+
+def _vocabulary(reader: "GGUFReader") -> Vocabulary:
+    from gguf import TokenType
+
+    types = _value(reader, "tokenizer.ggml.token_type") or []
+    return Vocabulary(
+        tokens=_value(reader, "tokenizer.ggml.tokens") or [],
+        merges=_value(reader, "tokenizer.ggml.merges") or [],
+        control=[token_id for token_id, kind in enumerate(types) if kind == TokenType.CONTROL],
+        user_defined=[token_id for token_id, kind in enumerate(types) if kind == TokenType.USER_DEFINED],
+        bos=_value(reader, "tokenizer.ggml.bos_token_id"),
+        adds_bos=_value(reader, "tokenizer.ggml.add_bos_token"),
+    )
 
 
 def _rope_scaling(reader: "GGUFReader", architecture: str) -> dict[str, Any]:
