@@ -9,14 +9,18 @@ from weights.tiny_models import write_folder
 
 from llm_api.settings import DEFAULT_MODEL_URI
 from llm_api.weights import checksums
+from llm_api.weights.cache import ModelCache
 from llm_api.weights.progress import LineProgress
+from llm_api.weights.resolve import as_converted
 
 
 @pytest.fixture
 def cached(tmp_path: Path) -> Path:
     """A cache that holds the default model, as it would be after a pull."""
-    folder = write_folder(tmp_path / "models" / "SmolLM2-135M-Instruct-f6dd6c42c253")
-    checksums.write_manifest(folder, DEFAULT_MODEL_URI, None, LineProgress(print))
+    progress = LineProgress(print)
+    entry = ModelCache(tmp_path, progress).entry("SmolLM2-135M-Instruct", as_converted(DEFAULT_MODEL_URI))
+    folder = write_folder(entry)
+    checksums.write_manifest(folder, DEFAULT_MODEL_URI, None, progress)
     return folder
 
 

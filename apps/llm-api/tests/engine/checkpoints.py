@@ -17,8 +17,10 @@ from transformers import (
     MistralConfig,
     OlmoConfig,
     Phi3Config,
+    PhimoeConfig,
     PretrainedConfig,
     Qwen2Config,
+    Qwen2MoeConfig,
     Qwen3Config,
     StableLmConfig,
 )
@@ -65,10 +67,23 @@ def configurations() -> dict[str, PretrainedConfig]:
         "mistral-sliding": MistralConfig(**SHAPE, sliding_window=12),
         "qwen2": Qwen2Config(**SHAPE),
         "qwen3": Qwen3Config(**SHAPE, head_dim=16),
+        "mistral-8": MistralConfig(**(SHAPE | {"num_attention_heads": 16, "num_key_value_heads": 8}), head_dim=16),  # the class's default
+        "qwen3-128": Qwen3Config(**SHAPE, head_dim=128),  # the class's default
         "llama-uneven": LlamaConfig(**(SHAPE | UNEVEN)),
         "llama-narrow": LlamaConfig(**SHAPE, head_dim=12),
         "phi3": Phi3Config(**SHAPE),
         "olmo": OlmoConfig(**SHAPE),
+        "phimoe-sliding": PhimoeConfig(**SHAPE, sliding_window=12, num_local_experts=4, num_experts_per_tok=2),
+        "qwen2-moe-sliding": Qwen2MoeConfig(
+            **SHAPE,
+            sliding_window=12,
+            use_sliding_window=True,
+            max_window_layers=0,
+            num_experts=4,
+            num_experts_per_tok=2,
+            moe_intermediate_size=32,
+            shared_expert_intermediate_size=32,
+        ),
         "stablelm": StableLmConfig(**SHAPE, rope_parameters=PARTIAL_ROPE),
         "gemma2-softcapped": Gemma2Config(**SHAPE, head_dim=12, attn_logit_softcapping=50.0),
         "lfm2-hybrid": Lfm2Config(**SHAPE, layer_types=["conv", "full_attention", "conv"]),
@@ -85,7 +100,7 @@ def configurations() -> dict[str, PretrainedConfig]:
 
 NATIVE = ("llama", "llama-uneven", "llama-untied", "llama-biased", "llama-3", "llama-linear", "mistral-sliding", "qwen2", "qwen3")
 FAST = (*NATIVE, "llama-narrow")
-GENERAL = ("phi3", "olmo", "stablelm", "gpt2")
+GENERAL = ("phi3", "olmo", "stablelm", "gpt2", "phimoe-sliding", "qwen2-moe-sliding")
 
 
 def save(name: str, folder: Path, max_shard_size: str = "1GB") -> Path:

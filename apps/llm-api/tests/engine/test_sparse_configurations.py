@@ -39,6 +39,8 @@ def rewrite(path: Path, changes: dict[str, Any]) -> None:
         ("qwen2", {"sliding_window": 8, "layer_types": LEFT_OUT, "use_sliding_window": True, "max_window_layers": 1}),
         ("qwen3", {"sliding_window": 8, "layer_types": LEFT_OUT, "use_sliding_window": True, "max_window_layers": 2}),
         ("qwen3", {"head_dim": 16, "rope_parameters": LEFT_OUT, "rope_theta": 1000000.0}),
+        ("qwen3-128", {"head_dim": LEFT_OUT}),
+        ("mistral-8", {"num_key_value_heads": LEFT_OUT}),
     ],
 )
 def test_missing_keys_have_the_defaults_of_transformers(tmp_path: Path, name: str, changes: dict[str, Any]) -> None:
@@ -49,6 +51,15 @@ def test_missing_keys_have_the_defaults_of_transformers(tmp_path: Path, name: st
     assert greedy(Engine(executor), PROMPTS, 16) == Reference(path).greedy(PROMPTS, 16)
 
 
+def test_yarn_stretches_the_original_context(tmp_path: Path) -> None:
+    path = save("qwen2", tmp_path)
+    yarn = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
+    rewrite(path, {"rope_parameters": LEFT_OUT, "rope_theta": 10000.0, "rope_scaling": yarn, "max_position_embeddings": 16})
+    executor = tiny_executor(path)
+    assert (executor.model.name, executor.max_model_len) == ("general", 64)
+    assert greedy(Engine(executor), PROMPTS, 16) == Reference(path).greedy(PROMPTS, 16)
+
+
 def test_an_untied_model_needs_its_output_head(tmp_path: Path) -> None:
     file = save("llama-untied", tmp_path) / "model.safetensors"
     save_file({name: tensor for name, tensor in load_file(file).items() if name != "lm_head.weight"}, file)
@@ -56,14 +67,71 @@ def test_an_untied_model_needs_its_output_head(tmp_path: Path) -> None:
         tiny_executor(tmp_path)
 
 
-def test_tensors_that_do_not_fit_the_configuration_are_refused_in_one_line(tmp_path: Path) -> None:
-    rewrite(save("llama", tmp_path), {"vocab_size": 320})
-    with pytest.raises(EngineError, match="embed_tokens") as refused:
-        tiny_executor(tmp_path)
+@pytest.mark.parametrize("runner", ["native", "torch"])
+@pytest.mark.parametrize(
+    ("name", "changes", "tensor"),
+    [
+        ("llama", {"vocab_size": 320}, r"model\.embed_tokens\.weight is \[300, 64\], but \[320, 64\]"),
+        ("llama", {"hidden_size": 48, "head_dim": 16}, "model.embed_tokens.weight"),
+        ("llama", {"num_key_value_heads": 4}, "model.layers.0.self_attn.k_proj.weight"),
+        ("llama", {"num_attention_heads": 2}, "model.layers.0.self_attn.q_proj.weight"),
+        ("llama", {"head_dim": 32}, "model.layers.0.self_attn.q_proj.weight"),
+        ("llama", {"intermediate_size": 64}, "model.layers.0.mlp.gate_proj.weight"),
+        ("llama", {"num_hidden_layers": 2}, "no tensor model.layers.2"),
+        ("llama", {"num_hidden_layers": 4}, "lacks the tensor model.layers.3"),
+        ("llama", {"attention_bias": True}, "lacks the tensor model.layers.0.self_attn.q_proj.bias"),
+        ("qwen2", {"model_type": "llama"}, "no tensor model.layers.0.self_attn.k_proj.bias"),
+        ("qwen3", {"model_type": "llama"}, "no tensor model.layers.0.self_attn.k_norm.weight"),
+    ],
+)
+def test_tensors_that_do_not_fit_the_configuration_are_refused_in_one_line(
+    tmp_path: Path, name: str, changes: dict[str, Any], tensor: str, runner: str
+) -> None:
+    rewrite(save(name, tmp_path), changes)
+    with pytest.raises(EngineError, match=tensor) as refused:
+        tiny_executor(tmp_path, runner=runner)
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"model_type": "llama"}', "null"])
+def test_only_the_named_files_are_read(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    whole, sharded = save("llama", tmp_path / "whole"), save("llama", tmp_path / "sharded", max_shard_size="60KB")
+    expected = greedy(Engine(tiny_executor(whole)), PROMPTS, 8)
+    for path in (whole, sharded):
+        other = {name: tensor * 0 for name, tensor in load_file(checkpoint("llama") / "model.safetensors").items()}
+        save_file(other, path / "zeros.safetensors")
+        assert greedy(Engine(tiny_executor(path)), PROMPTS, 8) == expected
+
+
+def test_several_files_without_an_index_are_refused(tmp_path: Path) -> None:
+    path = save("llama", tmp_path, max_shard_size="60KB")
+    (path / "model.safetensors.index.json").unlink()
+    with pytest.raises(EngineError, match=r"but no model\.safetensors\.index\.json"):
+        tiny_executor(path)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"generation_config.json": {"eos_token_id": [7, 8]}, "config.json": {"eos_token_id": 2}}, {2, 7, 8}),
+        ({"generation_config.json": {}, "config.json": {"eos_token_id": 2}}, {2}),
+        ({"config.json": {"eos_token_id": LEFT_OUT}, "tokenizer_config.json": {"eos_token": "</s>"}}, {9}),
+        ({"config.json": {"eos_token_id": 2}, "tokenizer_config.json": {"eos_token": {"content": "</s>"}}}, {2, 9}),
+        ({"config.json": {"eos_token_id": 2}, "tokenizer_config.json": {"eos_token": "word"}}, {2, 5}),
+        ({"config.json": {"eos_token_id": 2}, "tokenizer_config.json": {"eos_token": "unknown"}}, {2}),
+        ({"config.json": {"eos_token_id": LEFT_OUT}}, set()),
+    ],
+)
+def test_every_file_names_tokens_that_end_a_text(tmp_path: Path, files: dict[str, dict[str, Any]], expected: set[int]) -> None:
+    path = save("llama", tmp_path)
+    (path / "generation_config.json").unlink(missing_ok=True)
+    (path / "tokenizer.json").write_text(json.dumps({"added_tokens": [{"id": 9, "content": "</s>"}], "model": {"vocab": {"word": 5}}}))
+    rewrite(path, files.pop("config.json"))
+    for name, content in files.items():
+        (path / name).write_text(json.dumps(content))
+    assert tiny_executor(path).model_config.eos_token_ids == expected
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "{}", '{"model_type": "unheard_of"}', "null"])
 def test_a_broken_configuration_is_refused_in_one_line(checkpoint: Callable[[str], Path], tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(EngineError, match=r"config\.json") as refused:

@@ -1,3 +1,4 @@
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,6 +28,11 @@ def library(model_path: Path) -> tokenizers.Tokenizer:
 @pytest.fixture(scope="module")
 def fallback_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return byte_fallback(tmp_path_factory.mktemp("byte_fallback"))
+
+
+@pytest.fixture(scope="module")
+def regex_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return byte_fallback(tmp_path_factory.mktemp("regex"), by_regex=True)
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +75,20 @@ def test_byte_fallback_texts_come_back_whole(fallback_path: Path, text: str, cut
 def test_an_invalid_byte_does_not_change_the_characters_before_it(fallback_path: Path) -> None:
     euro = [3 + byte for byte in "€".encode()]
     assert pushes(Tokenizer(fallback_path), [*euro, 3 + 0xF0], [3]) == ["€", "", "\ufffd"]
+
+
+@pytest.mark.parametrize("by_regex", [False, True])
+def test_bytes_that_are_no_utf8_become_replacement_characters(tmp_path: Path, by_regex: bool) -> None:
+    tokenizer = Tokenizer(byte_fallback(tmp_path, by_regex=by_regex))
+    hello = tokenizer.encode("hello", add_special_tokens=False)[-1:]
+    texts = pushes(tokenizer, [*hello, 3 + 0xE2, *hello, 3 + 0xFF, 3 + 0xE2, 3 + 0x82, *hello], list(range(8)))
+    assert re.sub("\ufffd+", "?", "".join(texts)) == "?".join([tokenizer.decode(hello)] * 3)
+
+
+@given(ids=st.lists(st.integers(3, 270), max_size=12), cuts=CUTS)
+@settings(deadline=None)
+def test_any_tokens_of_a_vocabulary_with_bytes_have_a_text(regex_path: Path, ids: list[int], cuts: list[int]) -> None:
+    assert len("".join(pushes(Tokenizer(regex_path), ids, cuts))) >= sum(token >= 259 for token in ids) - 1
 
 
 def test_a_leading_space_is_removed_only_at_the_start_of_a_text(fallback_path: Path, tmp_path: Path) -> None:

@@ -171,3 +171,12 @@ def test_a_folder_with_another_tokenizer_gets_a_tokenizer_json(notes: Notes, tmp
     assert not (folder / "tokenizer.json").exists()
     assert inspect(source.path).has_tokenizer
     assert Tokenizer.from_file(str(source.path / "tokenizer.json")).encode("  ").tokens == ["ĠĠ"]
+
+
+def test_a_model_of_an_older_conversion_is_converted_again(
+    tiny_gguf: Path, notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = resolve(tiny_gguf, "", tmp_path, notes.progress)
+    monkeypatch.setattr("llm_api.weights.resolve.CONVERSION", 1000)
+    newer = resolve(tiny_gguf, "", tmp_path, notes.progress)
+    assert older.path != newer.path and older.name == newer.name

@@ -12,6 +12,9 @@ from gguf import GGUFWriter, TokenType
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+Keys = dict[str, Any]
+Tensors = dict[str, np.ndarray[Any, np.dtype[np.float32]]]
+
 HIDDEN, HEADS, KV_HEADS, HEAD_DIM, INNER = 32, 2, 1, 16, 64
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
@@ -21,9 +24,21 @@ def vocabulary() -> list[str]:
     return [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet()), "ĠĠ"]
 
 
-def write_gguf(path: Path, architecture: str = "llama") -> Path:
-    """A tiny SmolLM2 with its split into single digits. The merge of two spaces shows how text is split before digits."""
-    tokens = vocabulary()
+def write_gguf(
+    path: Path,
+    architecture: str = "llama",
+    pre: str = "smollm",
+    keys: Keys | None = None,
+    tensors: Tensors | None = None,
+    words: str = "",
+    bos: int = 1,
+    eos: int = 2,
+) -> Path:
+    """A tiny SmolLM2 with its split into single digits. The merge of two spaces shows how text is split before digits.
+
+    `keys`: more metadata, by the names of GGUFWriter's methods without `add_`. `words`: more tokens, separated by spaces.
+    """
+    tokens = [*vocabulary(), *words.split()]
     writer = GGUFWriter(path, architecture)
     writer.add_name("tiny")
     writer.add_context_length(64)
@@ -37,14 +52,16 @@ def write_gguf(path: Path, architecture: str = "llama") -> Path:
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(len(tokens))
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
+    writer.add_tokenizer_pre(pre)
     writer.add_token_list(tokens)
     writer.add_token_types([TokenType.CONTROL if token in SPECIAL else TokenType.NORMAL for token in tokens])
     writer.add_token_merges(["Ġ Ġ"])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
+    writer.add_bos_token_id(bos)
+    writer.add_eos_token_id(eos)
     writer.add_chat_template(TEMPLATE)
-    for name, tensor in _tensors(len(tokens)).items():
+    for key, value in (keys or {}).items():
+        getattr(writer, f"add_{key}")(value)
+    for name, tensor in (_tensors(len(tokens)) | (tensors or {})).items():
         writer.add_tensor(name, tensor)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -53,7 +70,7 @@ def write_gguf(path: Path, architecture: str = "llama") -> Path:
     return path
 
 
-def _tensors(vocabulary_size: int) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+def _tensors(vocabulary_size: int) -> Tensors:
     kv = KV_HEADS * HEAD_DIM
     shapes = {
         "token_embd.weight": (vocabulary_size, HIDDEN),

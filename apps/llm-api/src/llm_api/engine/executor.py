@@ -20,7 +20,7 @@ class Executor:
 
     def __init__(self, config: EngineConfig) -> None:
         torch.set_num_threads(config.num_threads or available_cores())
-        self.model_config = read_model_config(Path(config.model_path))
+        self.model_config = read_model_config(Path(config.model_path), allow_remote_code=config.allow_remote_code)
         self.device = choose_device(config.device)
         self.dtype = choose_dtype(config.dtype)
         limits = choose_limits(config, self.model_config, self.device)

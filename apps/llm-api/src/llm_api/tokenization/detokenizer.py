@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from tokenizers import Tokenizer
-from tokenizers.decoders import DecodeStream
+
+REPLACEMENT = "\ufffd"
+LONGEST_CHARACTER = 4  # bytes in UTF-8, and so tokens
 
 
 class Detokenizer(Protocol):
@@ -42,21 +44,34 @@ class ByteDetokenizer:
 
 
 class StreamDetokenizer:
-    """For any other decoder of the tokenizers library. The text continues the ids of `after`."""
+    """For any other decoder of the tokenizers library. The text continues the ids of `after`.
+
+    The library's own DecodeStream raises an exception in the middle of a text where bytes are no UTF-8. This decodes the last tokens
+    together instead: what they add to the text before them is new.
+    """
 
     def __init__(self, tokenizer: Tokenizer, after: Sequence[int] = ()) -> None:
         self._tokenizer = tokenizer
-        self._stream = DecodeStream(ids=list(after), skip_special_tokens=True)
-        self._before = list(after)
-        self._ids: list[int] = []
-        self._emitted = 0
+        self._ids = list(after)
+        self._context = 0  # the new tokens are decoded with those from here on
+        self._read = len(self._ids)  # the text of the tokens before is out
 
     def push(self, ids: Sequence[int]) -> str:
-        self._ids += ids
-        text = "".join(self._stream.step(self._tokenizer, token_id) or "" for token_id in ids)
-        self._emitted += len(text)
-        return text
+        return "".join(map(self._text_of, ids))
 
     def flush(self) -> str:
-        skipped = len(self._tokenizer.decode(self._before)) + self._emitted
-        return self._tokenizer.decode(self._before + self._ids)[skipped:]
+        before, now = self._decoded()
+        return now[len(before) :]
+
+    def _text_of(self, token_id: int) -> str:
+        self._ids.append(token_id)
+        before, now = self._decoded()
+        incomplete = now.endswith(REPLACEMENT) and len(self._ids) - self._read < LONGEST_CHARACTER
+        if incomplete or len(now) <= len(before):
+            return ""
+        self._context, self._read = self._read, len(self._ids)
+        return now[len(before) :]
+
+    def _decoded(self) -> tuple[str, str]:
+        decode = self._tokenizer.decode
+        return decode(self._ids[self._context : self._read]), decode(self._ids[self._context :])

@@ -13,14 +13,12 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer, pre_tokenizers
-
 from llm_api.weights.disk import disk_errors, disk_full, require_space
 from llm_api.weights.errors import UnsupportedModel, WeightsError
+from llm_api.weights.ggml_vocabulary import RULES, check_pre_tokenizer
+from llm_api.weights.gguf_metadata import GgufMetadata, metadata_of, unread_tensors
 
 _BFLOAT16_BYTES = 2
-# llama.cpp gives these `tokenizer.ggml.pre` names one rule: each digit alone, then GPT-2's regular expression.
-_DIGIT_BY_DIGIT = ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b")
 _WEIGHTS_BAR = "Loading weights"  # the name that transformers gives its progress bar over the tensors
 
 
@@ -48,11 +46,12 @@ def run(arguments: list[str]) -> None:
 
 def convert_gguf(file: Path, folder: Path) -> None:
     _send(stage="reading the file")
-    pre, elements = _read_gguf(file)
-    require_space(folder.parent, elements * _BFLOAT16_BYTES, f"to convert {file.name}")
+    metadata = metadata_of(file)
+    check_pre_tokenizer(metadata.pre_tokenizer)
+    require_space(folder.parent, metadata.elements * _BFLOAT16_BYTES, f"to convert {file.name}")
     try:
         with disk_errors(folder.parent):
-            _save_gguf(file, folder, pre)
+            _save_gguf(file, folder, metadata)
     except WeightsError:
         raise
     except Exception as error:
@@ -63,47 +62,55 @@ def convert_gguf(file: Path, folder: Path) -> None:
         path.chmod(0o644)  # safetensors writes 0600; a cache may be shared between users
 
 
-def _read_gguf(file: Path) -> tuple[str, int]:
-    """The name of the file's pre-tokenizer, and its number of weights."""
-    from gguf import GGUFReader
-
-    try:
-        reader = GGUFReader(file)
-    except OSError as error:
-        raise UnsupportedModel(f"cannot read {file}: {error.strerror or error}.") from error
-    except Exception as error:
-        raise UnsupportedModel(f"cannot read {file.name} as GGUF: {_first_line(error)}") from error
-    pre = reader.get_field("tokenizer.ggml.pre")
-    return (pre.contents() if pre else ""), sum(int(tensor.n_elements) for tensor in reader.tensors)
-
-
-def _save_gguf(file: Path, folder: Path, pre: str) -> None:
+def _save_gguf(file: Path, folder: Path, metadata: GgufMetadata) -> None:
     _send(stage="loading the libraries")
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils.logging import set_tqdm_hook
 
     _send(stage="weights")
     where: dict[str, Any] = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+    config = AutoConfig.from_pretrained(**where)
+    metadata.apply(config)
+    load: Any = AutoModelForCausalLM.from_pretrained  # its annotation forgets the report
     previous = set_tqdm_hook(_report_weights)
     try:
-        model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True))
+        model, report = load(
+            **where, config=config, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True), output_loading_info=True
+        )
     finally:
         set_tqdm_hook(previous)
+    _check_complete(report["missing_keys"], unread_tensors(metadata, model))
+    _end_turns(model, metadata)
     _send(stage="tokenizer")
     tokenizer = AutoTokenizer.from_pretrained(**where)
-    restore_pre_tokenizer(tokenizer.backend_tokenizer, pre)
     _send(stage="writing")
     model.save_pretrained(folder)
+    _save_tokenizer(tokenizer, metadata, folder)
+
+
+def _check_complete(missing: Collection[str], unread: Collection[str]) -> None:
+    """transformers fills what a file lacks with random weights, and passes over what it does not know."""
+    if missing:
+        raise UnsupportedModel(f"the file has no tensor for {min(missing)}: the model would compute with random weights.")
+    if unread:
+        raise UnsupportedModel(f"the tensor {min(unread)} would not be used: this variant of the architecture is not supported.")
+
+
+def _save_tokenizer(tokenizer: Any, metadata: GgufMetadata, folder: Path) -> None:
+    """tokenizer_config.json, with the chat template, is from transformers; so is tokenizer.json, if the file names no rule."""
+    vocabulary, rule = metadata.vocabulary, RULES.get(metadata.pre_tokenizer)
+    if vocabulary is not None and rule is not None:
+        tokenizer.bos_token = None if vocabulary.bos is None else vocabulary.tokens[vocabulary.bos]
+        tokenizer.eos_token = None if metadata.eos is None else vocabulary.tokens[metadata.eos]
     tokenizer.save_pretrained(folder)
+    if vocabulary is not None and rule is not None:
+        vocabulary.tokenizer(rule).save(str(folder / "tokenizer.json"))
 
 
-def restore_pre_tokenizer(tokenizer: Tokenizer, ggml_pre: str) -> None:
-    """Sets how text is split before merging, for the families whose rule transformers does not restore from a GGUF."""
-    if ggml_pre in _DIGIT_BY_DIGIT:
-        digits = pre_tokenizers.Digits(individual_digits=True)
-        byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, byte_level])
+def _end_turns(model: Any, metadata: GgufMetadata) -> None:
+    if metadata.turn_ends:
+        model.generation_config.eos_token_id = sorted(set(metadata.turn_ends))
 
 
 def convert_tokenizer(folder: Path) -> None:

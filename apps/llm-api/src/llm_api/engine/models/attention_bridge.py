@@ -14,6 +14,16 @@ from llm_api.engine.errors import EngineError
 UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 
 
+class WindowMask(Tensor):
+    """Stands for the mask of a sliding window, which is not computed: the step's attention takes `window` from it."""
+
+    window: int
+
+    def __getitem__(self, _index: Any) -> "WindowMask":
+        """Some models cut the mask to the length of the keys."""
+        return self
+
+
 class AttentionBridge:
     """An attention implementation, registered with transformers under a unique name. A model is loaded with that name.
 
@@ -25,7 +35,7 @@ class AttentionBridge:
         self.layers_seen: set[int] = set()
         self._step: StepAttention | None = None
         AttentionInterface.register(self.name, self._attend)
-        AttentionMaskInterface.register(self.name, _no_mask)
+        AttentionMaskInterface.register(self.name, _mask)
 
     @contextmanager
     def use(self, attention: StepAttention) -> Iterator[None]:
@@ -53,7 +63,12 @@ class AttentionBridge:
             raise RuntimeError("attention outside of a step")
         layer = int(module.layer_idx)  # type: ignore[arg-type]
         unsupported = [name for name in UNSUPPORTED if options.get(name) is not None]
-        if attention_mask is not None:  # the engine passes no mask, so the model made one
+        if isinstance(attention_mask, WindowMask):
+            # Some families pass the window to this call, too, others have it in the mask only.
+            if sliding_window not in {None, attention_mask.window}:
+                unsupported.append("a window that differs from its mask's")
+            sliding_window = attention_mask.window
+        elif attention_mask is not None:  # the engine passes no mask, so the model made one
             unsupported.append("an attention mask")
         if key.shape != value.shape:
             unsupported.append("keys and values that differ")
@@ -69,5 +84,16 @@ class AttentionBridge:
         return attended.unsqueeze(0), None
 
 
-def _no_mask(*_args: Any, **_options: Any) -> None:
-    """transformers need not build masks: the step's attention derives them from the batch."""
+def _mask(local_size: int | None = None, use_vmap: bool = False, config: Any = None, **options: Any) -> Tensor | None:
+    """Called by transformers to build a mask. The step's attention derives causal masks from the batch, so they need none.
+
+    Masks with functions of the model's own (`use_vmap`) and masks in both directions become tensors, which `_attend` refuses.
+    """
+    if use_vmap or "allow_is_bidirectional_skip" in options:
+        return torch.empty(1, 1, 0, 0)
+    chunked = getattr(config, "attention_chunk_size", None) is not None  # load_general limits the context to one chunk
+    if local_size is None or chunked:
+        return None
+    mask = torch.empty(1, 1, 0, 0).as_subclass(WindowMask)
+    mask.window = local_size
+    return mask

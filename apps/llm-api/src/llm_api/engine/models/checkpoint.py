@@ -33,6 +33,13 @@ class Checkpoint:
     def __contains__(self, name: str) -> bool:
         return name in self._files
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Reads the header only."""
+        return tuple(self._files[name].get_slice(name).get_shape())
+
     def size(self) -> CheckpointSize:
         weights = packed = 0
         for name, file in self._files.items():
@@ -80,10 +87,15 @@ def _bits(kind: str) -> int:
 
 
 def _files(model_path: Path) -> list[Path]:
+    """The files that the index names; without an index the one file of weights. Other files beside them are never read."""
     index = model_path / "model.safetensors.index.json"
     if index.exists():
         return [model_path / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
-    files = sorted(model_path.glob("*.safetensors"))
+    whole = model_path / "model.safetensors"
+    files = [whole] if whole.exists() else sorted(model_path.glob("*.safetensors"))
     if not files:
         raise EngineError(f"{model_path} has no safetensors files")
+    if len(files) > 1:
+        names = ", ".join(file.name for file in files[:3])
+        raise EngineError(f"{model_path} has {len(files)} safetensors files ({names}, ...) but no {index.name}: add the index")
     return files

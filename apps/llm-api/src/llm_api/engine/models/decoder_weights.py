@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from llm_api.engine.attention.backend import AttentionOptions
-from llm_api.engine.errors import EngineError
 from llm_api.engine.models.checkpoint import Checkpoint
+from llm_api.engine.models.decoder_shapes import check_shapes
 from llm_api.engine.models.model_config import ModelConfig
 
 LinearT = TypeVar("LinearT")
@@ -55,11 +55,8 @@ class DecoderWeights(Generic[LinearT, HeadT]):
 
 
 def read_decoder(checkpoint: Checkpoint, config: ModelConfig, layout: Layout[LinearT, HeadT]) -> DecoderWeights[LinearT, HeadT]:
+    check_shapes(checkpoint, config)
     embedding = checkpoint.get("model.embed_tokens.weight")
-    if embedding.shape != (config.vocab_size, config.hidden_size):
-        raise EngineError(
-            f"model.embed_tokens.weight is {tuple(embedding.shape)}, which does not match vocabulary and hidden size in config.json"
-        )
     is_tied = config.raw.get("tie_word_embeddings", False) and "lm_head.weight" not in checkpoint
     return DecoderWeights(
         embedding=layout.plain(embedding),

@@ -59,7 +59,7 @@ def load_general(
             use_safetensors=True,
             trust_remote_code=allow_remote_code,
         )
-    except (ValueError, OSError, KeyError, ImportError) as error:
+    except (ValueError, OSError, KeyError, ImportError, RuntimeError) as error:
         reason = "its attention cannot be replaced" if bridge.name in str(error) else shortened(error)
         raise EngineError(f"transformers cannot load {model_path}: {reason}") from error
     _check_supported(model, max_model_len)

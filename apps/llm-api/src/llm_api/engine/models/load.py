@@ -22,8 +22,6 @@ from llm_api.engine.models.torch_decoder import TorchDecoder, TorchLayout
 
 log = structlog.get_logger()
 
-DEFAULT_RMS_NORM_EPS = 1e-6  # the default of transformers
-
 
 class Model(Protocol):
     """The interface between the executor and a model."""
@@ -92,7 +90,7 @@ def _read(
 ) -> Model:
     rope = RotaryEmbedding(rope_parameters(config.raw), config.head_dim, max_model_len, device)
     shape = KVCacheShape(config.num_layers, config.num_kv_heads, config.head_dim, dtype)
-    eps = config.raw.get("rms_norm_eps", DEFAULT_RMS_NORM_EPS)
+    eps = config.raw["rms_norm_eps"]
     if layout is not None:
         return NativeDecoder(layout.kernels, read_decoder(checkpoint, config, layout), config, shape, eps, rope)
     return TorchDecoder(read_decoder(checkpoint, config, TorchLayout()), shape, config.num_heads, eps, rope)

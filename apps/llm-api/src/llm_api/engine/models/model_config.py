@@ -1,22 +1,25 @@
-"""The parts of config.json that the engine needs."""
+"""The parts of config.json that the engine needs, read as transformers reads them."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_api.engine.errors import EngineError
+from llm_api.engine.errors import EngineError, shortened
+from llm_api.engine.models.end_of_text import end_of_text_ids
 from llm_api.engine.models.rope import rope_parameters
 
 FAST_MODEL_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 FAST_ROPE_TYPES = frozenset({"default", "linear", "llama3"})
-DEFAULT_SLIDING_WINDOW = 4096  # the defaults of transformers
-DEFAULT_MAX_WINDOW_LAYERS = 28
+SIZES = frozenset(
+    {"hidden_size", "intermediate_size", "max_position_embeddings", "num_attention_heads", "num_hidden_layers", "num_key_value_heads"}
+)
+WRITTEN_OUT = SIZES | {"hidden_act", "rms_norm_eps", "vocab_size"}
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """`raw` is the whole file, for settings that only one model family has."""
+    """`raw` has all keys of the text model, for settings that only one model family has."""
 
     raw: dict[str, Any]
     model_type: str
@@ -34,7 +37,7 @@ class ModelConfig:
         """Whether the engine's own decoders can compute the model. transformers computes the others."""
         return (
             self.model_type in FAST_MODEL_TYPES
-            and self.raw.get("hidden_act", "silu") == "silu"
+            and self.raw["hidden_act"] == "silu"
             and rope_parameters(self.raw)["rope_type"] in FAST_ROPE_TYPES
             and "quantization_config" not in self.raw
         )
@@ -45,59 +48,82 @@ class ModelConfig:
 
     def sliding_window(self, layer: int) -> int | None:
         """Tokens that a layer attends to, as transformers reads the configuration; None: all. For families with a fast path."""
-        window: int | None = self.raw.get("sliding_window", DEFAULT_SLIDING_WINDOW)
-        return window if self._slides(layer) else None
+        return self.raw["sliding_window"] if self._slides(layer) else None
 
     def _slides(self, layer: int) -> bool:
         if self.model_type not in {"qwen2", "qwen3"}:
             return self.model_type == "mistral"
         layer_types = self.raw.get("layer_types")
-        late = layer >= self.raw.get("max_window_layers", DEFAULT_MAX_WINDOW_LAYERS)
-        return self.raw.get("use_sliding_window", False) and (layer_types[layer] == "sliding_attention" if layer_types else late)
+        return self.raw.get("use_sliding_window", False) and (
+            layer_types[layer] == "sliding_attention" if layer_types else layer >= self.raw["max_window_layers"]
+        )
 
 
-def read_model_config(model_path: Path) -> ModelConfig:
+def read_model_config(model_path: Path, *, allow_remote_code: bool = False) -> ModelConfig:
     """Raises EngineError when config.json is missing, invalid or not a text model's."""
+    raw = _json(model_path)
+    text = raw if _is_written_out(raw) else _with_defaults(model_path, allow_remote_code)
     try:
-        raw = json.loads((model_path / "config.json").read_text())
-        if not isinstance(raw, dict):
-            raise ValueError("it is not a JSON object")
-    except (OSError, ValueError) as error:
-        raise EngineError(f"{model_path}/config.json cannot be read: {error}") from error
-    text = raw.get("text_config") or raw
-    try:
-        return _model_config(raw, text, model_path)
+        return _model_config(raw["model_type"], text, model_path)
     except KeyError as error:
         raise EngineError(f"{model_path}/config.json lacks {error}: not a text generation model?") from error
 
 
-def _model_config(raw: dict[str, Any], text: dict[str, Any], model_path: Path) -> ModelConfig:
-    heads: int = _named(text, "num_attention_heads", "n_head")
-    hidden: int = _named(text, "hidden_size", "n_embd")
+def _model_config(model_type: str, text: dict[str, Any], model_path: Path) -> ModelConfig:
+    heads, hidden = text["num_attention_heads"], text["hidden_size"]
     return ModelConfig(
         raw=text,
-        model_type=raw["model_type"],
+        model_type=model_type,
         vocab_size=text["vocab_size"],
         hidden_size=hidden,
-        num_layers=_named(text, "num_hidden_layers", "n_layer"),
+        num_layers=text["num_hidden_layers"],
         num_heads=heads,
         num_kv_heads=text.get("num_key_value_heads") or heads,
         head_dim=text.get("head_dim") or hidden // heads,
-        max_position_embeddings=_named(text, "max_position_embeddings", "n_positions"),
-        eos_token_ids=_eos_token_ids(text, model_path),
+        max_position_embeddings=_context_length(text),
+        eos_token_ids=end_of_text_ids(model_path, text.get("eos_token_id")),
     )
 
 
-def _named(text: dict[str, Any], name: str, older_name: str) -> Any:
-    """Some families still use the names of their first release."""
-    return text[older_name] if older_name in text else text[name]
+def _context_length(text: dict[str, Any]) -> int:
+    """Qwen documents YaRN by adding its parameters alone: the length that they stretch then stays the model's original one."""
+    rope, written = rope_parameters(text), int(text["max_position_embeddings"])
+    if rope["rope_type"] != "yarn":
+        return written
+    original = rope.get("original_max_position_embeddings") or written
+    return max(written, int(rope["factor"] * original))
 
 
-def _eos_token_ids(text: dict[str, Any], model_path: Path) -> frozenset[int]:
-    generation = model_path / "generation_config.json"
-    eos = json.loads(generation.read_text()).get("eos_token_id") if generation.exists() else None
-    if eos is None:
-        eos = text.get("eos_token_id")
-    if eos is None:
-        return frozenset()
-    return frozenset([eos] if isinstance(eos, int) else eos)
+def _json(model_path: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads((model_path / "config.json").read_text())
+        if not isinstance(raw, dict) or "model_type" not in raw:
+            raise ValueError("it is not a JSON object with a model_type")
+    except (OSError, ValueError) as error:
+        raise EngineError(f"{model_path}/config.json cannot be read: {error}") from error
+    return raw
+
+
+def _is_written_out(raw: dict[str, Any]) -> bool:
+    """Whether no key takes its default. Then transformers, which takes seconds to import, is not needed."""
+    family, needed = raw["model_type"], set(WRITTEN_OUT)
+    if family == "qwen3":
+        needed.add("head_dim")
+    if family == "mistral":
+        needed.add("sliding_window")
+    if raw.get("use_sliding_window"):
+        needed |= {"max_window_layers", "sliding_window"}
+    has_theta = "rope_theta" in raw or "rope_theta" in (raw.get("rope_parameters") or {})
+    return family in FAST_MODEL_TYPES and has_theta and needed <= raw.keys()
+
+
+def _with_defaults(model_path: Path, allow_remote_code: bool) -> dict[str, Any]:
+    """The text model's keys as the class of its model_type in transformers has them, under their common names."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(model_path, local_files_only=True, trust_remote_code=allow_remote_code)
+    except Exception as error:  # the classes check their values with exceptions of many kinds
+        raise EngineError(f"transformers cannot load {model_path}/config.json: {shortened(error)}") from error
+    text = config.get_text_config()
+    return text.to_dict() | {name: getattr(text, name) for name in WRITTEN_OUT if hasattr(text, name)}
