@@ -1,5 +1,6 @@
 """`make up` and compose fill the same nginx template, and the docs name its settings."""
 
+import json
 import re
 from pathlib import Path
 
@@ -26,6 +27,13 @@ def test_make_up_and_compose_set_every_variable_of_the_template() -> None:
 def test_http_2_is_enabled_in_the_syntax_of_each_version() -> None:
     assert "listen 127.0.0.1:8443 ssl http2;" in render(VALUES)
     assert "listen 127.0.0.1:8443 ssl; http2 on;" in render(variables(ProxySettings(), CERTIFICATE, (1, 30, 4)))
+
+
+def test_every_error_of_nginx_is_json_within_one_pair_of_quotes() -> None:
+    texts = re.findall(r"'(\{.*)';$", TEMPLATE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(texts) > 10
+    assert [text for text in texts if "'" in text] == []
+    assert all(json.loads(text)["error"]["message"] for text in texts)
 
 
 def test_every_replica_is_in_both_upstreams() -> None:
