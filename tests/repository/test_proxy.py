@@ -30,7 +30,7 @@ def test_http_2_is_enabled_in_the_syntax_of_each_version() -> None:
 
 
 def test_every_error_of_nginx_is_json_within_one_pair_of_quotes() -> None:
-    texts = re.findall(r"'(\{.*)';$", TEMPLATE.read_text(encoding="utf-8"), re.MULTILINE)
+    texts = re.findall(r"'(\{\"error.*)';$", TEMPLATE.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(texts) > 10
     assert [text for text in texts if "'" in text] == []
     assert all(json.loads(text)["error"]["message"] for text in texts)
