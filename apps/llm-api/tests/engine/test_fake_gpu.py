@@ -4,7 +4,7 @@ This finds tensors left on the CPU, dtypes that an operator does not support, an
 GPU can show whether varlen_attn accepts its inputs, what the kernels compute, and how fast.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +41,12 @@ class EmptyCheckpoint:
 
     def __contains__(self, name: str) -> bool:
         return name in self._shapes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self._shapes[name])
 
     def get(self, name: str, dtype: torch.dtype = torch.bfloat16) -> Tensor:
         return torch.empty(self._shapes[name], dtype=dtype, device=GPU)
