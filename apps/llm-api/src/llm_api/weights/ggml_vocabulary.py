@@ -52,7 +52,7 @@ RULES = (
     | dict.fromkeys(("stablelm2", "hunyuan"), _STABLELM2)
     | {"tekken": _TEKKEN, "gpt-4o": _GPT4O, "llama4": _GPT4O}
 )
-UNNAMED = {"", "default"}  # files of converters that knew no names: transformers' rule of the architecture stays
+UNNAMED = {"", "default"}  # the file names no rule: the tokenizer that transformers makes is used
 
 
 def check_pre_tokenizer(name: str) -> None:

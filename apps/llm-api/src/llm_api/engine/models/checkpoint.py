@@ -37,8 +37,8 @@ class Checkpoint:
         return iter(self._files)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Reads the header only."""
-        return tuple(self._files[name].get_slice(name).get_shape())
+        """Reads the header only. Raises EngineError if the checkpoint lacks the tensor."""
+        return tuple(self._file(name).get_slice(name).get_shape())
 
     def size(self) -> CheckpointSize:
         weights = packed = 0
@@ -52,12 +52,15 @@ class Checkpoint:
         return CheckpointSize(weights, packed)
 
     def get(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
-        if name not in self._files:
-            raise EngineError(f"the checkpoint lacks the tensor {name}: it is incomplete or does not match config.json")
-        return self._files[name].get_tensor(name).to(self._device, dtype or self._dtype)
+        return self._file(name).get_tensor(name).to(self._device, dtype or self._dtype)
 
     def get_optional(self, name: str, dtype: torch.dtype | None = None) -> Tensor | None:
         return self.get(name, dtype) if name in self else None
+
+    def _file(self, name: str) -> safe_open:
+        if name not in self._files:
+            raise EngineError(f"the checkpoint lacks the tensor {name}: it is incomplete or does not match config.json")
+        return self._files[name]
 
 
 @contextmanager
