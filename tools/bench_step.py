@@ -11,8 +11,8 @@ from statistics import median
 
 from torch import Tensor
 
-from llm_api.cli.composition import engine_config
-from llm_api.cli.model import find_model, readable_progress
+from llm_api.cli.model import readable_progress
+from llm_api.cli.prepared_model import prepare
 from llm_api.engine.batch import Batch
 from llm_api.engine.executor import Executor
 from llm_api.engine.loop import EngineLoop
@@ -66,7 +66,7 @@ def measure(loop: EngineLoop, clock: Clock, concurrency: int, random: Random) ->
 
 def main() -> None:
     settings, random = Settings(), Random(0)  # noqa: S311
-    executor = Executor(engine_config(settings, find_model(settings, readable_progress())))
+    executor = Executor(prepare(settings, readable_progress()).engine)
     warm_up(executor)
     executor.cache.populate(available_memory)  # as the engine process does
     executor.model = clock = Clock(executor)

@@ -1,7 +1,6 @@
 """Builds the applications and serves them: wiring, nothing else."""
 
 import asyncio
-import os
 from collections.abc import Callable
 
 import uvloop
@@ -92,7 +91,7 @@ def _applications(settings: Settings, service: ModelService, metrics: Metrics, l
     try:
         api = create_app(settings, service, metrics, lifecycle)
     except ApiKeysError as error:
-        raise StartError(str(error), os.EX_CONFIG) from None
+        raise StartError(str(error)) from None
     has_management = settings.management_port is not None
     return Applications(api, create_management_app(service, metrics, lifecycle) if has_management else None)
 

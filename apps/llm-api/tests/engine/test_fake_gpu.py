@@ -23,7 +23,8 @@ from llm_api.engine.messages import AddRequest, SamplingParams
 from llm_api.engine.models.cuda_graphs import Captured, DecodeGraphs
 from llm_api.engine.models.decoder_weights import read_decoder
 from llm_api.engine.models.model_config import ModelConfig, read_model_config
-from llm_api.engine.models.rope import RotaryEmbedding, rope_parameters
+from llm_api.engine.models.rope import RotaryEmbedding
+from llm_api.engine.models.rope_parameters import rope_parameters
 from llm_api.engine.models.torch_decoder import TorchDecoder, TorchLayout
 from llm_api.engine.sequence import Chunk, Sequence
 

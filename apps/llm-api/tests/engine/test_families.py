@@ -16,7 +16,7 @@ from engine.reference import Reference
 from safetensors.torch import save_file
 
 from llm_api.engine.errors import EngineError
-from llm_api.engine.models.checkpoint import CheckpointSize, checkpoint_size
+from llm_api.engine.models.headers import CheckpointSize, read_headers
 from llm_api.engine.worker import warm_up
 
 Checkpoint = Callable[[str], Path]
@@ -123,7 +123,7 @@ def test_too_little_memory_is_reported_before_anything_is_loaded(checkpoint: Che
 
 def test_the_memory_check_uses_the_dtype_and_quantization_that_are_served(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     path = checkpoint("llama")  # in float32
-    weights = checkpoint_size(path).weights
+    weights = read_headers(path).size().weights
     monkeypatch.setattr("llm_api.engine.limits.available_memory", lambda: 2 * weights)
     with pytest.raises(EngineError, match="the weights need"):
         tiny_executor(path, dtype="float32")
@@ -137,7 +137,7 @@ def test_the_memory_check_uses_the_dtype_and_quantization_that_are_served(checkp
 def test_packed_weights_count_with_their_bytes_in_the_file(tmp_path: Path) -> None:
     tensors = {"scales": torch.ones(3, 5), "packed": torch.ones(7, 2, dtype=torch.int32), "eights": torch.ones(4).to(torch.float8_e4m3fn)}
     save_file(tensors, tmp_path / "model.safetensors")
-    assert checkpoint_size(tmp_path) == CheckpointSize(weights=15, packed=14 * 4 + 4)
+    assert read_headers(tmp_path).size() == CheckpointSize(weights=15, packed=14 * 4 + 4)
 
 
 def test_an_unknown_architecture_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from jinja2 import Template, TemplateError
 
 from llm_api.chat.message_style import Message, MessageStyle
 from llm_api.chat.sandbox import compile_template
+from llm_api.refusal import Refusal
 
 # Exceptions of a template's expressions for messages that the template does not support.
 RENDER_ERRORS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
@@ -20,15 +21,28 @@ class ChatTemplateError(Exception):
     """The template refuses the messages or fails on them, or the model has no template. The message is for the client."""
 
 
+class UnusableTemplate(Refusal):
+    """A file of the template is broken."""
+
+
 class ChatTemplate:
     """Safe to share between threads. Without a template in the folder, it refuses every message with a ChatTemplateError."""
 
     def __init__(self, model_path: Path) -> None:
-        """Raises ChatTemplateError for a template that does not compile."""
+        """Raises UnusableTemplate."""
         source = _read_template(model_path)
         self._special_tokens = _read_special_tokens(model_path)
         self._template = None if source is None else _compiled(source)
         self._style = MessageStyle.of(source or "", self._try)
+
+    @property
+    def exists(self) -> bool:
+        return self._template is not None
+
+    @property
+    def eos_token(self) -> str | None:
+        """The text of the tokenizer's end-of-text token, which may be configured without a template."""
+        return self._special_tokens.get("eos_token")
 
     def prompt(self, messages: Sequence[Message]) -> str:
         """The text up to where the assistant's answer begins. Messages are first converted to the form that the template reads.
@@ -36,6 +50,10 @@ class ChatTemplate:
         Strings of special tokens in a message are unchanged: plain_text.py keeps them from becoming special tokens.
         """
         return self.render(self._style.fit(messages), add_generation_prompt=True)
+
+    def conversation(self, messages: Sequence[Message]) -> str:
+        """A chat as it is trained on: no answer begins at its end."""
+        return self.render(self._style.fit(messages), add_generation_prompt=False)
 
     def sample(self) -> str:
         """A short rendered chat, which contains the template's markers; empty if the template fails on it."""
@@ -63,7 +81,7 @@ def _compiled(source: str) -> Template:
     try:
         return compile_template(source)
     except TemplateError as error:
-        raise ChatTemplateError(f"The model's chat template is not valid: {error}") from error
+        raise UnusableTemplate(f"the model's chat template is not valid: {error}") from error
 
 
 def _read_template(model_path: Path) -> str | None:
@@ -94,5 +112,8 @@ def _read_special_tokens(model_path: Path) -> dict[str, str]:
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return dict(content)
+    except (ValueError, TypeError) as error:
+        raise UnusableTemplate(f"{path} is not a JSON object: {error}") from error

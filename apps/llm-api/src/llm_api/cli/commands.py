@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from llm_api.cli import bench, keys, pull, serve, settings, smoke
+from llm_api.cli import bench, check, keys, pull, serve, settings, smoke
 
 EPILOG = """
 First steps:
@@ -12,6 +12,8 @@ First steps:
 `llm-api serve`: downloads the default model, once, and serves it on http://127.0.0.1:8000
 
 `llm-api serve --model-uri hf://Qwen/Qwen3-0.6B@main --port 9000`: serves another model on another port
+
+`llm-api check ~/models/Qwen3-0.6B`: says whether a model would be served, with how much memory and context
 
 `llm-api keys new alice --file keys.txt`: makes an API key
 
@@ -36,6 +38,7 @@ def application() -> typer.Typer:
     )
     commands.callback()(_root)
     commands.command(epilog=serve.EPILOG)(serve.serve)
+    commands.command(epilog=check.EPILOG)(check.check)
     commands.command(epilog=pull.EPILOG)(pull.pull)
     commands.add_typer(keys.application(), name="keys")
     commands.command(epilog=smoke.EPILOG)(smoke.smoke)

@@ -9,13 +9,11 @@ from types import FrameType
 
 import typer
 
+from llm_api.refusal import Refusal
 
-class CommandError(Exception):
-    """The message is one line for the user."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+class CommandError(Refusal):
+    """A command cannot do what it was asked to."""
 
 
 def plain_errors() -> AbstractContextManager[None]:
@@ -30,11 +28,9 @@ def logged_errors() -> AbstractContextManager[None]:
 
 @contextmanager
 def _reported(report: Callable[[str], None]) -> Iterator[None]:
-    from llm_api.weights.errors import WeightsError
-
     try:
         yield
-    except (CommandError, WeightsError) as error:
+    except Refusal as error:
         report(str(error))
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from llm_api.cli.errors import CommandError, plain_errors
-from llm_api.cli.settings import EX_CONFIG, read_settings
+from llm_api.cli.settings import read_settings
+from llm_api.refusal import EX_CONFIG
 
 EPILOG = """
 Examples:

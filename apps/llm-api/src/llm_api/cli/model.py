@@ -1,7 +1,10 @@
 """Gets the model that the settings name, and shows the progress of downloads and conversions."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from llm_api.cli.settings import read_settings
 
 if TYPE_CHECKING:
     from llm_api.settings import Settings
@@ -21,6 +24,13 @@ def find_model(settings: "Settings", progress: "Progress", *, refresh: bool = Fa
         allow_remote_code=settings.allow_remote_code,
         refresh=refresh,
     )
+
+
+def settings_for(model: str | None) -> "Settings":
+    """The settings, with a model that the command line names: a URI, a folder or a .gguf file. Raises CommandError."""
+    if model and "://" in model:
+        return read_settings(model_uri=model).model_copy(update={"model_path": None})
+    return read_settings(model_path=Path(model) if model else None)
 
 
 def readable_progress() -> "Progress":

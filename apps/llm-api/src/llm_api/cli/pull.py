@@ -1,13 +1,11 @@
 """`llm-api pull`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from llm_api.cli.errors import plain_errors, stops_on_sigterm
-from llm_api.cli.model import find_model, readable_progress
-from llm_api.cli.settings import read_settings
+from llm_api.cli.model import find_model, readable_progress, settings_for
 
 EPILOG = """
 Examples:
@@ -37,14 +35,8 @@ def pull(
         from llm_api.weights import checksums
 
         progress = readable_progress()
-        found = find_model(read_settings(**_setting_of(model)), progress, refresh=True)
+        found = find_model(settings_for(model), progress, refresh=True)
         if verify:
             count = checksums.verify(found.path, progress)
             progress.note(f"verified {count} files")
         typer.echo(found.path)
-
-
-def _setting_of(model: str | None) -> dict[str, str | Path | None]:
-    if model and "://" in model:
-        return {"model_uri": model}
-    return {"model_path": Path(model) if model else None}

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from llm_api.cli.errors import logged_errors, stops_on_sigterm
+from llm_api.cli.model import service_progress
 from llm_api.cli.settings import read_settings
 
 EPILOG = """
@@ -19,6 +20,8 @@ Examples:
 
 `MAX_NUM_SEQS=32 KV_CACHE_MEMORY=4GiB llm-api serve --port 9000`: changes settings without an option; `llm-api settings` lists them
 
+`llm-api check ~/models/Qwen3-0.6B`: says whether a model would be served, and with how much memory
+
 `QUANTIZATION=int4 llm-api serve`: keeps the weights in 4 bits, on a CPU: faster, and with less memory
 
 The first start downloads and converts the model. stderr shows the progress: a bar on a terminal, else plain lines.
@@ -26,7 +29,7 @@ The running service logs readable lines on a terminal, else JSON lines. `LOG_FOR
 
 SIGTERM drains: the service answers the requests in flight, then exits with 0. A second SIGTERM exits at once.
 
-Exit codes: 1 the engine failed, 71 cannot listen on HOST and PORT, 78 bad setting (some are found by the engine); others as `llm-api pull`.
+Exit codes: 1 the engine failed, 71 cannot listen on HOST and PORT, 78 bad setting; others as `llm-api pull`.
 """
 
 
@@ -44,13 +47,16 @@ def serve(
     """Serve the OpenAI API. Downloads the model first if the cache does not have it."""
     with logged_errors():
         settings = read_settings(host=host, port=port, model_path=model_path, model_uri=model_uri, model_name=model_name)
+        from llm_api.cli.prepared_model import prepare
         from llm_api.engine.launcher import engine_process
+        from llm_api.server.listening import check_startable
+        from llm_api.telemetry.logs import configure_logs
 
-        with (
-            stops_on_sigterm(),
-            engine_process() as process,
-        ):  # imports torch while this process imports the API and gets the model
+        configure_logs(settings.log_level, settings.log_format)
+        check_startable(settings)
+        with stops_on_sigterm(), engine_process() as process:  # imports torch while this process gets the model and imports the API
+            prepared = prepare(settings, service_progress(settings.log_format))
             from llm_api.cli.service_run import ServiceRun
 
-            exit_code = ServiceRun(settings, process).until_exit()
+            exit_code = ServiceRun(settings, prepared, process).until_exit()
     raise typer.Exit(exit_code)

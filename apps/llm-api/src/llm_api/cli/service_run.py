@@ -1,8 +1,7 @@
-"""Runs the service for `llm-api serve`: gets the model, starts the engine and the server, and announces when it is ready."""
+"""Runs the service for `llm-api serve`: starts the engine and the server, and announces when it is ready."""
 
 import asyncio
 import json
-import os
 import shlex
 import sys
 from dataclasses import dataclass
@@ -12,45 +11,40 @@ from rich.console import Console
 from rich.text import Text
 
 from llm_api.app import run_api
-from llm_api.cli.composition import engine_config, engine_service
-from llm_api.cli.errors import CommandError
-from llm_api.cli.model import find_model, service_progress
+from llm_api.cli.prepared_model import PreparedModel
 from llm_api.engine.client import EngineClient
 from llm_api.engine.errors import EngineDied
 from llm_api.engine.launcher import EngineProcess
-from llm_api.server.listening import StartError, check_startable
 from llm_api.server.server import Addresses
+from llm_api.service.engine_service import EngineService, EngineServiceConfig
 from llm_api.settings import Settings
-from llm_api.telemetry.logs import configure_logs
 from llm_api.telemetry.metrics import Metrics
 
-UNEXPLAINED = ("unexpected ", "the engine process ")  # prefixes of engine failures that no setting can fix
 _QUESTION = "What is Kubernetes?"
 
 
 class ServiceRun:
-    def __init__(self, settings: Settings, process: EngineProcess) -> None:
+    def __init__(self, settings: Settings, prepared: PreparedModel, process: EngineProcess) -> None:
         self._settings = settings
+        self._prepared = prepared
         self._process = process
         self._announcing: asyncio.Task[None] | None = None
-        self._not_loaded: str | None = None
+        self._not_loaded: EngineDied | None = None
 
     def until_exit(self) -> int:
-        """Returns the exit code. Raises CommandError and WeightsError."""
-        configure_logs(self._settings.log_level, self._settings.log_format)
-        self._check_before_download()
-        model = find_model(self._settings, service_progress(self._settings.log_format))
-        engine, metrics = EngineClient(engine_config(self._settings, model), self._process), Metrics()
-        service = engine_service(self._settings, model, engine, metrics)
-        name = self._settings.model_name or model.name
-        exit_code = run_api(self._settings, service, metrics, lambda addresses: self._announce_later(engine, name, addresses))
-        return os.EX_CONFIG if exit_code == 1 and self._not_loaded and not self._not_loaded.startswith(UNEXPLAINED) else exit_code
+        """Returns the exit code."""
+        prepared, metrics = self._prepared, Metrics()
+        engine = EngineClient(prepared.engine, self._process)
+        service = EngineService(self._service_config(), prepared.tokenizer, prepared.template, engine, metrics)
+        exit_code = run_api(self._settings, service, metrics, lambda addresses: self._announce_later(engine, prepared.name, addresses))
+        return self._not_loaded.exit_code if exit_code == 1 and self._not_loaded else exit_code
 
-    def _check_before_download(self) -> None:
-        try:
-            check_startable(self._settings)
-        except StartError as error:
-            raise CommandError(str(error), error.exit_code) from None
+    def _service_config(self) -> EngineServiceConfig:
+        return EngineServiceConfig(
+            model_name=self._prepared.name,
+            engine_load_timeout=self._settings.engine_load_timeout,
+            engine_stall_timeout=self._settings.engine_stall_timeout,
+        )
 
     def _announce_later(self, engine: EngineClient, model: str, addresses: Addresses) -> None:
         needs_key = bool(self._settings.api_keys or self._settings.api_keys_file)
@@ -61,7 +55,7 @@ class ServiceRun:
         try:
             await engine.wait_ready()
         except EngineDied as error:  # the server logs it
-            self._not_loaded = str(error)
+            self._not_loaded = error
             return
         if sys.stderr.isatty() and self._settings.log_format != "json":
             announcement.print(Console(stderr=True))

@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 from llm_api.cli.errors import CommandError, plain_errors
+from llm_api.refusal import EX_CONFIG
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from llm_api.settings import Settings
 
-EX_CONFIG = 78  # sysexits.h
 EPILOG = """
 Examples:
 

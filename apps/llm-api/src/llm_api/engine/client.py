@@ -68,7 +68,7 @@ class EngineClient:
         """Waits until the engine is ready. Raises EngineDied with a one-line reason when it cannot load."""
         await self._settled.wait()
         if self.state.info is None:
-            raise EngineDied(self.state.error)
+            raise EngineDied(self.state.error, self.state.exit_code)
         return self.state.info
 
     async def wait_died(self) -> str:
@@ -84,7 +84,7 @@ class EngineClient:
         Closing the iterator early (`aclose` or a cancelled task) cancels the request in the engine. Raises EngineDied.
         """
         if self.state.phase == "failed":
-            raise EngineDied(self.state.error)
+            raise EngineDied(self.state.error, self.state.exit_code)
         stream = self._requests[request_id] = RequestStream(n)
         self._send(AddRequest(request_id=request_id, prompt_token_ids=prompt_token_ids, sampling=sampling, n=n))
         try:
@@ -167,7 +167,7 @@ class EngineClient:
         self._ended.set()
 
     def _fail(self, reason: str) -> None:
-        self.state = EngineState(phase="failed", error=reason)
+        self.state = EngineState(phase="failed", error=reason, exit_code=self.state.exit_code)
         self._settled.set()
         for stream in self._requests.values():
             stream.fail(EngineDied(reason))

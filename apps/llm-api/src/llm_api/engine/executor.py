@@ -12,6 +12,7 @@ from llm_api.engine.machine import available_cores
 from llm_api.engine.messages import EngineConfig
 from llm_api.engine.models.load import load_model
 from llm_api.engine.models.model_config import read_model_config
+from llm_api.engine.preflight import check_settings
 from llm_api.engine.sequence import Chunk
 
 
@@ -21,6 +22,7 @@ class Executor:
     def __init__(self, config: EngineConfig) -> None:
         torch.set_num_threads(config.num_threads or available_cores())
         self.model_config = read_model_config(Path(config.model_path), allow_remote_code=config.allow_remote_code)
+        check_settings(config, self.model_config)
         self.device = choose_device(config.device)
         self.dtype = choose_dtype(config.dtype)
         limits = choose_limits(config, self.model_config, self.device)
@@ -30,6 +32,7 @@ class Executor:
         num_blocks = count_blocks(config, limits, self.model.cache_shape, block_size, self.device)
         self.cache = KVCache(self.model.cache_shape, num_blocks, block_size, self.device)
         self.model.bind(self.cache, limits.max_num_seqs)
+        self.end_token_ids = self.model_config.eos_token_ids.union(config.end_token_ids)
         self.max_num_seqs = limits.max_num_seqs
         self.max_num_batched_tokens = max(limits.max_num_batched_tokens, limits.max_num_seqs)
         self.step_time_target = config.step_time_target

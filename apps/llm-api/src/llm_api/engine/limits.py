@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 
 from llm_api.engine.attention.paged import can_page, default_block_size
-from llm_api.engine.errors import EngineError
+from llm_api.engine.errors import SettingRefused
 from llm_api.engine.kv_cache.storage import KVCacheShape
 from llm_api.engine.machine import available_memory
 from llm_api.engine.messages import EngineConfig
-from llm_api.engine.models.checkpoint import checkpoint_size
+from llm_api.engine.models.headers import read_headers
 from llm_api.engine.models.model_config import ModelConfig
 from llm_api.engine.models.native.quantize import BITS, GROUP
 
@@ -33,7 +33,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise EngineError("DEVICE=cuda, but torch finds no GPU: check the driver, or set DEVICE=cpu")
+        raise SettingRefused("DEVICE=cuda, but torch finds no GPU: check the driver, or set DEVICE=cpu")
     return torch.device(name)
 
 
@@ -44,9 +44,6 @@ def choose_dtype(name: str) -> torch.dtype:
 
 def choose_limits(config: EngineConfig, model: ModelConfig, device: torch.device) -> Limits:
     on_gpu = device.type == "cuda"
-    if config.max_model_len and config.max_model_len > model.max_position_embeddings:
-        limit = model.max_position_embeddings
-        raise EngineError(f"MAX_MODEL_LEN is {config.max_model_len}, but the model supports {limit} tokens: set at most {limit}")
     return Limits(
         max_num_seqs=config.max_num_seqs or (256 if on_gpu else 16),
         max_num_batched_tokens=config.max_num_batched_tokens or (8192 if on_gpu else 512),
@@ -61,45 +58,54 @@ def choose_block_size(config: EngineConfig, model: ModelConfig, dtype: torch.dty
 
 
 def check_weights_fit(config: EngineConfig, model: ModelConfig, dtype: torch.dtype, device: torch.device) -> None:
-    """Raises EngineError before the machine swaps or the kernel kills the process."""
+    """Raises SettingRefused before the machine swaps or the kernel kills the process."""
     if device.type != "cpu":
         return
-    stored = checkpoint_size(Path(config.model_path))
-    embedding = min(model.vocab_size * model.hidden_size, stored.weights)  # never quantized
-    bits = BITS[config.quantization] + GROUP_BITS // GROUP if config.quantization in BITS else 8 * dtype.itemsize
-    needed = embedding * dtype.itemsize + (stored.weights - embedding) * bits // 8 + stored.packed
-    available = available_memory()
+    needed, available = weights_memory(config, model, dtype), available_memory()
     if needed > available:
-        raise EngineError(
-            f"the weights need {_readable(needed)} of memory, but {_readable(available)} are available:"
+        raise SettingRefused(
+            f"the weights need {readable(needed)} of memory, but {readable(available)} are available:"
             " raise the memory limit or use a smaller model"
         )
 
 
-def count_blocks(config: EngineConfig, limits: Limits, shape: KVCacheShape, block_size: int, device: torch.device) -> int:
+def weights_memory(config: EngineConfig, model: ModelConfig, dtype: torch.dtype) -> int:
+    """Bytes of the weights in memory, from the headers of their files."""
+    stored = read_headers(Path(config.model_path)).size()
+    embedding = min(model.vocab_size * model.hidden_size, stored.weights)  # never quantized
+    bits = BITS[config.quantization] + GROUP_BITS // GROUP if config.quantization in BITS else 8 * dtype.itemsize
+    return embedding * dtype.itemsize + (stored.weights - embedding) * bits // 8 + stored.packed
+
+
+def count_blocks(
+    config: EngineConfig, limits: Limits, shape: KVCacheShape, block_size: int, device: torch.device, weights_to_come: int = 0
+) -> int:
     """Blocks of the KV cache that fit KV_CACHE_MEMORY; by default, those that fit the free memory, up to the most that can be used.
 
-    Raises EngineError when one sequence of MAX_MODEL_LEN tokens does not fit; if that is not set, when one block does not fit.
+    `weights_to_come`: bytes of weights that are not loaded yet.
+    Raises SettingRefused when one sequence of MAX_MODEL_LEN tokens does not fit; if that is not set, when one block does not fit.
     """
     bytes_per_block = shape.bytes_per_token * block_size
     useful = limits.max_num_seqs * -(-limits.max_model_len // block_size)
-    memory = config.kv_cache_memory if config.kv_cache_memory is not None else min(_free_memory(device), useful * bytes_per_block)
+    memory = config.kv_cache_memory
+    if memory is None:
+        memory = min(_free_memory(device, weights_to_come), useful * bytes_per_block)
     blocks = memory // bytes_per_block
     needed = -(-(config.max_model_len or block_size) // block_size)
     if blocks < needed:
-        raise EngineError(
-            f"the KV cache has {_readable(memory)}, but {needed * block_size} tokens need"
-            f" {_readable(needed * bytes_per_block)}: raise KV_CACHE_MEMORY or lower MAX_MODEL_LEN"
+        raise SettingRefused(
+            f"the KV cache has {readable(memory)}, but {needed * block_size} tokens need"
+            f" {readable(needed * bytes_per_block)}: raise KV_CACHE_MEMORY or lower MAX_MODEL_LEN"
         )
     return blocks
 
 
-def _free_memory(device: torch.device) -> int:
+def _free_memory(device: torch.device, weights_to_come: int) -> int:
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
-        return int(free - (1 - SHARE_OF_GPU_MEMORY) * total)
-    return min(int(available_memory() * SHARE_OF_FREE_MEMORY), MAX_CPU_CACHE)
+        return int(free - weights_to_come - (1 - SHARE_OF_GPU_MEMORY) * total)
+    return min(int((available_memory() - weights_to_come) * SHARE_OF_FREE_MEMORY), MAX_CPU_CACHE)
 
 
-def _readable(size: int) -> str:
+def readable(size: int) -> str:
     return f"{size / GIB:.2f} GiB" if size >= GIB else f"{size / MIB:.1f} MiB"

@@ -119,8 +119,7 @@ class EngineLoop:
         return outputs + [self._fail(span.chunk, "The model's output is not a finite number.") for span in broken]
 
     def _advance(self, chunk: Chunk, token_id: int, logprobs: TokenLogprobs | None) -> SequenceOutput:
-        eos = self._executor.model_config.eos_token_ids
-        output = advance(chunk.sequence, token_id, logprobs, eos, self._executor.max_model_len)
+        output = advance(chunk.sequence, token_id, logprobs, self._executor.end_token_ids, self._executor.max_model_len)
         if output.finish_reason is not None:
             self.scheduler.remove(chunk.sequence)
         return output

@@ -118,6 +118,7 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True, tag="state"):
     phase: EnginePhase
     info: EngineInfo | None = None  # with "ready"
     error: str | None = None  # with "failed": one line
+    exit_code: int = 1  # with "failed": of the service
 
 
 class Pong(msgspec.Struct, frozen=True, tag="pong"):
@@ -144,6 +145,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     enable_prefix_caching: bool = True
     num_threads: int | None = None
     allow_remote_code: bool = False
+    vocabulary_size: int = 0  # of the tokenizer, without added tokens; the model's must be as large
+    end_token_ids: tuple[int, ...] = ()  # end a text, in addition to those that the model's files name
     log_level: str = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
 

@@ -30,6 +30,7 @@ from llm_api.engine.messages import (
     ToEngine,
     frame,
 )
+from llm_api.refusal import EX_CONFIG
 from llm_api.telemetry.logs import configure_logs
 
 log = structlog.get_logger()
@@ -54,8 +55,11 @@ def run(fd: int) -> int:
 
     try:
         loop = _load(config, inbox, send)
-    except (EngineError, MemoryError) as error:
-        send(EngineState(phase="failed", error=str(error) or "out of memory"))
+    except EngineError as error:
+        send(EngineState(phase="failed", error=str(error), exit_code=error.exit_code))
+        return 1
+    except MemoryError as error:
+        send(EngineState(phase="failed", error=str(error) or "out of memory: raise the memory limit", exit_code=EX_CONFIG))
         return 1
     except Exception as error:
         log.exception("the engine could not load")

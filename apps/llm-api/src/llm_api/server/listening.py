@@ -5,17 +5,16 @@ import ipaddress
 import os
 import socket
 
+from llm_api.refusal import EX_CONFIG, Refusal
 from llm_api.settings import Settings
 
 BACKLOG = 2048
 
 
-class StartError(Exception):
-    """The server cannot start. The message is one line that names the setting and the fix."""
+class StartError(Refusal):
+    """The server cannot start. The message names the setting and the fix."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    exit_code = EX_CONFIG
 
 
 def check_startable(settings: Settings) -> None:
@@ -25,13 +24,11 @@ def check_startable(settings: Settings) -> None:
         raise StartError(
             f"HOST {settings.host} accepts connections from other machines, but there are no API keys: set API_KEYS_FILE"
             " (`llm-api keys new NAME` creates an entry), or set ALLOW_ANONYMOUS=true to serve requests without keys.",
-            os.EX_CONFIG,
         )
     if settings.drain_timeout < settings.request_timeout:
         raise StartError(
             f"DRAIN_TIMEOUT ({settings.drain_timeout:g}) is less than REQUEST_TIMEOUT ({settings.request_timeout:g}):"
             " a shutdown would cut requests short. Raise DRAIN_TIMEOUT or lower REQUEST_TIMEOUT.",
-            os.EX_CONFIG,
         )
 
 

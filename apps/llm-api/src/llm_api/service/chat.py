@@ -22,7 +22,7 @@ from llm_api.protocol.errors import InvalidRequest
 from llm_api.protocol.response import Usage
 from llm_api.service.answer import Envelope, WholeChoice
 from llm_api.service.choice import IMPOSSIBLE, ChoiceDelta, ScoredToken, finite
-from llm_api.service.plan import Plan, Prompt, chat_sampling, check_text_length, fit_completion
+from llm_api.service.plan import Plan, Prompt, chat_sampling, check_text_length, check_vocabulary, fit_completion
 from llm_api.tokenization.stop_strings import StopPattern
 from llm_api.tokenization.tokenizer import Tokenizer
 
@@ -40,6 +40,7 @@ class ChatPlanner:
 
     def plan(self, request: ChatCompletionRequest, info: EngineInfo) -> Plan:
         token_ids = self._encode(self._render(request), info)
+        check_vocabulary(token_ids, self._tokenizer, info.vocab_size, "messages")
         max_tokens = fit_completion(len(token_ids), request.token_limit, info.max_model_len, "messages")
         return Plan(
             prompts=[Prompt(token_ids)],

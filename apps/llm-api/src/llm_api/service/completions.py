@@ -8,7 +8,7 @@ from llm_api.protocol.errors import InvalidRequest
 from llm_api.protocol.response import Usage
 from llm_api.service.answer import Envelope, WholeChoice
 from llm_api.service.choice import ChoiceDelta, ScoredToken, finite
-from llm_api.service.plan import Echo, Plan, Prompt, check_text_length, completion_sampling, fit_completion
+from llm_api.service.plan import Echo, Plan, Prompt, check_text_length, check_vocabulary, completion_sampling, fit_completion
 from llm_api.tokenization.stop_strings import StopPattern
 from llm_api.tokenization.tokenizer import Tokenizer
 
@@ -35,8 +35,9 @@ class CompletionPlanner:
         if isinstance(given, str):
             check_text_length(self._tokenizer.least_tokens(given), info.max_model_len, path)
             prompt = self._of_text(given, bool(request.echo))
+            check_vocabulary(prompt.token_ids, self._tokenizer, info.vocab_size, path)
         else:
-            _check_vocabulary(given, path, info.vocab_size)
+            _check_ids(given, path, info.vocab_size)
             prompt = self._of_ids(list(given), bool(request.echo))
         if not prompt.token_ids:
             raise InvalidRequest(f"'{path}' is empty: send at least one token.", param=path)
@@ -104,7 +105,7 @@ def _by_path(request: CompletionRequest) -> list[tuple[str, str | Sequence[int]]
     return [(f"prompt[{index}]", prompt) for index, prompt in enumerate(prompts)]
 
 
-def _check_vocabulary(token_ids: Sequence[int], path: str, vocab_size: int) -> None:
+def _check_ids(token_ids: Sequence[int], path: str, vocab_size: int) -> None:
     for position, token_id in enumerate(token_ids):
         if token_id >= vocab_size:
             raise InvalidRequest(

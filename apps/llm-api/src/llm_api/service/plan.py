@@ -1,5 +1,6 @@
 """The engine's input for a request: prompts as tokens, sampling parameters, and a length that fits the context."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from llm_api.protocol.completions import CompletionRequest
 from llm_api.protocol.errors import InvalidRequest
 from llm_api.protocol.request import GenerationRequest
 from llm_api.tokenization.stop_strings import StopPattern
+from llm_api.tokenization.tokenizer import Tokenizer
 
 SAMPLING_FIELDS = (
     "temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty",
@@ -76,6 +78,16 @@ def fit_completion(prompt_tokens: int, requested: int | None, max_model_len: int
             param=param,
         )
     return requested
+
+
+def check_vocabulary(token_ids: Sequence[int], tokenizer: Tokenizer, vocab_size: int, param: str) -> None:
+    """Refuses tokens that the model's embedding lacks: a tokenizer may have added tokens that the model was not made for."""
+    if token_ids and (highest := max(token_ids)) >= vocab_size:
+        raise InvalidRequest(
+            f"'{param}' contains the token {tokenizer.token_text(highest)!r} (id {highest}), which this model does not have:"
+            f" its vocabulary has {vocab_size} tokens. Leave it out.",
+            param=param,
+        )
 
 
 def chat_sampling(request: ChatCompletionRequest, max_tokens: int, vocab_size: int) -> SamplingParams:

@@ -9,19 +9,30 @@ from typing import Any
 
 import tokenizers
 
+from llm_api.refusal import Refusal
 from llm_api.tokenization.detokenizer import ByteDetokenizer, Detokenizer, StreamDetokenizer
 from llm_api.tokenization.token_bytes import token_bytes_from
+
+
+class UnusableTokenizer(Refusal):
+    """tokenizer.json is broken, or of a newer kind."""
 
 
 class Tokenizer:
     """Safe to share between threads."""
 
     def __init__(self, model_path: Path) -> None:
+        """Raises UnusableTokenizer."""
         source = (model_path / "tokenizer.json").read_text(encoding="utf-8")
-        self._tokenizer = tokenizers.Tokenizer.from_str(source)
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_str(source)
+        except Exception as error:  # the library has no class for it
+            reason = f"{model_path}/tokenizer.json is not a tokenizer that tokenizers {tokenizers.__version__} can read: {error}"
+            raise UnusableTokenizer(reason[:300]) from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         definition: dict[str, Any] = json.loads(source)
+        self.kind: str = definition["model"]["type"]  # BPE, Unigram, WordPiece or WordLevel
         self._special_ids = {token["id"] for token in definition["added_tokens"] if token["special"]}
         self.special_tokens = [token["content"] for token in definition["added_tokens"] if token["special"]]
         self.added_tokens = [token["content"] for token in definition["added_tokens"]]
@@ -29,6 +40,19 @@ class Tokenizer:
         self._keeps_length = definition["normalizer"] is None
         self._bytes: dict[int, bytes] = {}
         self._text_bytes: dict[int, bytes] = dict.fromkeys(self._special_ids, b"")
+
+    @property
+    def size(self) -> int:
+        """One more than the highest id, without added tokens."""
+        return max(self._tokenizer.get_vocab(with_added_tokens=False).values(), default=-1) + 1
+
+    def added_beyond(self, size: int) -> list[str]:
+        """The added tokens whose ids are `size` or more."""
+        return [token for token in self.added_tokens if (self.token_id(token) or 0) >= size]
+
+    def token_id(self, token: str) -> int | None:
+        found: int | None = self._tokenizer.token_to_id(token)
+        return found
 
     def encode(self, text: str, add_special_tokens: bool) -> list[int]:
         return self.encode_batch([text], add_special_tokens)[0]

@@ -1,22 +1,18 @@
-"""Errors of fetching, checking and converting a model. Each message is one line for the operator."""
+"""Errors of fetching, checking and converting a model."""
+
+from llm_api.refusal import EX_CONFIG, Refusal
 
 
-class WeightsError(Exception):
-    """`exit_code` follows sysexits.h, so that a script can distinguish a bad URI from a full disk."""
-
-    exit_code = 65  # EX_DATAERR
-
-    def __init__(self, message: str, exit_code: int | None = None) -> None:
-        super().__init__(" ".join(message.split()))
-        self.exit_code = exit_code or type(self).exit_code
+class WeightsError(Refusal):
+    """The model cannot be had, or not be served. Its kinds differ in the exit code: a bad URI, a full disk."""
 
 
 class BadModelUri(WeightsError):
-    exit_code = 78  # EX_CONFIG
+    exit_code = EX_CONFIG
 
 
 class RemoteCodeRefused(WeightsError):
-    exit_code = 78
+    exit_code = EX_CONFIG
 
 
 class WeightsNotFound(WeightsError):

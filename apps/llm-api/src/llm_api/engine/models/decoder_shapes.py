@@ -1,16 +1,25 @@
 """Compares a Llama-like checkpoint with its config.json, whose sizes the decoders trust. Reads headers, no weights."""
 
-from llm_api.engine.errors import EngineError
-from llm_api.engine.models.checkpoint import Checkpoint
-from llm_api.engine.models.model_config import ModelConfig
+from collections.abc import Iterator
+from typing import Protocol
 
-Shape = tuple[int, ...]
+from llm_api.engine.errors import EngineError
+from llm_api.engine.models.headers import Shape
+from llm_api.engine.models.model_config import ModelConfig
 
 BUFFERS = ".rotary_emb.inv_freq"  # computed from config.json; older checkpoints store it
 LAYERS = "model.layers."
 
 
-def check_shapes(checkpoint: Checkpoint, config: ModelConfig) -> None:
+class Shapes(Protocol):
+    """Headers, or a Checkpoint."""
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def shape(self, name: str) -> Shape: ...
+
+
+def check_shapes(checkpoint: Shapes, config: ModelConfig) -> None:
     """Every tensor that the decoder reads is there in the size that it trusts, and no layer has a tensor that it would not read.
 
     Raises EngineError for the first difference.

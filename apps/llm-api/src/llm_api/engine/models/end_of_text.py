@@ -1,4 +1,4 @@
-"""The tokens that end a text: every file of a model that names one is right."""
+"""The tokens that end a text, as the model's files name them by id."""
 
 import json
 from pathlib import Path
@@ -8,24 +8,13 @@ from llm_api.engine.errors import EngineError
 
 
 def end_of_text_ids(model_path: Path, configured: int | list[int] | None) -> frozenset[int]:
-    """The union of generation_config.json, config.json (`configured`) and tokenizer_config.json. Files that are absent name none.
+    """The union of generation_config.json and config.json (`configured`): models name the token that ends a turn in one of them
+    and the one that ends a document in the other.
 
-    Models name the token that ends a turn in one of them and the one that ends a document in another. vLLM stops at both, too.
+    Tokens that files name by their text are in EngineConfig.end_token_ids: the API process has the tokenizer.
     """
     generation = _read(model_path / "generation_config.json").get("eos_token_id")
-    return _ids(generation) | _ids(configured) | _ids(_of_tokenizer(model_path))
-
-
-def _of_tokenizer(model_path: Path) -> int | None:
-    token = _read(model_path / "tokenizer_config.json").get("eos_token")
-    text = token.get("content") if isinstance(token, dict) else token
-    if text is None:
-        return None
-    tokenizer = _read(model_path / "tokenizer.json")
-    added = {entry["content"]: int(entry["id"]) for entry in tokenizer.get("added_tokens") or ()}
-    vocabulary = (tokenizer.get("model") or {}).get("vocab") or {}
-    known = added.get(text, vocabulary.get(text) if isinstance(vocabulary, dict) else None)
-    return None if known is None else int(known)
+    return _ids(generation) | _ids(configured)
 
 
 def _ids(eos: int | list[int] | None) -> frozenset[int]:

@@ -1,4 +1,4 @@
-"""Chooses the implementation that computes a model (native, torch or general) and loads the model with it."""
+"""Loads a model with the implementation that computes it: native, torch or general."""
 
 from pathlib import Path
 from typing import Protocol
@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 from llm_api.engine.batch import Batch
-from llm_api.engine.errors import EngineError
 from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
 from llm_api.engine.messages import EngineConfig
 from llm_api.engine.models.checkpoint import Checkpoint, open_checkpoint
 from llm_api.engine.models.decoder_weights import read_decoder
 from llm_api.engine.models.model_config import ModelConfig
-from llm_api.engine.models.native.bindings import Kernels, load_kernels
-from llm_api.engine.models.native.decoder import NativeDecoder, unsupported_reason
+from llm_api.engine.models.native.decoder import NativeDecoder
 from llm_api.engine.models.native.layout import NativeLayout
-from llm_api.engine.models.rope import RotaryEmbedding, rope_parameters
+from llm_api.engine.models.rope import RotaryEmbedding
+from llm_api.engine.models.rope_parameters import rope_parameters
+from llm_api.engine.models.runner import choose_runner
 from llm_api.engine.models.torch_decoder import TorchDecoder, TorchLayout
 
 log = structlog.get_logger()
@@ -48,41 +48,19 @@ def load_model(
 
     Raises EngineError when the model cannot be loaded with these settings.
     """
-    runner, model_path = settings.runner, Path(settings.model_path)
-    if runner in {"native", "torch"} and not config.has_fast_path:
-        raise EngineError(f"RUNNER={runner} supports Llama, Mistral, Qwen2 and Qwen3, not {config.model_type}: set RUNNER=auto or general")
-    if not config.uses_fast_path(runner):
-        _refuse_quantization(settings, f"RUNNER={runner} runs {config.model_type} on the general runner")
+    model_path, runner = Path(settings.model_path), choose_runner(config, settings, block_size, dtype, device)
+    if runner.name == "general":
         # transformers takes seconds to import, so only where it is needed.
         from llm_api.engine.models.general import load_general
+        from llm_api.engine.models.general_shapes import check_general
 
+        check_general(model_path, dtype, settings.allow_remote_code)
         return load_general(model_path, config, dtype, device, settings.allow_remote_code, max_model_len)
-    if runner == "torch":
-        _refuse_quantization(settings, "RUNNER is torch")
-    kernels = None if runner == "torch" else _native_kernels(config, settings, block_size, dtype, device)
-    layout = None if kernels is None else NativeLayout(kernels, settings.quantization)
+    if runner.not_native and device.type == "cpu":
+        log.warning("using the torch runner, which is slower than the native runner", reason=runner.not_native)
+    layout = None if runner.kernels is None else NativeLayout(runner.kernels, settings.quantization)
     with open_checkpoint(model_path, dtype, device) as checkpoint:
         return _read(checkpoint, config, max_model_len, dtype, device, layout)
-
-
-def _native_kernels(
-    config: ModelConfig, settings: EngineConfig, block_size: int, dtype: torch.dtype, device: torch.device
-) -> Kernels | None:
-    kernels = load_kernels()
-    reason = unsupported_reason(config, block_size, dtype, device, kernels)
-    if reason is None:
-        return kernels
-    if settings.runner == "native":
-        raise EngineError(f"RUNNER=native does not work on this machine: {reason}")
-    _refuse_quantization(settings, f"it does not work on this machine: {reason}")
-    if device.type == "cpu":
-        log.warning("using the torch runner, which is slower than the native runner", reason=reason)
-    return None
-
-
-def _refuse_quantization(settings: EngineConfig, reason: str) -> None:
-    if settings.quantization != "none":
-        raise EngineError(f"QUANTIZATION={settings.quantization} requires the native runner, but {reason}: set QUANTIZATION=none")
 
 
 def _read(

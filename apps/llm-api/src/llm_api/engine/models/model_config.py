@@ -7,7 +7,7 @@ from typing import Any
 
 from llm_api.engine.errors import EngineError, shortened
 from llm_api.engine.models.end_of_text import end_of_text_ids
-from llm_api.engine.models.rope import rope_parameters
+from llm_api.engine.models.rope_parameters import rope_parameters
 
 FAST_MODEL_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 FAST_ROPE_TYPES = frozenset({"default", "linear", "llama3"})
@@ -63,10 +63,22 @@ def read_model_config(model_path: Path, *, allow_remote_code: bool = False) -> M
     """Raises EngineError when config.json is missing, invalid or not a text model's."""
     raw = _json(model_path)
     text = raw if _is_written_out(raw) else _with_defaults(model_path, allow_remote_code)
+    return _checked(raw["model_type"], text, model_path)
+
+
+def written_out_config(model_path: Path) -> ModelConfig | None:
+    """As `read_model_config`, without transformers; None where a key takes a default that only transformers knows."""
+    raw = _json(model_path)
+    return _checked(raw["model_type"], raw, model_path) if _is_written_out(raw) else None
+
+
+def _checked(model_type: str, text: dict[str, Any], model_path: Path) -> ModelConfig:
     try:
-        return _model_config(raw["model_type"], text, model_path)
+        return _model_config(model_type, text, model_path)
     except KeyError as error:
         raise EngineError(f"{model_path}/config.json lacks {error}: not a text generation model?") from error
+    except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise EngineError(f"{model_path}/config.json has a value of the wrong kind: {error}") from error
 
 
 def _model_config(model_type: str, text: dict[str, Any], model_path: Path) -> ModelConfig:

@@ -7,14 +7,6 @@ import torch
 from torch import Tensor
 
 
-def rope_parameters(raw: dict[str, Any]) -> dict[str, Any]:
-    """The RoPE settings of config.json in the format of transformers 5. Older files spread them over two keys."""
-    parameters = dict(raw.get("rope_parameters") or raw.get("rope_scaling") or {})
-    parameters.setdefault("rope_theta", raw.get("rope_theta", 10000.0))
-    parameters.setdefault("rope_type", parameters.get("type", "default"))
-    return parameters
-
-
 def inverse_frequencies(parameters: dict[str, Any], head_dim: int) -> Tensor:
     """Float32 [head_dim / 2]. Supports the RoPE types default, linear and llama3."""
     exponents = torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim

@@ -1,0 +1,62 @@
+"""Compares a checkpoint with the class of transformers that will compute it. Reads headers, no weights."""
+
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import logging
+
+from llm_api.engine.errors import EngineError, shortened
+
+
+def check_general(model_path: Path, dtype: torch.dtype, allow_remote_code: bool) -> PreTrainedModel:
+    """Returns the model without its weights (on torch's meta device).
+
+    transformers fills what a checkpoint lacks with random weights, and passes over what the class does not know. Raises EngineError for
+    a tensor that is missing or of another shape, and for one that a layer could use but for config.json, such as a bias.
+    """
+    model, report = _on_meta(model_path, dtype, allow_remote_code)
+    if missing := report["missing_keys"]:
+        raise EngineError(
+            f"the checkpoint lacks the tensor {min(missing)} ({len(missing)} are missing): it is incomplete or does not match config.json"
+        )
+    if mismatched := report["mismatched_keys"]:
+        name, stored, expected = min(mismatched)
+        raise EngineError(
+            f"the tensor {name} is {list(stored)}, but {list(expected)} with the keys of config.json: the two do not belong together"
+        )
+    if ignored := sorted(name for name in report["unexpected_keys"] if _is_switched_off(model, name)):
+        raise EngineError(f"{type(model).__name__} with the keys of config.json has no tensor {ignored[0]}: the two do not belong together")
+    return model
+
+
+def _on_meta(model_path: Path, dtype: torch.dtype, allow_remote_code: bool) -> tuple[PreTrainedModel, dict[str, set[str]]]:
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)  # transformers prints its report as a table
+    logging.disable_progress_bar()
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            model_path,
+            dtype=dtype,
+            device_map="meta",
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=allow_remote_code,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    except Exception as error:  # the classes raise exceptions of many kinds for values of config.json
+        raise EngineError(f"transformers cannot load {model_path}: {shortened(error)}") from error
+    finally:
+        logging.set_verbosity(before)
+    return model, report
+
+
+def _is_switched_off(model: PreTrainedModel, name: str) -> bool:
+    """Whether a layer declares the parameter, and config.json leaves it out."""
+    path, _, parameter = name.rpartition(".")
+    try:
+        layer = model.get_submodule(path)
+    except AttributeError:
+        return False
+    return parameter in layer._parameters and layer._parameters[parameter] is None
