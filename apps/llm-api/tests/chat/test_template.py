@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from chat.model_folders import model_folder
 
-from llm_api.chat.template import ChatTemplate, ChatTemplateError
+from llm_api.chat.template import ChatTemplate, ChatTemplateError, UnusableTemplate
 
 USER = {"role": "user", "content": "hello"}
 PARTS = {"role": "user", "content": [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]}
@@ -50,7 +50,7 @@ def test_a_model_without_a_template_points_to_completions(tmp_path: Path) -> Non
 
 
 def test_a_broken_template_is_refused_at_the_start(tmp_path: Path) -> None:
-    with pytest.raises(ChatTemplateError, match="chat template is not valid"):
+    with pytest.raises(UnusableTemplate, match="chat template is not valid"):
         template(tmp_path, "{% if %}")
 
 

@@ -100,12 +100,14 @@ def test_progress_is_a_bar_on_a_terminal(converting: dict[str, str]) -> None:
         ({"HOST": "0.0.0.0"}, 78, "API_KEYS_FILE"),  # noqa: S104
         ({"HOST": "192.0.2.1", "ALLOW_ANONYMOUS": "1", "MODEL_PATH": "tiny"}, 71, "Cannot listen on 192.0.2.1"),
         ({"MODEL_PATH": "/nothing"}, 66, "/nothing does not exist"),
+        ({"MODEL_PATH": "tiny", "MAX_MODEL_LEN": "65"}, 78, "set at most 64"),
+        ({"MODEL_PATH": "wide"}, 65, "embed_tokens.weight is [260, 32], but [260, 64]"),
     ],
 )
 def test_a_failed_start_is_one_log_record(tmp_path: Path, environment: dict[str, str], exit_code: int, reason: str) -> None:
-    if environment.get("MODEL_PATH") == "tiny":
-        environment["MODEL_PATH"] = str(write_folder(tmp_path / "tiny"))
-    with serving(**environment) as process:
+    models = {"tiny": write_folder(tmp_path / "tiny"), "wide": write_folder(tmp_path / "wide", hidden_size=64)}
+    path = environment.get("MODEL_PATH", "tiny")
+    with serving(**environment | {"MODEL_PATH": str(models.get(path, path))}) as process:
         _, stderr = process.communicate(timeout=60)
     (said,) = map(json.loads, stderr.splitlines())
     assert process.returncode == exit_code
@@ -117,6 +119,12 @@ def test_a_setting_that_the_engine_rejects_exits_with_78(tmp_path: Path) -> None
     with serving(MODEL_PATH=str(write_folder(tmp_path / "tiny")), KV_CACHE_MEMORY="1000") as process:
         assert "raise KV_CACHE_MEMORY" in logged_until(process, "the model cannot serve any more")["reason"]
         assert process.wait(timeout=20) == 78
+
+
+def test_a_model_that_the_engine_refuses_exits_with_65(tmp_path: Path) -> None:
+    with serving(MODEL_PATH=str(write_folder(tmp_path / "tiny", model_type="unheard_of"))) as process:
+        assert "unheard_of" in logged_until(process, "the model cannot serve any more")["reason"]
+        assert process.wait(timeout=20) == 65
 
 
 def test_an_engine_that_is_killed_while_loading_exits_with_1(tmp_path: Path) -> None:

@@ -114,21 +114,17 @@ def test_several_files_without_an_index_are_refused(tmp_path: Path) -> None:
     [
         ({"generation_config.json": {"eos_token_id": [7, 8]}, "config.json": {"eos_token_id": 2}}, {2, 7, 8}),
         ({"generation_config.json": {}, "config.json": {"eos_token_id": 2}}, {2}),
-        ({"config.json": {"eos_token_id": LEFT_OUT}, "tokenizer_config.json": {"eos_token": "</s>"}}, {9}),
-        ({"config.json": {"eos_token_id": 2}, "tokenizer_config.json": {"eos_token": {"content": "</s>"}}}, {2, 9}),
-        ({"config.json": {"eos_token_id": 2}, "tokenizer_config.json": {"eos_token": "word"}}, {2, 5}),
-        ({"config.json": {"eos_token_id": 2}, "tokenizer_config.json": {"eos_token": "unknown"}}, {2}),
         ({"config.json": {"eos_token_id": LEFT_OUT}}, set()),
     ],
 )
-def test_every_file_names_tokens_that_end_a_text(tmp_path: Path, files: dict[str, dict[str, Any]], expected: set[int]) -> None:
+def test_every_file_names_ids_that_end_a_text(tmp_path: Path, files: dict[str, dict[str, Any]], expected: set[int]) -> None:
     path = save("llama", tmp_path)
     (path / "generation_config.json").unlink(missing_ok=True)
-    (path / "tokenizer.json").write_text(json.dumps({"added_tokens": [{"id": 9, "content": "</s>"}], "model": {"vocab": {"word": 5}}}))
     rewrite(path, files.pop("config.json"))
     for name, content in files.items():
         (path / name).write_text(json.dumps(content))
-    assert tiny_executor(path).model_config.eos_token_ids == expected
+    assert tiny_executor(path).end_token_ids == expected
+    assert tiny_executor(path, end_token_ids=(9,)).end_token_ids == expected | {9}
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", "{}", '{"model_type": "unheard_of"}', "null"])

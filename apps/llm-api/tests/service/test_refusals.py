@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from chat.model_folders import model_folder
 from service.calls import answer_to, chat, completion
@@ -50,6 +51,16 @@ async def test_unsupported_requests_name_the_field(
         with pytest.raises(ApiError, match=message) as refused:
             await consume()
         assert (refused.value.status, refused.value.param, refused.value.code) == (400, param, code)
+    assert engine.requests == []
+
+
+async def test_a_token_that_the_model_lacks_is_named(serve: Serve, scripted: Scripted) -> None:
+    small = EngineState(phase="ready", info=msgspec.structs.replace(INFO, vocab_size=2))
+    engine = scripted("ok", state=small)
+    for request, param in ((completion(["<|endoftext|>", "<|im_end|>"]), "prompt[1]"), (chat("hi"), "messages")):
+        with pytest.raises(ApiError, match=r"contains the token '.+' \(id \d+\), which this model does not have") as refused:
+            await answer_to(serve(engine), request).infer()
+        assert (refused.value.status, refused.value.param, refused.value.code) == (400, param, "invalid_value")
     assert engine.requests == []
 
 

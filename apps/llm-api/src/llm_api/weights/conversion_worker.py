@@ -13,10 +13,14 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from llm_api.weights.disk import disk_errors, disk_full, require_space
 from llm_api.weights.errors import UnsupportedModel, WeightsError
 from llm_api.weights.ggml_vocabulary import RULES, check_pre_tokenizer
 from llm_api.weights.gguf_metadata import GgufMetadata, metadata_of, unread_tensors
+from llm_api.weights.sentencepiece_file import convert_sentencepiece
+from llm_api.weights.tekken_file import convert_tekken
 
 _BFLOAT16_BYTES = 2
 _WEIGHTS_BAR = "Loading weights"  # the name that transformers gives its progress bar over the tensors
@@ -115,15 +119,24 @@ def _end_turns(model: Any, metadata: GgufMetadata) -> None:
 
 def convert_tokenizer(folder: Path) -> None:
     """Adds tokenizer.json to a folder that has its tokenizer in another form. The other files are unchanged."""
-    _send(stage="loading the libraries")
-    from transformers import AutoTokenizer
-
     _send(stage="tokenizer")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-        tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+        _tokenizer_of(folder).save(str(folder / "tokenizer.json"))
+    except WeightsError:
+        raise
     except Exception as error:
         raise UnsupportedModel(f"cannot make tokenizer.json for {folder.name}: {_first_line(error)}") from error
+
+
+def _tokenizer_of(folder: Path) -> Tokenizer:
+    if (folder / "tokenizer.model").exists():
+        return convert_sentencepiece(folder / "tokenizer.model")
+    if (folder / "tekken.json").exists():
+        return convert_tekken(folder / "tekken.json")
+    from transformers import AutoTokenizer
+
+    tokenizer: Tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False).backend_tokenizer
+    return tokenizer
 
 
 def check_architecture(folder: Path) -> None:

@@ -12,6 +12,7 @@ from llm_api.weights.errors import IncompleteModel, UnreadableModel, Unsupported
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 SLOW_TOKENIZERS = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json", "vocab.txt", "tekken.json")
 _INDEX = "model.safetensors.index.json"
+_SENTENCEPIECE = b"\n"  # the tag of the first field: a piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,23 @@ def inspect(folder: Path) -> FolderFacts:
     names = _listing(folder)
     config = _config(folder, names)
     _check_weights(folder, names)
-    has_tokenizer = "tokenizer.json" in names
-    if not has_tokenizer and not names.intersection(SLOW_TOKENIZERS):
+    if "tokenizer.json" not in names:
+        _check_convertible(folder, names)
+    return FolderFacts(config["model_type"], "tokenizer.json" in names, _has_remote_code(folder, config))
+
+
+def _check_convertible(folder: Path, names: set[str]) -> None:
+    ranks = next((name for name in sorted(names) if name.endswith(".tiktoken")), None)
+    if "tokenizer.model" in names and not (folder / "tokenizer.model").read_bytes().startswith(_SENTENCEPIECE):
+        ranks = "tokenizer.model"
+    if ranks:
+        raise UnsupportedModel(
+            f"{folder / ranks} is a tiktoken vocabulary, which has neither the special tokens nor the rule that splits text."
+            " Add the model's tokenizer.json: a version of the model for transformers has it."
+        )
+    if not names.intersection(SLOW_TOKENIZERS):
         others = ", ".join(SLOW_TOKENIZERS)
         raise IncompleteModel(f"{folder} has no tokenizer.json, and no tokenizer file to make it from ({others}).")
-    return FolderFacts(config["model_type"], has_tokenizer, _has_remote_code(folder, config))
 
 
 def _listing(folder: Path) -> set[str]:
@@ -72,11 +85,19 @@ def _check_weights(folder: Path, names: set[str]) -> None:
     if not weights:
         raise no_safe_weights(str(folder), names)
     if _INDEX in names:
-        missing = sorted(set(_json(folder / _INDEX).get("weight_map", {}).values()) - weights)
-        if missing:
+        listed = _listed(folder / _INDEX)
+        if missing := sorted(listed - weights):
             raise IncompleteModel(f"{folder} has no {missing[0]}, which {_INDEX} lists ({len(missing)} files are missing).")
+        weights = listed  # other files are never read
     for name in sorted(weights):
         _check_header(folder / name)
+
+
+def _listed(index: Path) -> set[str]:
+    files = _json(index).get("weight_map")
+    if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
+        raise IncompleteModel(f"{index} has no weight_map from tensors to files.")
+    return set(files.values())
 
 
 def _check_header(path: Path) -> None:
