@@ -53,10 +53,13 @@ class ServiceRun:
 
     async def _announce(self, engine: EngineClient, announcement: "Announcement") -> None:
         try:
-            await engine.wait_ready()
+            info = await engine.wait_ready()
         except EngineDied as error:  # the server logs it
             self._not_loaded = error
             return
+        if beyond := self._prepared.tokenizer.added_beyond(info.vocab_size):
+            log = structlog.stdlib.get_logger("llm_api.serve")
+            log.warning("the model lacks tokens of its tokenizer: prompts with them get 400", tokens=len(beyond), first=beyond[0])
         if sys.stderr.isatty() and self._settings.log_format != "json":
             announcement.print(Console(stderr=True))
         else:

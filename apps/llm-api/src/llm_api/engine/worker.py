@@ -94,6 +94,8 @@ def _load(config: EngineConfig, inbox: SimpleQueue[ToEngine], send: Callable[[Fr
     started = time.perf_counter()
     send(EngineState(phase="loading"))
     executor = Executor(config)
+    if not executor.end_token_ids:
+        log.warning("no token ends a text: every answer is as long as max_tokens")
     send(EngineState(phase="warming"))
     warm_up(executor)
     return_free_memory()
