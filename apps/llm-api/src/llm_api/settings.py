@@ -41,6 +41,16 @@ class Settings(BaseSettings):
         le=65535,
         description="Port that alone serves /healthz, /livez, /readyz and /metrics, without API keys. Unset: PORT serves them.",
     )
+    root_path: str = Field(
+        "",
+        pattern=r"^((/[A-Za-z0-9._~-]+)+)?$",
+        description="Prefix of the path, such as `/llm`, where a proxy in front does not strip it. Paths without it work, too.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins, separated by commas, whose pages may call the API from a browser, such as `http://localhost:3000`. "
+        "`*` allows all. Empty: none.",
+    )
     keep_alive_timeout: int = Field(
         75, ge=1, description="Seconds that an idle connection stays open. Keep it longer than the keep-alive of every proxy in front."
     )
@@ -55,6 +65,9 @@ class Settings(BaseSettings):
     # Model
     model_name: str | None = Field(
         None, min_length=1, description="Model id that clients send. Default: the name in MODEL_PATH or MODEL_URI."
+    )
+    model_aliases: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="More names of the model, separated by commas, for clients with a fixed one, such as `gpt-4o,gpt-4o-mini`."
     )
     model_path: Path | None = Field(
         None, description="Model folder (config.json, safetensors, tokenizer.json) or .gguf file. Takes precedence over MODEL_URI."
@@ -141,7 +154,7 @@ class Settings(BaseSettings):
         "auto", description="Format of the logs. auto is console on a terminal, else JSON lines. json also logs the progress of downloads."
     )
 
-    @field_validator("allow_remote_code", mode="before")
+    @field_validator("allow_remote_code", "cors_origins", "model_aliases", mode="before")
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
