@@ -26,7 +26,7 @@ Examples:
 `llm-api check --json ~/models/Qwen3-0.6B | jq .context`: prints one value; sizes are in bytes, lengths in tokens
 
 It reads config.json, the headers of the weights, the tokenizer and the chat template, but no weights, and generates nothing.
-The memory is that of weights and KV cache. Torch and its libraries take about 500 MB more.
+The memory is that of weights and KV cache. The processes themselves take about 750 MB more.
 
 Exit codes: 0 the model would be served, 65 a file is at fault or the model is not supported, 78 a setting or this machine
 is at fault; others as `llm-api pull`.
