@@ -23,7 +23,7 @@ TEXTS = [CORPUS[start : start + 40] for start in range(0, 8000, 40)] + [a + b fo
 
 def trained(folder: Path, **options: Any) -> SentencePieceProcessor:
     """Writes tokenizer.model to the folder, like a family's: spaces are kept, bytes stand for unknown characters."""
-    settings = {"vocab_size": 500, "byte_fallback": True, "character_coverage": 0.99, "normalization_rule_name": "identity"}
+    settings: dict[str, Any] = {"vocab_size": 500, "byte_fallback": True, "character_coverage": 0.99, "normalization_rule_name": "identity"}
     settings |= {"remove_extra_whitespaces": False, "num_threads": 1, "minloglevel": 2} | options
     model = BytesIO()
     SentencePieceTrainer.train(sentence_iterator=iter(CORPUS.splitlines()), model_writer=model, **settings)
@@ -76,7 +76,8 @@ def test_a_model_that_would_get_other_tokens_is_refused(tmp_path: Path) -> None:
 
 def test_a_kind_of_sentencepiece_without_subwords_is_refused(tmp_path: Path) -> None:
     trained(tmp_path, model_type="bpe")
-    proto = sentencepiece_model_pb2.ModelProto.FromString((tmp_path / "tokenizer.model").read_bytes())
+    generated: Any = sentencepiece_model_pb2
+    proto = generated.ModelProto.FromString((tmp_path / "tokenizer.model").read_bytes())
     proto.trainer_spec.model_type = 4  # characters
     (tmp_path / "tokenizer.model").write_bytes(proto.SerializeToString())
     with pytest.raises(UnsupportedModel, match="other than BPE and unigram"):

@@ -115,7 +115,6 @@ def _config() -> dict[str, Any]:
         "hidden_act": "silu",
         "max_position_embeddings": 64,
         "vocab_size": len(vocabulary()),
-        "hidden_act": "silu",
         "rms_norm_eps": 1e-5,
         "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
         "tie_word_embeddings": True,

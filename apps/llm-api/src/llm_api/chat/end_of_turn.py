@@ -33,7 +33,7 @@ def end_of_turn(template: ChatTemplate, special_tokens: Collection[str], added_t
     one = re.compile("|".join(map(re.escape, tokens)))
     for chat in _CHATS:
         if found := run.match(_after_answer(template, chat)):
-            following = one.findall(found[1])
+            following: list[str] = one.findall(found[1])
             # A template may close a part of the answer with a token that is text, such as </answer>.
             return next((token for token in following if token in special_tokens), following[-1])
     return None

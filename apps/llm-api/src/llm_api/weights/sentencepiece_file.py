@@ -28,8 +28,8 @@ def convert_sentencepiece(file: Path) -> Tokenizer:
     """Raises UnsupportedModel where the result would give other tokens than sentencepiece does."""
     from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
 
-    proto = sentencepiece_model_pb2.ModelProto()
-    proto.ParseFromString(file.read_bytes())
+    generated: Any = sentencepiece_model_pb2  # protobuf adds its classes when it is imported
+    proto = generated.ModelProto.FromString(file.read_bytes())
     settings = _settings(file.parent)
     tokenizer = Tokenizer(_model(proto, file))
     _set_spaces(tokenizer, proto, is_legacy=bool(settings.get("legacy")))
@@ -67,7 +67,7 @@ def _set_spaces(tokenizer: Tokenizer, proto: Any, *, is_legacy: bool) -> None:
     `legacy`, and where the text begins with one.
     """
     charsmap, has_prefix = proto.normalizer_spec.precompiled_charsmap, proto.normalizer_spec.add_dummy_prefix
-    steps = [normalizers.Precompiled(charsmap)] if charsmap else []
+    steps: list[normalizers.Normalizer] = [normalizers.Precompiled(charsmap)] if charsmap else []
     if has_prefix and is_legacy:
         steps.append(normalizers.Prepend(SPACE))
     if has_prefix and not is_legacy:

@@ -1,6 +1,8 @@
 """Compares a checkpoint with the class of transformers that will compute it. Reads headers, no weights."""
 
+from logging import CRITICAL
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
@@ -30,12 +32,13 @@ def check_general(model_path: Path, dtype: torch.dtype, allow_remote_code: bool)
     return model
 
 
-def _on_meta(model_path: Path, dtype: torch.dtype, allow_remote_code: bool) -> tuple[PreTrainedModel, dict[str, set[str]]]:
+def _on_meta(model_path: Path, dtype: torch.dtype, allow_remote_code: bool) -> tuple[PreTrainedModel, dict[str, Any]]:
+    load: Any = AutoModelForCausalLM.from_pretrained  # its annotation forgets the report
     before = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)  # transformers prints its report as a table
+    logging.set_verbosity(CRITICAL)  # transformers prints its report as a table
     logging.disable_progress_bar()
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        model, report = load(
             model_path,
             dtype=dtype,
             device_map="meta",
