@@ -82,6 +82,6 @@ def _check_tensors(config: EngineConfig, model: ModelConfig, runner: Runner, dty
     if runner.name == "general":
         from llm_api.engine.models.general_shapes import check_general
 
-        check_general(Path(config.model_path), dtype, config.allow_remote_code)
+        check_general(Path(config.model_path), model, dtype, config.allow_remote_code)
     else:
         check_shapes(read_headers(Path(config.model_path)), model)

@@ -9,14 +9,15 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging
 
 from llm_api.engine.errors import EngineError, shortened
+from llm_api.engine.models.model_config import ModelConfig
 
 
-def check_general(model_path: Path, dtype: torch.dtype, allow_remote_code: bool) -> PreTrainedModel:
-    """Returns the model without its weights (on torch's meta device).
-
-    transformers fills what a checkpoint lacks with random weights, and passes over what the class does not know. Raises EngineError for
-    a tensor that is missing or of another shape, and for one that a layer could use but for config.json, such as a bias.
+def check_general(model_path: Path, config: ModelConfig, dtype: torch.dtype, allow_remote_code: bool) -> None:
+    """transformers fills what a checkpoint lacks with random weights, and passes over what the class does not know. Raises EngineError
+    for a tensor that is missing or of another shape, and for one that a layer could use but for config.json, such as a bias.
     """
+    if "quantization_config" in config.raw:
+        return  # tensors of quantized checkpoints have other names and shapes; some methods load on a GPU only
     model, report = _on_meta(model_path, dtype, allow_remote_code)
     if missing := report["missing_keys"]:
         raise EngineError(
@@ -29,7 +30,6 @@ def check_general(model_path: Path, dtype: torch.dtype, allow_remote_code: bool)
         )
     if ignored := sorted(name for name in report["unexpected_keys"] if _is_switched_off(model, name)):
         raise EngineError(f"{type(model).__name__} with the keys of config.json has no tensor {ignored[0]}: the two do not belong together")
-    return model
 
 
 def _on_meta(model_path: Path, dtype: torch.dtype, allow_remote_code: bool) -> tuple[PreTrainedModel, dict[str, Any]]:
