@@ -11,6 +11,7 @@ from llm_api.chat.template import ChatTemplate
 from llm_api.engine.messages import EngineState
 from llm_api.protocol.errors import ApiError
 from llm_api.service.engine_service import EngineService, EngineServiceConfig
+from llm_api.telemetry.context import REQUEST_CONTEXT, RequestContext
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
 
@@ -76,10 +77,27 @@ async def test_a_template_that_refuses_the_messages_is_quoted(
 NAMED = {"role": "user", "content": "hi", "name": "ann"}
 
 
-async def test_a_name_that_the_template_does_not_use_is_refused(serve: Serve, scripted: Scripted) -> None:
+STRICT = EngineServiceConfig("m", 600, 60, request_fields="strict")
+
+
+async def test_a_name_that_the_template_does_not_use_is_refused(
+    scripted: Scripted, tokenizer: Tokenizer, metrics: Metrics, model_path: Path
+) -> None:
+    service = EngineService(STRICT, tokenizer, ChatTemplate(model_path), scripted("ok"), metrics)
     with pytest.raises(ApiError, match=r"chat template does not use the name in a user message; leave it out") as refused:
-        await serve(scripted("ok")).chat(chat(messages=[{"role": "assistant", "content": "a"}, NAMED, NAMED])).infer()
+        await service.chat(chat(messages=[{"role": "assistant", "content": "a"}, NAMED, NAMED])).infer()
     assert (refused.value.status, refused.value.param, refused.value.code) == (400, "messages[1].name", "unsupported_parameter")
+
+
+async def test_a_name_that_the_template_does_not_use_is_ignored_by_default(serve: Serve, scripted: Scripted) -> None:
+    context = RequestContext("r")
+    token = REQUEST_CONTEXT.set(context)
+    named, nameless = scripted("ok"), scripted("ok")
+    await serve(named).chat(chat(messages=[NAMED])).infer()
+    await serve(nameless).chat(chat(messages=[{"role": "user", "content": "hi"}])).infer()
+    REQUEST_CONTEXT.reset(token)
+    assert context.ignored_fields == ["messages[0].name"]
+    assert named.requests[0][0] == nameless.requests[0][0]
 
 
 @pytest.mark.parametrize("reading", ["{{ m.name }}: ", "{% if m.role == 'user' %}{{ m.name.upper() }}{% endif %}"])
@@ -88,7 +106,7 @@ async def test_a_name_that_the_template_uses_reaches_the_model(
 ) -> None:
     template = ChatTemplate(model_folder(tmp_path, chat_template="{% for m in messages %}" + reading + "{{ m.content }}{% endfor %}"))
     engine = scripted("ok")
-    service = EngineService(EngineServiceConfig("m", 600, 60), tokenizer, template, engine, metrics)
+    service = EngineService(STRICT, tokenizer, template, engine, metrics)
     await service.chat(chat(messages=[NAMED])).infer()
     assert "ann" in tokenizer.decode(engine.requests[0][0]).lower()
     if "role" in reading:

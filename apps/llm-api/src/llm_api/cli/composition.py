@@ -36,5 +36,6 @@ def engine_service(settings: Settings, model: ServableModel, engine: EngineClien
         model_name=settings.model_name or model.name,
         engine_load_timeout=settings.engine_load_timeout,
         engine_stall_timeout=settings.engine_stall_timeout,
+        request_fields=settings.request_fields,
     )
     return EngineService(config, Tokenizer(model.path), ChatTemplate(model.path), engine, metrics)

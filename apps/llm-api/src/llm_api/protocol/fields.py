@@ -1,11 +1,14 @@
 """Field types of request models, and their validators."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, WithJsonSchema
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
+
+RequestFields = Literal["strict", "warn", "ignore"]
+"""Requests with fields that have no effect are refused, served with a warning, or served."""
 
 TOKEN_KEY = re.compile("0|[1-9][0-9]{0,9}", re.ASCII)
 
@@ -38,9 +41,24 @@ def _refuse_items(value: Any) -> None:
         raise PydanticCustomError("unsupported_parameter", "is only supported empty")
 
 
-def _refuse_true(value: bool) -> bool:
+def ineffective() -> PydanticCustomError:
+    """An error about a field without effect: REQUEST_FIELDS decides whether the request is refused or served without the field."""
+    return PydanticCustomError("ineffective_parameter", "has no effect on this server")
+
+
+def _ignore(value: Any) -> None:
+    if value is not None:
+        raise ineffective()
+
+
+def _ignore_items(value: Any) -> None:
+    if value not in (None, []):
+        raise ineffective()
+
+
+def _ignore_true(value: bool) -> bool:
     if value:
-        raise PydanticCustomError("unsupported_parameter", "is only supported as false")
+        raise ineffective()
     return value
 
 
@@ -48,15 +66,18 @@ WHOLE = BeforeValidator(whole_number)
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 BiasedToken = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_token_key)]
 Bias = Annotated[float, Field(ge=-100, le=100)]
-StopString = Annotated[str, Field(min_length=1)]
 MetadataKey = Annotated[str, Field(max_length=64)]
 MetadataValue = Annotated[str, Field(max_length=512)]
 
 Unsupported = Annotated[None, BeforeValidator(_refuse)]
 """A field of the OpenAI API that this server refuses by name: ignoring it would silently change the completion."""
 OnlyEmpty = Annotated[None, BeforeValidator(_refuse_items), WithJsonSchema({"type": ["array", "null"], "maxItems": 0})]
-"""An array that is empty in responses. Clients send it back when they send a response as history."""
-OnlyFalse = Annotated[bool, AfterValidator(_refuse_true), WithJsonSchema({"type": "boolean", "const": False})]
+"""An array that asks for nothing when it is empty, as clients send it, or send it back from a response."""
+Ineffective = Annotated[None, BeforeValidator(_ignore)]
+"""A field of the OpenAI API that cannot change what this server generates."""
+IneffectiveItems = Annotated[None, BeforeValidator(_ignore_items), WithJsonSchema({"type": ["array", "null"], "maxItems": 0})]
+"""As `Ineffective`, but clients also send it empty."""
+IneffectiveTrue = Annotated[bool, AfterValidator(_ignore_true), WithJsonSchema({"type": "boolean", "const": False})]
 
 
 def string_or_array(array: str) -> Discriminator:

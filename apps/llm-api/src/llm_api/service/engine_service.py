@@ -12,6 +12,7 @@ from llm_api.engine.messages import EngineInfo, EnginePhase
 from llm_api.protocol.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest
 from llm_api.protocol.completions import Completion, CompletionRequest
 from llm_api.protocol.errors import Unavailable
+from llm_api.protocol.fields import RequestFields
 from llm_api.protocol.models import Model
 from llm_api.service.answer import EngineAnswer, new_envelope
 from llm_api.service.chat import ChatAssembly, ChatPlanner
@@ -34,6 +35,7 @@ class EngineServiceConfig:
     model_name: str
     engine_load_timeout: float
     engine_stall_timeout: float
+    request_fields: RequestFields = "warn"
     created: int = field(default_factory=lambda: int(time.time()))
 
 
@@ -45,7 +47,7 @@ class EngineService:
         self._tokenizer = tokenizer
         self._engine = engine
         self._metrics = metrics
-        self._chat_planner = ChatPlanner(tokenizer, template)
+        self._chat_planner = ChatPlanner(tokenizer, template, config.request_fields)
         self._completion_planner = CompletionPlanner(tokenizer)
         self._planning = ThreadPoolExecutor(PLANNING_THREADS, thread_name_prefix="planning")
         engine.on_step = metrics.step
@@ -100,6 +102,9 @@ class EngineService:
         return await asyncio.get_running_loop().run_in_executor(self._planning, plan, request, info)
 
     def _sequences(self, plan: Plan, request_id: str) -> RequestSequences:
+        if self._config.request_fields == "warn":
+            for name in plan.ignored_fields:
+                self._metrics.ignored_field(name)
         record = RequestRecord(self._metrics, plan.prompt_tokens, plan.sequences)
         return RequestSequences(self._engine, self._tokenizer, plan, record, request_id)
 

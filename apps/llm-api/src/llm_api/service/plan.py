@@ -40,6 +40,7 @@ class Plan:
     n: int
     stops: tuple[StopPattern, ...]
     joins_prompt: bool
+    ignored_fields: tuple[str, ...] = ()  # of the request, which the model does not use
 
     @property
     def prompt_tokens(self) -> int:
