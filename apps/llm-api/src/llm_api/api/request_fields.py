@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, from_json, to_json
 
 from llm_api.api.validation import MAX_ERRORS, Location, field_location, field_name, invalid_request
-from llm_api.protocol.fields import RequestFields
+from llm_api.settings import RequestFields
 from llm_api.telemetry.context import current_request
 from llm_api.telemetry.metrics import Metrics
 

@@ -1,14 +1,11 @@
 """Field types of request models, and their validators."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, WithJsonSchema
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
-
-RequestFields = Literal["strict", "warn", "ignore"]
-"""Requests with fields that have no effect are refused, served with a warning, or served."""
 
 TOKEN_KEY = re.compile("0|[1-9][0-9]{0,9}", re.ASCII)
 

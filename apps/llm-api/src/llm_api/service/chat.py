@@ -19,11 +19,11 @@ from llm_api.protocol.chat import (
     TopLogprob,
 )
 from llm_api.protocol.errors import InvalidRequest
-from llm_api.protocol.fields import RequestFields
 from llm_api.protocol.response import Usage
 from llm_api.service.answer import Envelope, WholeChoice
 from llm_api.service.choice import IMPOSSIBLE, ChoiceDelta, ScoredToken, finite
 from llm_api.service.plan import Plan, Prompt, chat_sampling, check_text_length, fit_completion
+from llm_api.settings import RequestFields
 from llm_api.tokenization.stop_strings import StopPattern
 from llm_api.tokenization.tokenizer import Tokenizer
 

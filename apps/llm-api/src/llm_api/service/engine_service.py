@@ -12,7 +12,6 @@ from llm_api.engine.messages import EngineInfo, EnginePhase
 from llm_api.protocol.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest
 from llm_api.protocol.completions import Completion, CompletionRequest
 from llm_api.protocol.errors import Unavailable
-from llm_api.protocol.fields import RequestFields
 from llm_api.protocol.models import Model
 from llm_api.service.answer import EngineAnswer, new_envelope
 from llm_api.service.chat import ChatAssembly, ChatPlanner
@@ -21,6 +20,7 @@ from llm_api.service.model_service import ServiceHealth, ServicePhase
 from llm_api.service.plan import Plan
 from llm_api.service.request_record import RequestRecord
 from llm_api.service.request_sequences import Engine, RequestSequences
+from llm_api.settings import RequestFields
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
 
