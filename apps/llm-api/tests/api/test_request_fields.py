@@ -103,3 +103,16 @@ def test_the_official_client_may_send_more(shared_server: RunningServer) -> None
     )
     assert response.headers["x-ignored-fields"] == "reasoning_effort, thinking"
     assert response.parse().choices[0].message.content
+
+
+@pytest.mark.parametrize("mode", ["strict", "warn", "ignore"])
+def test_a_field_of_another_server_that_changes_the_output_is_refused_by_name(mode: str) -> None:
+    with running_server(request_fields=mode) as server, server.client() as http:
+        for field, value in {"guided_json": {"type": "object"}, "add_generation_prompt": False, "bad_words": ["a"]}.items():
+            error = http.post(CHAT, json=chat_body(**{field: value})).json()["error"]
+            assert (error["param"], field in error["message"]) == (field, True)
+
+
+def test_a_field_of_another_server_with_the_value_that_changes_nothing_is_ignored(http: httpx2.Client) -> None:
+    response = http.post(CHAT, json=chat_body(guided_json=None, add_generation_prompt=True, bad_words=[], skip_special_tokens=True))
+    assert response.headers["x-ignored-fields"] == "guided_json, add_generation_prompt, bad_words, skip_special_tokens"

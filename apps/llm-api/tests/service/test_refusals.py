@@ -17,6 +17,15 @@ from llm_api.tokenization.tokenizer import Tokenizer
 
 LONG = "word " * 300
 
+STRICT = EngineServiceConfig("m", 600, 60, request_fields="strict")
+
+
+@pytest.fixture
+def strict(tokenizer: Tokenizer, model_path: Path, metrics: Metrics) -> Serve:
+    """A service that refuses what it would otherwise leave out."""
+    template = ChatTemplate(model_path)
+    return lambda engine: EngineService(STRICT, tokenizer, template, engine, metrics)
+
 
 @pytest.mark.parametrize(
     ("request_", "param", "code", "message"),
@@ -43,10 +52,10 @@ LONG = "word " * 300
     ],
 )  # fmt: skip
 async def test_unsupported_requests_name_the_field(
-    serve: Serve, scripted: Scripted, request_: Any, param: str, code: str | None, message: str
+    strict: Serve, scripted: Scripted, request_: Any, param: str, code: str | None, message: str
 ) -> None:
     engine = scripted("ok")
-    answer = answer_to(serve(engine), request_)
+    answer = answer_to(strict(engine), request_)
     for consume in (answer.infer, lambda: anext(answer.stream_infer())):
         with pytest.raises(ApiError, match=message) as refused:
             await consume()
@@ -77,15 +86,9 @@ async def test_a_template_that_refuses_the_messages_is_quoted(
 NAMED = {"role": "user", "content": "hi", "name": "ann"}
 
 
-STRICT = EngineServiceConfig("m", 600, 60, request_fields="strict")
-
-
-async def test_a_name_that_the_template_does_not_use_is_refused(
-    scripted: Scripted, tokenizer: Tokenizer, metrics: Metrics, model_path: Path
-) -> None:
-    service = EngineService(STRICT, tokenizer, ChatTemplate(model_path), scripted("ok"), metrics)
+async def test_a_name_that_the_template_does_not_use_is_refused(strict: Serve, scripted: Scripted) -> None:
     with pytest.raises(ApiError, match=r"chat template does not use the name in a user message; leave it out") as refused:
-        await service.chat(chat(messages=[{"role": "assistant", "content": "a"}, NAMED, NAMED])).infer()
+        await strict(scripted("ok")).chat(chat(messages=[{"role": "assistant", "content": "a"}, NAMED, NAMED])).infer()
     assert (refused.value.status, refused.value.param, refused.value.code) == (400, "messages[1].name", "unsupported_parameter")
 
 

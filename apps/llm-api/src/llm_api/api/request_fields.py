@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, from_json, to_json
 
 from llm_api.api.validation import MAX_ERRORS, Location, field_location, field_name, invalid_request
+from llm_api.protocol.errors import InvalidRequest
 from llm_api.settings import RequestFields
 from llm_api.telemetry.context import current_request
 from llm_api.telemetry.metrics import Metrics
@@ -16,6 +17,24 @@ HEADER = "x-ignored-fields"
 MAX_NAMED = 20  # fields in the header
 PASSES = 5  # a field can come to light when another one is gone
 WITHOUT_EFFECT = {"extra_forbidden", "ineffective_parameter"}
+# Fields of other servers that change what is generated, with the value that changes nothing. A request that asks for another one is
+# never served without the field.
+CHANGES_OUTPUT: dict[str, object] = dict.fromkeys(
+    (
+        "bad_words", "chat_template", "chat_template_kwargs", "documents", "dry_multiplier", "format", "grammar", "guided_choice",
+        "guided_grammar", "guided_json", "guided_regex", "images", "json_schema", "logits_processors", "mirostat", "prompt_logprobs",
+        "regex", "structured_outputs", "truncate_prompt_tokens", "typical_p", "xtc_probability",
+    )
+)  # fmt: skip
+CHANGES_OUTPUT |= {
+    "add_generation_prompt": True,
+    "best_of": 1,
+    "continue_final_message": False,
+    "echo": False,
+    "skip_special_tokens": True,
+    "use_beam_search": False,
+}
+NOTHING = (None, "", [], {})
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -44,7 +63,13 @@ def ignored_fields_header() -> dict[str, str]:
 
 
 def _without_effect(error: ValidationError) -> list[ErrorDetails]:
-    return [detail for detail in error.errors(include_url=False) if detail["type"] in WITHOUT_EFFECT]
+    """Raises InvalidRequest for a field of another server that would change the output."""
+    ignored = [detail for detail in error.errors(include_url=False) if detail["type"] in WITHOUT_EFFECT]
+    for detail in ignored:
+        name, value = field_name(detail), detail["input"]
+        if name in CHANGES_OUTPUT and value not in NOTHING and value != CHANGES_OUTPUT[name]:
+            raise InvalidRequest(f"'{name}' is not supported by this server; leave it out.", param=name, code="unsupported_parameter")
+    return ignored
 
 
 def _without(body: bytes, locations: Iterator[Location]) -> bytes:

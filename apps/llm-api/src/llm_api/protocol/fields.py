@@ -16,9 +16,13 @@ class StrictModel(BaseModel):
     )
 
 
-def whole_number(value: Any) -> Any:
+def _whole_number(value: Any) -> Any:
     """JSON has no integer type, so 1.0 is accepted as 1."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _whole_numbers(value: Any) -> Any:
+    return [_whole_number(item) for item in value] if isinstance(value, list) and float in set(map(type, value)) else value
 
 
 def _token_key(value: Any) -> Any:
@@ -59,8 +63,10 @@ def _ignore_true(value: bool) -> bool:
     return value
 
 
-WHOLE = BeforeValidator(whole_number)
+WHOLE = BeforeValidator(_whole_number)
+WHOLE_ITEMS = BeforeValidator(_whole_numbers)
 Penalty = Annotated[float, Field(ge=-2, le=2)]
+TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
 BiasedToken = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_token_key)]
 Bias = Annotated[float, Field(ge=-100, le=100)]
 MetadataKey = Annotated[str, Field(max_length=64)]

@@ -9,18 +9,21 @@ from pydantic import BeforeValidator, Field, Tag, model_validator
 
 from llm_api.protocol.fields import (
     WHOLE,
+    WHOLE_ITEMS,
     Bias,
     BiasedToken,
     MetadataKey,
     MetadataValue,
     Penalty,
     StrictModel,
+    TokenId,
     ineffective,
     invalid,
     only_with,
     string_or_array,
 )
 
+MAX_TOKEN_IDS = 1024
 STREAM_OPTIONS_NEED_STREAM = only_with("stream_options", "object", "stream")
 
 
@@ -33,6 +36,8 @@ def _known_tier(value: Any) -> Any:
 class StreamOptions(StrictModel):
     include_usage: bool | None = None
     """Send the token counts in a last chunk before [DONE]."""
+    continuous_usage_stats: bool | None = None
+    """With include_usage: send the token counts so far in every chunk. Not in OpenAI's API."""
     include_obfuscation: bool | None = None
     """Accepted, without effect."""
 
@@ -68,6 +73,14 @@ class GenerationRequest(StrictModel):
         | None
     ) = None
     """Strings that end the completion. The completion does not include them. Empty strings end nothing."""
+    include_stop_str_in_output: bool | None = None
+    """Keep the stop string, or the token of stop_token_ids, that ended the completion. Not in OpenAI's API."""
+    min_tokens: Annotated[int, Field(ge=0, le=2**31 - 1), WHOLE] | None = None
+    """Tokens before which neither the end of text, nor stop or stop_token_ids, ends the completion. Not in OpenAI's API."""
+    stop_token_ids: Annotated[list[TokenId], Field(max_length=MAX_TOKEN_IDS, fail_fast=True), WHOLE_ITEMS] | None = None
+    """Tokens that end the completion. Not in OpenAI's API."""
+    allowed_token_ids: Annotated[list[TokenId], Field(min_length=1, max_length=MAX_TOKEN_IDS, fail_fast=True), WHOLE_ITEMS] | None = None
+    """The only tokens that may be generated. Not in OpenAI's API."""
     ignore_eos: bool | None = None
     """Continue after the end-of-text token, up to max_tokens. Not in OpenAI's API."""
     user: str | None = None
@@ -90,6 +103,10 @@ class GenerationRequest(StrictModel):
     @property
     def include_usage(self) -> bool:
         return bool(self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def include_usage_in_chunks(self) -> bool:
+        return self.include_usage and bool(self.stream_options and self.stream_options.continuous_usage_stats)
 
     @property
     def stop_strings(self) -> tuple[str, ...]:

@@ -46,14 +46,16 @@ class ChatPlanner:
         unused = self._unused_names(messages)
         if unused and self._fields == "strict":
             raise _unused_name(unused[0], request)
-        max_tokens = fit_completion(len(token_ids), request.token_limit, info.max_model_len, "messages")
+        limit, cut = request.token_limit, self._fields != "strict"
+        max_tokens = fit_completion(len(token_ids), limit, info.max_model_len, "messages", cut=cut)
         return Plan(
             prompts=[Prompt(token_ids)],
             sampling=chat_sampling(request, max_tokens, info.vocab_size),
             n=request.n or 1,
             stops=tuple(map(StopPattern, request.stop_strings)),
             joins_prompt=False,
-            ignored_fields=tuple(f"messages[{position}].name" for position in unused),
+            keeps_stops=bool(request.include_stop_str_in_output),
+            ignored_fields=(*_cut(request, max_tokens), *(f"messages[{position}].name" for position in unused)),
         )
 
     def _encode(self, parts: Sequence[str], info: EngineInfo) -> list[int]:
@@ -83,6 +85,13 @@ class ChatPlanner:
             return self._template.prompt(messages)
         except ChatTemplateError:  # the template requires the name, so it uses it
             return None
+
+
+def _cut(request: ChatCompletionRequest, max_tokens: int) -> list[str]:
+    """The field that asks for more tokens than the context has room for."""
+    if request.token_limit is None or request.token_limit <= max_tokens:
+        return []
+    return ["max_tokens" if request.max_completion_tokens is None else "max_completion_tokens"]
 
 
 def _unused_name(position: int, request: ChatCompletionRequest) -> InvalidRequest:

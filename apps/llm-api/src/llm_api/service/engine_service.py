@@ -48,7 +48,7 @@ class EngineService:
         self._engine = engine
         self._metrics = metrics
         self._chat_planner = ChatPlanner(tokenizer, template, config.request_fields)
-        self._completion_planner = CompletionPlanner(tokenizer)
+        self._completion_planner = CompletionPlanner(tokenizer, config.request_fields)
         self._planning = ThreadPoolExecutor(PLANNING_THREADS, thread_name_prefix="planning")
         engine.on_step = metrics.step
 
@@ -77,7 +77,7 @@ class EngineService:
             assembly = ChatAssembly(envelope, self._tokenizer, scored=plan.sampling.logprobs is not None)
             return self._sequences(plan, envelope["id"]), assembly
 
-        return EngineAnswer(begin, request.include_usage)
+        return EngineAnswer(begin, request)
 
     def complete(self, request: CompletionRequest) -> EngineAnswer[Completion, Completion]:
         async def begin() -> tuple[RequestSequences, CompletionAssembly]:
@@ -86,7 +86,7 @@ class EngineService:
             envelope = new_envelope("cmpl", self._config.model_name, info)
             return self._sequences(plan, envelope["id"]), CompletionAssembly(envelope, self._tokenizer, request.logprobs)
 
-        return EngineAnswer(begin, request.include_usage)
+        return EngineAnswer(begin, request)
 
     async def start(self) -> None:
         await self._engine.start()
