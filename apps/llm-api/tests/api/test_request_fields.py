@@ -109,7 +109,7 @@ def test_the_official_client_may_send_more(shared_server: RunningServer) -> None
 def test_a_field_of_another_server_that_changes_the_output_is_refused_by_name(mode: str) -> None:
     with running_server(request_fields=mode) as server, server.client() as http:
         for field, value in {"guided_json": {"type": "object"}, "add_generation_prompt": False, "bad_words": ["a"]}.items():
-            error = http.post(CHAT, json=chat_body(**{field: value})).json()["error"]
+            error = http.post(CHAT, json=chat_body() | {field: value}).json()["error"]
             assert (error["param"], field in error["message"]) == (field, True)
 
 

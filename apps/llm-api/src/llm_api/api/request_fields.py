@@ -34,7 +34,7 @@ CHANGES_OUTPUT |= {
     "skip_special_tokens": True,
     "use_beam_search": False,
 }
-NOTHING = (None, "", [], {})
+NOTHING: tuple[object, ...] = (None, "", [], {})
 
 Body = TypeVar("Body", bound=BaseModel)
 
