@@ -39,7 +39,7 @@ def _refuse(value: Any) -> None:
 
 def _refuse_items(value: Any) -> None:
     if value not in (None, []):
-        raise PydanticCustomError("unsupported_parameter", "is only supported empty")
+        raise PydanticCustomError("unsupported_parameter", "is only supported empty: this server does not call tools")
 
 
 def ineffective() -> PydanticCustomError:
