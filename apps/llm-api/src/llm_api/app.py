@@ -115,7 +115,7 @@ def _cors(origins: tuple[str, ...]) -> list[Middleware]:
     """Preflights are answered here, before keys are checked: browsers send them without any."""
     if not origins:
         return []
-    exposed = ("x-request-id", "retry-after")
+    exposed = ("x-request-id", "x-ignored-fields", "retry-after")
     return [
         Middleware(
             CORSMiddleware,

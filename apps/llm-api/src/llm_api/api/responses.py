@@ -1,6 +1,7 @@
 """Responses: a model as JSON, and any exception as the OpenAI error object."""
 
 import traceback
+from collections.abc import Mapping
 
 import structlog
 from pydantic import BaseModel
@@ -11,9 +12,9 @@ from starlette.responses import Response
 from llm_api.protocol.errors import ApiError, InvalidRequest, MethodNotAllowed
 
 
-def json_response(body: BaseModel, status: int = 200) -> Response:
+def json_response(body: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Serialises the model once: FastAPI would validate it again."""
-    return Response(body.model_dump_json(), status, media_type="application/json")
+    return Response(body.model_dump_json(), status, headers, "application/json")
 
 
 def error_response(error: ApiError) -> Response:

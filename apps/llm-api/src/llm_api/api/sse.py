@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from llm_api.api.cutoff import ClientLeft, Cutoff, alongside
+from llm_api.api.request_fields import ignored_fields_header
 from llm_api.api.responses import as_api_error
 from llm_api.settings import Settings
 
@@ -118,5 +119,6 @@ class _Output:
     async def _open(self) -> None:
         async with self._opening:
             if not self.started:
-                await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
+                ignored = [(name.encode(), value.encode()) for name, value in ignored_fields_header().items()]
+                await self._send({"type": "http.response.start", "status": 200, "headers": self._headers + ignored})
                 self.started = True

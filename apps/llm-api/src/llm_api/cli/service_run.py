@@ -44,6 +44,7 @@ class ServiceRun:
             model_name=self._prepared.name,
             engine_load_timeout=self._settings.engine_load_timeout,
             engine_stall_timeout=self._settings.engine_stall_timeout,
+            request_fields=self._settings.request_fields,
         )
 
     def _announce_later(self, engine: EngineClient, model: str, addresses: Addresses) -> None:

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from llm_api.protocol.chat_messages import Message
-from llm_api.protocol.fields import WHOLE, OnlyFalse, StrictModel, Unsupported, invalid, only_with
+from llm_api.protocol.fields import WHOLE, Ineffective, IneffectiveTrue, OnlyEmpty, StrictModel, Unsupported, invalid, only_with
 from llm_api.protocol.request import STREAM_OPTIONS_NEED_STREAM, GenerationRequest
 from llm_api.protocol.response import ResponseModel, Usage, without_usage
 
@@ -36,7 +36,7 @@ class ChatCompletionRequest(GenerationRequest):
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20), WHOLE] | None = None
     """Needs logprobs."""
-    store: OnlyFalse | None = None
+    store: IneffectiveTrue | None = None
     """Accepted, without effect."""
     parallel_tool_calls: bool | None = None
     """Accepted, without effect."""
@@ -44,17 +44,17 @@ class ChatCompletionRequest(GenerationRequest):
     """Accepted, without effect."""
     response_format: TextFormat | None = None
     modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1, fail_fast=True)] | None = None
-    tool_choice: Literal["none"] | None = None
+    tools: OnlyEmpty = None
+    functions: OnlyEmpty = None
+    tool_choice: Literal["none"] | None = None  # after `tools`, so that an error is about the cause
     function_call: Literal["none"] | None = None
-    tools: Unsupported = None
-    functions: Unsupported = None
     audio: Unsupported = None
-    prediction: Unsupported = None
-    reasoning_effort: Unsupported = None
-    verbosity: Unsupported = None
     web_search_options: Unsupported = None
-    moderation: Unsupported = None
-    prompt_cache_options: Unsupported = None
+    prediction: Ineffective = None
+    reasoning_effort: Ineffective = None
+    verbosity: Ineffective = None
+    moderation: Ineffective = None
+    prompt_cache_options: Ineffective = None
 
     @model_validator(mode="after")
     def _top_logprobs_need_logprobs(self) -> Self:

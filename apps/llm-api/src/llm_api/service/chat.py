@@ -23,6 +23,7 @@ from llm_api.protocol.response import Usage
 from llm_api.service.answer import Envelope, WholeChoice
 from llm_api.service.choice import IMPOSSIBLE, ChoiceDelta, ScoredToken, finite
 from llm_api.service.plan import Plan, Prompt, chat_sampling, check_text_length, check_vocabulary, fit_completion
+from llm_api.settings import RequestFields
 from llm_api.tokenization.stop_strings import StopPattern
 from llm_api.tokenization.tokenizer import Tokenizer
 
@@ -33,21 +34,29 @@ class ChatPlanner:
     Raises InvalidRequest if the model cannot take the request.
     """
 
-    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate) -> None:
+    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate, fields: RequestFields = "warn") -> None:
+        self._fields = fields
         self._tokenizer = tokenizer
         self._template = template
         self._plain_text = PlainText(_control_tokens(tokenizer, template), template.prompt)
 
     def plan(self, request: ChatCompletionRequest, info: EngineInfo) -> Plan:
-        token_ids = self._encode(self._render(request), info)
+        messages = [message.model_dump(exclude_none=True) for message in request.messages]
+        token_ids = self._encode(self._render(messages), info)
         check_vocabulary(token_ids, self._tokenizer, info.vocab_size, "messages")
-        max_tokens = fit_completion(len(token_ids), request.token_limit, info.max_model_len, "messages")
+        unused = self._unused_names(messages)
+        if unused and self._fields == "strict":
+            raise _unused_name(unused[0], request)
+        limit, cut = request.token_limit, self._fields != "strict"
+        max_tokens = fit_completion(len(token_ids), limit, info.max_model_len, "messages", cut=cut)
         return Plan(
             prompts=[Prompt(token_ids)],
             sampling=chat_sampling(request, max_tokens, info.vocab_size),
             n=request.n or 1,
             stops=tuple(map(StopPattern, request.stop_strings)),
             joins_prompt=False,
+            keeps_stops=bool(request.include_stop_str_in_output),
+            ignored_fields=(*_cut(request, max_tokens), *(f"messages[{position}].name" for position in unused)),
         )
 
     def _encode(self, parts: Sequence[str], info: EngineInfo) -> list[int]:
@@ -55,34 +64,44 @@ class ChatPlanner:
         check_text_length(max(least_tokens, len(parts) - 1), info.max_model_len, "messages")
         return [token_id for part in self._tokenizer.encode_batch(parts, add_special_tokens=False) for token_id in part]
 
-    def _render(self, request: ChatCompletionRequest) -> list[str]:
+    def _render(self, messages: Sequence[Mapping[str, Any]]) -> list[str]:
         """Returns the prompt in parts. Each part is encoded separately."""
-        messages = [message.model_dump(exclude_none=True) for message in request.messages]
         try:
-            parts = self._plain_text.parts(messages)
+            return self._plain_text.parts(messages)
         except ChatTemplateError as error:
             raise InvalidRequest(str(error), param="messages") from error
-        self._check_names_used(messages)
-        return parts
 
-    def _check_names_used(self, messages: Sequence[Mapping[str, Any]]) -> None:
-        """Refuses a `name` that the template ignores: the prompt is then the same without it. One message of each role is checked."""
+    def _unused_names(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+        """The first message of each role whose `name` the template ignores: the prompt is then the same without it."""
         first_named = {message["role"]: position for position, message in reversed(list(enumerate(messages))) if "name" in message}
         text = self._try(messages) if first_named else None
-        for role, position in first_named.items():
-            if self._try([_nameless(message) if message["role"] == role else message for message in messages]) == text:
-                raise InvalidRequest(
-                    f"'messages[{position}].name' is not supported: this model's chat template does not use the name in a {role} message;"
-                    " leave it out, or write it into the content.",
-                    param=f"messages[{position}].name",
-                    code="unsupported_parameter",
-                )
+        return [
+            position
+            for role, position in first_named.items()
+            if self._try([_nameless(message) if message["role"] == role else message for message in messages]) == text
+        ]
 
     def _try(self, messages: Sequence[Mapping[str, Any]]) -> str | None:
         try:
             return self._template.prompt(messages)
         except ChatTemplateError:  # the template requires the name, so it uses it
             return None
+
+
+def _cut(request: ChatCompletionRequest, max_tokens: int) -> list[str]:
+    """The field that asks for more tokens than the context has room for."""
+    if request.token_limit is None or request.token_limit <= max_tokens:
+        return []
+    return ["max_tokens" if request.max_completion_tokens is None else "max_completion_tokens"]
+
+
+def _unused_name(position: int, request: ChatCompletionRequest) -> InvalidRequest:
+    return InvalidRequest(
+        f"'messages[{position}].name' is not supported: this model's chat template does not use the name in a"
+        f" {request.messages[position].role} message; leave it out, or write it into the content.",
+        param=f"messages[{position}].name",
+        code="unsupported_parameter",
+    )
 
 
 class ChatAssembly:

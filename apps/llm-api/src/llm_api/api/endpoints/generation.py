@@ -11,6 +11,7 @@ from llm_api.api.cutoff import Cutoff
 from llm_api.api.endpoints.models import Models
 from llm_api.api.middleware.admission import Admission
 from llm_api.api.openapi import error_responses, event_stream, json_body
+from llm_api.api.request_fields import ignored_fields_header
 from llm_api.api.responses import json_response
 from llm_api.api.sse import EventStream
 from llm_api.protocol.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest
@@ -76,4 +77,5 @@ class GenerationEndpoints:
             return EventStream(answer.stream_infer(), places, cutoff, self.settings, omitted)
         with places:
             async with cutoff.armed(), cutoff.watching(http.receive):
-                return json_response(await answer.infer())
+                whole = await answer.infer()
+        return json_response(whole, headers=ignored_fields_header())
