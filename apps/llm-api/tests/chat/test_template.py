@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 from chat.model_folders import model_folder
 
-from llm_api.chat.template import ChatTemplate, ChatTemplateError
+from llm_api.chat.template import ChatTemplate
+from llm_api.chat.template_files import ChatTemplateError
 
 USER = {"role": "user", "content": "hello"}
 PARTS = {"role": "user", "content": [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]}
@@ -36,6 +37,7 @@ def test_a_refusal_of_the_template_is_passed_on(tmp_path: Path) -> None:
         "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
         "{{ {1: raise_exception} | tojson }}",
         "{{ strftime_now(1) }}",
+        "{{ cycler().next() }}",
         "{{ messages[0]['content'] | int('x', base=99) // 'a' }}",
     ],
 )
@@ -49,9 +51,21 @@ def test_a_model_without_a_template_points_to_completions(tmp_path: Path) -> Non
         ChatTemplate(model_folder(tmp_path)).prompt([USER])
 
 
-def test_a_broken_template_is_refused_at_the_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", ["{% if %}", "{% break %}", "{{ 1 | unknown }}", "{{ " + "(" * 9999, "{% generation %}"])
+def test_a_broken_template_is_refused_at_the_start(tmp_path: Path, source: str) -> None:
     with pytest.raises(ChatTemplateError, match="chat template is not valid"):
-        template(tmp_path, "{% if %}")
+        template(tmp_path, source)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path)
+    (folder / "chat_template.jinja").write_bytes(b"a\xff")
+    with pytest.raises(ChatTemplateError, match=r"chat_template.jinja is not UTF-8: invalid start byte at byte 1"):
+        ChatTemplate(folder)
+    (folder / "chat_template.jinja").unlink()
+    (folder / "tokenizer_config.json").write_text("{")
+    with pytest.raises(ChatTemplateError, match=r"tokenizer_config.json is not valid JSON"):
+        ChatTemplate(folder)
 
 
 @pytest.mark.parametrize(
