@@ -74,6 +74,34 @@ def unigram() -> Tokenizer:
     return tokenizer
 
 
+def byte_fallback_by_regex() -> Tokenizer:
+    """Spaces are put back by a regular expression, so the library decodes each stretch of tokens."""
+    tokenizer = prepending_bpe()
+    space = decoders.Replace(Regex("▁"), " ")
+    tokenizer.decoder = decoders.Sequence([space, decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    return tokenizer
+
+
+def word_piece() -> Tokenizer:
+    """As BERT: ## continues a word, and spaces before punctuation are dropped."""
+    pieces = ["[UNK]", "do", "##n", "n", "'", "t", "##'", "##t", "##s", ".", ",", "?", "not", "##", "hello"]
+    tokenizer = Tokenizer(models.WordPiece(_ranked(pieces), unk_token="[UNK]"))
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
+
+
+def word_ends() -> Tokenizer:
+    """As GPT-1: </w> ends a word."""
+    tokenizer = Tokenizer(models.BPE(_ranked(["he", "llo</w>", "</w>", "x", "y</w>"]), []))
+    tokenizer.decoder = decoders.BPEDecoder()
+    return tokenizer
+
+
+def words() -> Tokenizer:
+    """No decoder: spaces join the tokens."""
+    return Tokenizer(models.WordLevel(_ranked(["hello", "world", "[UNK]"]), unk_token="[UNK]"))
+
+
 KINDS: list[Callable[[], Tokenizer]] = [
     byte_level_bpe,
     prepending_bpe,
@@ -82,6 +110,8 @@ KINDS: list[Callable[[], Tokenizer]] = [
     partial(metaspace_bpe, "never"),
     unigram,
 ]
+DECODERS = [*KINDS, byte_fallback_by_regex, word_piece, word_ends, words]
+WITH_BYTES = [byte_level_bpe, prepending_bpe, byte_fallback_by_regex]
 
 
 def save(tokenizer: Tokenizer, folder: Path) -> Path:

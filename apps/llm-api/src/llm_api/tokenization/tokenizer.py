@@ -70,11 +70,13 @@ class Tokenizer:
         return detokenizer.push(ids) + detokenizer.flush()
 
     def detokenizer(self, after: Sequence[int] = ()) -> Detokenizer:
-        """Detokenizes ids that continue the ids of `after`. Some vocabularies drop a space at the start of a text."""
+        """Detokenizes ids that continue the ids of `after`. Some vocabularies drop a space at the start of a text.
+
+        An incomplete character at the end of `after` is completed.
+        """
         if self._reads is None:
-            return StreamDetokenizer(self._tokenizer, after)
-        continues = any(map(self._bytes_of_text, after))
-        return ByteDetokenizer(self._bytes_of_text, 0 if continues else self._reads.strip_start)
+            return StreamDetokenizer(self._tokenizer, self._special_ids, after)
+        return ByteDetokenizer(self._bytes_of_text, self._reads.strip_start, after)
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes of one token, special tokens included; empty for an id outside the vocabulary."""
