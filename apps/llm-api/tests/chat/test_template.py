@@ -17,7 +17,7 @@ def template(tmp_path: Path, source: str) -> ChatTemplate:
 
 def test_a_refusal_of_the_template_is_passed_on(tmp_path: Path) -> None:
     with pytest.raises(ChatTemplateError, match="roles must alternate user/assistant"):
-        ChatTemplate(model_folder(tmp_path, "turns")).prompt([USER, USER])
+        ChatTemplate(model_folder(tmp_path, "gemma_3")).prompt([USER, USER])
 
 
 @pytest.mark.parametrize(
@@ -57,27 +57,16 @@ def test_a_broken_template_is_refused_at_the_start(tmp_path: Path, source: str) 
         template(tmp_path, source)
 
 
-def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    folder = model_folder(tmp_path)
-    (folder / "chat_template.jinja").write_bytes(b"a\xff")
-    with pytest.raises(ChatTemplateError, match=r"chat_template.jinja is not UTF-8: invalid start byte at byte 1"):
-        ChatTemplate(folder)
-    (folder / "chat_template.jinja").unlink()
-    (folder / "tokenizer_config.json").write_text("{")
-    with pytest.raises(ChatTemplateError, match=r"tokenizer_config.json is not valid JSON"):
-        ChatTemplate(folder)
-
-
 @pytest.mark.parametrize(
     ("name", "message", "expected"),
     [
-        ("chatml", PARTS, "one two<|im_end|>"),
-        ("chatml", USER, "hello<|im_end|>"),
-        ("headers", PARTS, "one two<|eot_id|>"),
+        ("qwen_2_5", PARTS, "one two<|im_end|>"),
+        ("qwen_2_5", USER, "hello<|im_end|>"),
+        ("llama_3_2", PARTS, "one two<|eot_id|>"),
         ("parts", USER, "User: hello"),
         ("parts", PARTS, "User: onetwo"),
-        ("turns", PARTS, "user onetwo<end_of_turn>"),
-        ("turns", USER, "user hello<end_of_turn>"),
+        ("gemma_3", PARTS, "user onetwo<end_of_turn>"),
+        ("gemma_3", USER, "user hello<end_of_turn>"),
     ],
 )
 def test_content_takes_the_form_the_template_reads(tmp_path: Path, name: str, message: dict[str, Any], expected: str) -> None:
@@ -87,7 +76,7 @@ def test_content_takes_the_form_the_template_reads(tmp_path: Path, name: str, me
 
 def test_developer_is_system_unless_the_template_has_developer(tmp_path: Path) -> None:
     messages = [{"role": "developer", "content": "Be brief."}, USER]
-    assert "system\nBe brief." in ChatTemplate(model_folder(tmp_path / "chatml", "chatml")).prompt(messages)
+    assert "system\nBe brief." in ChatTemplate(model_folder(tmp_path / "qwen_2_5", "qwen_2_5")).prompt(messages)
     knows = template(tmp_path / "own", "{% for m in messages %}{% if m.role == 'developer' %}<dev>{% endif %}{{ m.content }}{% endfor %}")
     assert knows.prompt(messages) == "<dev>Be brief.hello"
 
@@ -95,5 +84,5 @@ def test_developer_is_system_unless_the_template_has_developer(tmp_path: Path) -
 def test_messages_are_not_modified(tmp_path: Path) -> None:
     message = {"role": "developer", "content": [{"type": "text", "text": "one"}], "name": None}
     before = repr(message)
-    ChatTemplate(model_folder(tmp_path, "chatml")).prompt([message, USER])
+    ChatTemplate(model_folder(tmp_path, "qwen_2_5")).prompt([message, USER])
     assert repr(message) == before

@@ -11,6 +11,7 @@ from llm_api.chat.sandbox import compile_template
 from llm_api.chat.template_files import DEFAULT, ChatTemplateError, read_control_tokens, read_special_tokens, read_templates
 
 FOR_TOOLS = "tool_use"
+REASONING = ("reasoning_content", "thinking", "reasoning")
 
 # Exceptions of a template's expressions for messages that the template does not support.
 RENDER_ERRORS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError)
@@ -46,7 +47,7 @@ class ChatTemplate:
 
     def render(self, messages: Sequence[Message], **options: Any) -> str:
         """The result of transformers' `apply_chat_template(tokenize=False)`. `options` are variables of the template."""
-        given = [{key: value for key, value in message.items() if value is not None} for message in messages]
+        given = [_with_reasoning({key: value for key, value in message.items() if value is not None}) for message in messages]
         variables = self._special_tokens | {"tools": None, "documents": None, "add_generation_prompt": False} | options
         try:
             return self._template_for(options).render(messages=given, **variables)
@@ -64,6 +65,12 @@ class ChatTemplate:
             return self.render(messages, add_generation_prompt=True)
         except ChatTemplateError:
             return ""
+
+
+def _with_reasoning(message: Message) -> Message:
+    """Templates read reasoning under one of two names, whichever the client used."""
+    reasoning = next((message[name] for name in REASONING if name in message), None)
+    return message if reasoning is None else {"thinking": reasoning, **message, "reasoning_content": reasoning}
 
 
 def _compiled(source: str) -> Template:
