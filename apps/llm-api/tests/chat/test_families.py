@@ -153,3 +153,15 @@ def test_control_tokens_in_messages(template: ChatTemplate, source: str, tokeniz
     prompt = PlainText(control, template.prompt).prompt(chat)
     assert prompt.parts is not None
     assert tokenizer.marked_encoder(control).encode(prompt.parts) == expected
+
+
+@pytest.mark.parametrize("source", FAMILIES, indirect=True)
+@pytest.mark.parametrize("role", ["user", "system", "developer", "assistant"])
+def test_all_text_parts_of_a_message_are_read(template: ChatTemplate, role: str) -> None:
+    message = {"role": role, "content": [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]}
+    chat = [message] if role == "user" else [message, USER] if role in {"system", "developer"} else [USER, message, USER]
+    try:
+        text = template.prompt(chat)
+    except ChatTemplateError:
+        return
+    assert re.search(r"\bone\n?two\b", text)
