@@ -159,7 +159,7 @@ def test_control_tokens_in_messages(template: ChatTemplate, source: str, tokeniz
 @pytest.mark.parametrize("role", ["user", "system", "developer", "assistant"])
 def test_all_text_parts_of_a_message_are_read(template: ChatTemplate, role: str) -> None:
     message = {"role": role, "content": [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]}
-    chat = [message] if role == "user" else [message, USER] if role in {"system", "developer"} else [USER, message, USER]
+    chat: Chat = [message] if role == "user" else [message, USER] if role in {"system", "developer"} else [USER, message, USER]
     try:
         text = template.prompt(chat)
     except ChatTemplateError:

@@ -24,6 +24,7 @@ QUOTED = "<s>{{ messages[0].content | tojson }}</s>"
 ESCAPED = "<s>{{ messages[0].content | tojson(ensure_ascii=true) }}</s>"
 LOUD = "<s>{{ messages[0].content | upper | lower }}</s>"
 ANSWER = "<s>{{ messages[0].content.split('</think>')[-1] }}</s>"
+THOUGHT = "<s>{{ messages[0].content.split('[INST]')[-1] }}</s>"
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,7 @@ ANSWER = "<s>{{ messages[0].content.split('</think>')[-1] }}</s>"
         (ESCAPED, ["é<|end|>"], r'"\u00e9<|end|>"'),
         (LOUD, ["<|end|>"], "<|end|>"),
         (ANSWER, ["<think>no</think>a<|end|>b"], "a<|end|>b"),
+        (THOUGHT, ["a[INST]b<|end|>"], "b<|end|>"),
     ],
 )
 def test_control_tokens_of_the_template_are_apart_from_the_text(tmp_path: Path, source: str, texts: list[str], text: str) -> None:

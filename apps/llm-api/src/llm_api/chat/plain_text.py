@@ -10,6 +10,7 @@ from typing import Any
 
 from llm_api.chat.message_style import Message
 
+_NOTHING = r"(?!)"  # matches nowhere
 KEPT = frozenset({"role", "type"})  # keys whose values are not free text
 
 Render = Callable[[Sequence[Message]], str]
@@ -29,29 +30,37 @@ class PlainText:
 
     def __init__(self, control_tokens: Collection[str], render: Render) -> None:
         tokens = {token for token in control_tokens if len(token) > 1}
-        any_token = _any_of(tokens) if tokens else r"(?!)"
-        self._tokens = re.compile(f"({any_token})")
-        self._starts = re.compile(f"(?=({any_token}))(?s:.)")
-        self._beginnings = re.compile(f"[{re.escape(''.join(sorted({token[0] for token in tokens})))}]" if tokens else r"(?!)")
-        self._mark = str(secrets.randbelow(10**20)).zfill(20)  # no filter of a template changes digits, and no client can guess them
+        token, beginning = (_any_of(tokens), _any_of({token[0] for token in tokens})) if tokens else (_NOTHING, _NOTHING)
+        nonce = str(secrets.randbelow(10**20)).zfill(20)  # no filter of a template changes digits, and no client can guess them
+        self._begin, self._end, self._mark = nonce + "1", nonce + "2", nonce + "3"
+        self._token, self._beginning = re.compile(f"({token})"), re.compile(beginning)
+        self._enclosed = re.compile(f"{self._begin}({token}){self._end}")
+        self._any_mark = re.compile(f"{nonce}[123]")
         self._render = render
 
     def prompt(self, messages: Sequence[Message]) -> RenderedPrompt:
         prompt = self._render(messages)
-        if not any(map(self._beginnings.search, _strings(messages))):
+        if not any(map(self._beginning.search, _strings(messages))):
             return RenderedPrompt(prompt)
-        own = self._tokens.findall(self._changed(messages, partial(self._beginnings.sub, self._mark)))
-        if self._tokens.findall(prompt) == own:
+        own = self._token.findall(self._changed(messages, partial(self._beginning.sub, self._mark)))
+        if self._token.findall(prompt) == own:
             return RenderedPrompt(prompt)
-        parts = self._marked(messages, self._starts)
-        if parts[1::2] != own or "".join(parts) != prompt:  # the template makes control tokens of pieces, or reads them
-            parts = self._marked(messages, self._beginnings)
+        parts = self._with_enclosed_tokens(messages)
+        if parts[1::2] != own or "".join(parts) != prompt:
+            parts = self._with_marked_beginnings(messages)
         return RenderedPrompt("".join(parts), parts)
 
-    def _marked(self, messages: Sequence[Message], places: re.Pattern[str]) -> list[str]:
-        """The parts of the prompt where a mark after each place in the messages keeps it from beginning a control token."""
-        marked = self._changed(messages, partial(places.sub, lambda place: place[0] + self._mark))
-        return [part.replace(self._mark, "") for part in self._tokens.split(marked)]
+    def _with_enclosed_tokens(self, messages: Sequence[Message]) -> list[str]:
+        """Marks around each control token of a message. A template can still read the token, such as the end of a thought."""
+        text = self._changed(messages, partial(self._token.sub, rf"{self._begin}\g<1>{self._end}"))
+        return self._parts(self._enclosed.sub(lambda token: token[1][0] + self._mark + token[1][1:], text))
+
+    def _with_marked_beginnings(self, messages: Sequence[Message]) -> list[str]:
+        """A mark in all that may begin a control token, so that the template cannot make one of pieces."""
+        return self._parts(self._changed(messages, partial(self._beginning.sub, rf"\g<0>{self._mark}")))
+
+    def _parts(self, marked: str) -> list[str]:
+        return [self._any_mark.sub("", part) for part in self._token.split(marked)]
 
     def _changed(self, messages: Sequence[Message], change: Change) -> str:
         return self._render([_changed(message, change) for message in messages])
