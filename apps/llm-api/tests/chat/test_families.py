@@ -18,8 +18,7 @@ from tokenization.vocabularies import byte_level_bpe
 
 from llm_api.chat.control_tokens import control_tokens
 from llm_api.chat.plain_text import PlainText
-from llm_api.chat.template import RENDER_ERRORS, ChatTemplate
-from llm_api.chat.template_files import ChatTemplateError
+from llm_api.chat.template import RENDER_ERRORS, ChatTemplate, ChatTemplateError
 from llm_api.tokenization.tokenizer import Tokenizer
 
 Chat = list[dict[str, Any]]

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 from chat.model_folders import model_folder
 
-from llm_api.chat.template import ChatTemplate
-from llm_api.chat.template_files import ChatTemplateError
+from llm_api.chat.template import ChatTemplate, ChatTemplateError
+from llm_api.chat.template_files import UnusableTemplate
 
 USER = {"role": "user", "content": "hello"}
 PARTS = {"role": "user", "content": [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]}
@@ -53,7 +53,7 @@ def test_a_model_without_a_template_points_to_completions(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("source", ["{% if %}", "{% break %}", "{{ 1 | unknown }}", "{{ " + "(" * 9999, "{% generation %}"])
 def test_a_broken_template_is_refused_at_the_start(tmp_path: Path, source: str) -> None:
-    with pytest.raises(ChatTemplateError, match="chat template is not valid"):
+    with pytest.raises(UnusableTemplate, match="chat template is not valid"):
         template(tmp_path, source)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from chat.model_folders import model_folder
 
-from llm_api.chat.template import ChatTemplate
-from llm_api.chat.template_files import ChatTemplateError
+from llm_api.chat.template import ChatTemplate, ChatTemplateError
+from llm_api.chat.template_files import UnusableTemplate
 
 USER = {"role": "user", "content": " What is <Kubernetes>? & 'why' \"é\"\n"}
 TURNS = [{"role": "system", "content": " Be brief. "}, USER, {"role": "assistant", "content": " A platform.\n"}, USER]
@@ -74,9 +74,9 @@ def test_special_tokens_of_the_older_file(tmp_path: Path) -> None:
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     folder = model_folder(tmp_path)
     (folder / "chat_template.jinja").write_bytes(b"a\xff")
-    with pytest.raises(ChatTemplateError, match=r"chat_template.jinja is not UTF-8: invalid start byte at byte 1"):
+    with pytest.raises(UnusableTemplate, match=r"chat_template.jinja is not UTF-8: invalid start byte at byte 1"):
         ChatTemplate(folder)
     (folder / "chat_template.jinja").unlink()
     (folder / "tokenizer_config.json").write_text("{")
-    with pytest.raises(ChatTemplateError, match=r"tokenizer_config.json is not valid JSON"):
+    with pytest.raises(UnusableTemplate, match=r"tokenizer_config.json is not valid JSON"):
         ChatTemplate(folder)

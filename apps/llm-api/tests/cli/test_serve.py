@@ -118,7 +118,7 @@ def test_a_chat_template_that_does_not_parse_exits_with_65(tmp_path: Path) -> No
     (model / "chat_template.jinja").write_text("{% for message in messages %}")
     with serving(MODEL_PATH=str(model)) as process:
         reason = logged_until(process, "not started")["reason"]
-        assert reason.startswith(f"{model}: The model's chat template is not valid: Unexpected end of template.")
+        assert reason.startswith(f"{model}: the model's chat template is not valid: Unexpected end of template.")
         assert process.wait(timeout=20) == 65
 
 

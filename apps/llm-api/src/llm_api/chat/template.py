@@ -8,7 +8,7 @@ from jinja2 import Template, TemplateError
 
 from llm_api.chat.message_style import Message, MessageStyle
 from llm_api.chat.sandbox import compile_template
-from llm_api.chat.template_files import DEFAULT, ChatTemplateError, read_control_tokens, read_special_tokens, read_templates
+from llm_api.chat.template_files import DEFAULT, UnusableTemplate, read_control_tokens, read_special_tokens, read_templates
 
 FOR_TOOLS = "tool_use"
 REASONING = ("reasoning_content", "thinking", "reasoning")
@@ -19,11 +19,15 @@ RENDER_ERRORS = (TemplateError, TypeError, ValueError, LookupError, AttributeErr
 _SAMPLE = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"})
 
 
+class ChatTemplateError(Exception):
+    """The template refuses the messages or fails on them, or the model has no template. The message is for the client."""
+
+
 class ChatTemplate:
     """Safe to share between threads. Without a template in the folder, it refuses every message with a ChatTemplateError."""
 
     def __init__(self, model_path: Path) -> None:
-        """Raises ChatTemplateError for a template that does not compile."""
+        """Raises UnusableTemplate."""
         self._sources = {name: source for name, source in read_templates(model_path).items() if name in {DEFAULT, FOR_TOOLS}}
         self._templates = {name: _compiled(source) for name, source in self._sources.items()}
         self._special_tokens = read_special_tokens(model_path)
@@ -77,4 +81,4 @@ def _compiled(source: str) -> Template:
     try:
         return compile_template(source)
     except (TemplateError, SyntaxError, RecursionError) as error:  # SyntaxError: a `break` outside of a loop
-        raise ChatTemplateError(f"The model's chat template is not valid: {error}") from error
+        raise UnusableTemplate(f"the model's chat template is not valid: {error}") from error

@@ -8,12 +8,12 @@ from typing import Any
 DEFAULT = "default"
 
 
-class ChatTemplateError(Exception):
-    """The template refuses the messages or fails on them, or the model has no template. The message is for the client."""
+class UnusableTemplate(Exception):
+    """A file of the template is broken. The message is for the operator."""
 
 
 def read_templates(model_path: Path) -> dict[str, str]:
-    """Sources by name. Files of templates take precedence over tokenizer_config.json.
+    """Sources by name. Files of templates take precedence over tokenizer_config.json. Raises UnusableTemplate.
 
     chat_template.json is read last: models for images and text keep the template there.
     """
@@ -57,7 +57,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ChatTemplateError(f"{path.name} is not UTF-8: {error.reason} at byte {error.start}. Save it as UTF-8.") from error
+        raise UnusableTemplate(f"{path.name} is not UTF-8: {error.reason} at byte {error.start}. Save it as UTF-8.") from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -66,5 +66,5 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(_read(path))
     except ValueError as error:
-        raise ChatTemplateError(f"{path.name} is not valid JSON: {error}") from error
+        raise UnusableTemplate(f"{path.name} is not valid JSON: {error}") from error
     return content

@@ -3,7 +3,7 @@
 import os
 
 from llm_api.chat.template import ChatTemplate
-from llm_api.chat.template_files import ChatTemplateError
+from llm_api.chat.template_files import UnusableTemplate
 from llm_api.cli.errors import CommandError
 from llm_api.engine.client import EngineClient
 from llm_api.engine.messages import EngineConfig
@@ -48,5 +48,5 @@ def engine_service(settings: Settings, model: ServableModel, engine: EngineClien
 def _template(model: ServableModel) -> ChatTemplate:
     try:
         return ChatTemplate(model.path)
-    except ChatTemplateError as error:
+    except UnusableTemplate as error:
         raise CommandError(f"{model.path}: {error}", exit_code=os.EX_DATAERR) from error

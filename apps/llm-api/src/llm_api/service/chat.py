@@ -6,8 +6,7 @@ from typing import Any
 
 from llm_api.chat.control_tokens import control_tokens
 from llm_api.chat.plain_text import PlainText, RenderedPrompt
-from llm_api.chat.template import ChatTemplate
-from llm_api.chat.template_files import ChatTemplateError
+from llm_api.chat.template import ChatTemplate, ChatTemplateError
 from llm_api.engine.messages import EngineInfo
 from llm_api.protocol.chat import (
     AnswerMessage,
