@@ -165,7 +165,7 @@ def test_a_text_continues_its_prompt(
 ) -> None:
     ids = _ids(library_of_kind, ranks)
     prompt, whole = library_of_kind.decode(ids[:cut]), library_of_kind.decode(ids)
-    if "\ufffd" not in whole:
+    if "\ufffd" not in prompt + whole:  # another test has prompts that end within a character
         assert prompt + "".join(pushes(tokenizer_of_kind, ids[cut:], [], after=tuple(ids[:cut]))) == whole
 
 
