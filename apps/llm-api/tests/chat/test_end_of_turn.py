@@ -20,18 +20,28 @@ ALWAYS_ASKS = LOOP + "<|head|>{{ m.role }}\n\n{{ m.content }}<|eot|>{% endfor %}
 ENDS_WITH_A_QUESTION = "{% if messages[-1].role != 'user' %}{{ raise_exception('ask') }}{% endif %}" + ALWAYS_ASKS
 TAGGED = LOOP + "<answer>{{ m.content }}</answer><|im_end|>\n{% endfor %}"
 WORDS = LOOP + "{{ m.role }}: {{ m.content }}\n{% endfor %}"
-SPECIAL = {
-    "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<start_of_turn>",
-    "<end_of_turn>", "<|start|>", "<|channel|>", "<|message|>", "<|return|>", "<|end|>", "<|user|>", "<|assistant|>", "<|head|>", "<|eot|>",
+FAMILIES = {
+    "chatml": "<|im_end|>", "command_r": "<|END_OF_TURN_TOKEN|>", "deepseek_v3": "<｜end▁of▁sentence｜>", "exaone_3_5": "[|endofturn|]",
+    "falcon_3": "</s>", "gemma_3": "<end_of_turn>", "glm_4": "<|user|>", "gpt_oss": "<|return|>", "granite_3": "<|end_of_text|>",
+    "llama_2": "</s>", "llama_3": "<|eot_id|>", "llama_4": "<|eot|>", "mistral_v3": "</s>", "nemotron_mini": "<extra_id_1>",
+    "phi_3": "<|end|>", "phi_4": "<|im_end|>", "qwen_3": "<|im_end|>", "smollm_3": "<|im_end|>", "zephyr": "</s>", "alpaca": None,
 }  # fmt: skip
+BEGINNINGS = {
+    "<|start|>",
+    "<|channel|>",
+    "<|message|>",
+    "<|im_start|>",
+    "<|assistant|>",
+    "<|start_header_id|>",
+    "<start_of_turn>",
+    "<|head|>",
+}
+SPECIAL = BEGINNINGS | {token for token in FAMILIES.values() if token}
 ADDED = SPECIAL | {"<answer>", "</answer>", "\n", "  ", "<end_of_utterance>"}
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("chatml", "<|im_end|>"), ("headers", "<|eot_id|>"), ("inst", "</s>"), ("turns", "<end_of_turn>"), ("marked", "</s>")],
-)
-def test_a_family_s_template_has_its_token(tmp_path: Path, name: str, expected: str) -> None:
+@pytest.mark.parametrize(("name", "expected"), FAMILIES.items())
+def test_a_family_s_template_has_its_token(tmp_path: Path, name: str, expected: str | None) -> None:
     assert end_of_turn(ChatTemplate(model_folder(tmp_path, name)), SPECIAL, ADDED) == expected
 
 

@@ -123,7 +123,7 @@ def test_added_tokens_beyond_the_embedding_are_a_warning(tmp_path: Path) -> None
         (written("tokenizer.json", '{"model": {"type": "Novel"}}'), {}, 65, "tokenizer.json is not a tokenizer"),
         (written("tokenizer_config.json", "{"), {}, 65, "tokenizer_config.json is not valid JSON"),
         (written("tokenizer_config.json", "[]"), {}, 65, "tokenizer_config.json is not a JSON object"),
-        (written("special_tokens_map.json", "["), {}, 65, "special_tokens_map.json is not a JSON object"),
+        (written("special_tokens_map.json", "["), {}, 65, "special_tokens_map.json is not valid JSON"),
         (written("generation_config.json", "{"), {}, 65, "generation_config.json cannot be read"),
         (written("chat_template.jinja", "{% if %}"), {}, 65, "chat template is not valid"),
         (untouched, {"MAX_MODEL_LEN": "65"}, 78, "MAX_MODEL_LEN is 65, but the model supports 64 tokens: set at most 64"),

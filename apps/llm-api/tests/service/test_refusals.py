@@ -86,7 +86,7 @@ async def test_the_longest_prompt_that_fits_is_served(serve: Serve, scripted: Sc
 async def test_a_template_that_refuses_the_messages_is_quoted(
     scripted: Scripted, tokenizer: Tokenizer, metrics: Metrics, tmp_path: Path
 ) -> None:
-    template = ChatTemplate(model_folder(tmp_path, "turns"))
+    template = ChatTemplate(model_folder(tmp_path, "gemma_3"))
     service = EngineService(EngineServiceConfig("m", 600, 60), tokenizer, template, scripted("ok"), metrics)
     request = chat().model_copy(update={"messages": [*chat("a").messages, *chat("b").messages]})
     with pytest.raises(ApiError, match="roles must alternate") as refused:

@@ -1,9 +1,11 @@
 """Chat completions: from a conversation to a plan that fits the model, and from deltas to chunks or the whole answer."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
-from llm_api.chat.plain_text import PlainText
+from llm_api.chat.control_tokens import control_tokens
+from llm_api.chat.plain_text import PlainText, RenderedPrompt
 from llm_api.chat.template import ChatTemplate, ChatTemplateError
 from llm_api.engine.messages import EngineInfo
 from llm_api.protocol.chat import (
@@ -24,6 +26,7 @@ from llm_api.service.answer import Envelope, WholeChoice
 from llm_api.service.choice import IMPOSSIBLE, ChoiceDelta, ScoredToken, finite
 from llm_api.service.plan import Plan, Prompt, chat_sampling, check_text_length, check_vocabulary, fit_completion
 from llm_api.settings import RequestFields
+from llm_api.tokenization.marked_prompt import MarkedPromptEncoder
 from llm_api.tokenization.stop_strings import StopPattern
 from llm_api.tokenization.tokenizer import Tokenizer
 
@@ -38,7 +41,8 @@ class ChatPlanner:
         self._fields = fields
         self._tokenizer = tokenizer
         self._template = template
-        self._plain_text = PlainText(_control_tokens(tokenizer, template), template.prompt)
+        self._control_tokens = control_tokens(tokenizer.special_tokens, tokenizer.added_tokens, template)
+        self._plain_text = PlainText(self._control_tokens, template.prompt)
 
     def plan(self, request: ChatCompletionRequest, info: EngineInfo) -> Plan:
         messages = [message.model_dump(exclude_none=True) for message in request.messages]
@@ -59,15 +63,20 @@ class ChatPlanner:
             ignored_fields=(*_cut(request, max_tokens), *(f"messages[{position}].name" for position in unused)),
         )
 
-    def _encode(self, parts: Sequence[str], info: EngineInfo) -> list[int]:
-        least_tokens = self._tokenizer.least_tokens("".join(parts))
-        check_text_length(max(least_tokens, len(parts) - 1), info.max_model_len, "messages")
-        return [token_id for part in self._tokenizer.encode_batch(parts, add_special_tokens=False) for token_id in part]
+    def _encode(self, prompt: RenderedPrompt, info: EngineInfo) -> list[int]:
+        check_text_length(self._tokenizer.least_tokens(prompt.text), info.max_model_len, "messages")
+        if prompt.parts is None:
+            return self._tokenizer.encode(prompt.text, add_special_tokens=False)
+        return self._marked_encoder.encode(prompt.parts)
 
-    def _render(self, messages: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Returns the prompt in parts. Each part is encoded separately."""
+    @cached_property
+    def _marked_encoder(self) -> MarkedPromptEncoder:
+        """Made for the first message that needs it, because it takes as much memory as the tokenizer."""
+        return self._tokenizer.marked_encoder(self._control_tokens)
+
+    def _render(self, messages: Sequence[Mapping[str, Any]]) -> RenderedPrompt:
         try:
-            return self._plain_text.parts(messages)
+            return self._plain_text.prompt(messages)
         except ChatTemplateError as error:
             raise InvalidRequest(str(error), param="messages") from error
 
@@ -151,13 +160,6 @@ def _token(token: ScoredToken, tokenizer: Tokenizer) -> TokenLogprob:
             for other, value in top
         ],
     )
-
-
-def _control_tokens(tokenizer: Tokenizer, template: ChatTemplate) -> set[str]:
-    """Returns the special tokens and the template's own markers. Some families, such as DeepSeek, do not declare the markers special."""
-    sample = template.sample()
-    markers = {token for token in tokenizer.added_tokens if token in sample and not (token[0].isalnum() or token[0].isspace())}
-    return markers.union(tokenizer.special_tokens)
 
 
 def _nameless(message: Mapping[str, Any]) -> dict[str, Any]:

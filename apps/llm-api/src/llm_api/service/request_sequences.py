@@ -14,8 +14,6 @@ from llm_api.service.plan import Plan, Prompt
 from llm_api.service.request_record import RequestRecord
 from llm_api.tokenization.tokenizer import Tokenizer
 
-CONTINUED_TOKENS = 8  # last tokens of a prompt that the detokenizer needs to continue its text
-
 Item = TypeVar("Item")
 
 
@@ -86,7 +84,7 @@ class RequestSequences:
         return list(deltas.values())
 
     def _choice(self, index: int, prompt: Prompt) -> GrowingChoice:
-        continued = prompt.token_ids[-CONTINUED_TOKENS:] if self.plan.joins_prompt else ()
+        continued = prompt.token_ids if self.plan.joins_prompt else ()
         return GrowingChoice(index, self._tokenizer.detokenizer(continued), self.plan, prompt.echo)
 
     def _advance_choice(self, choice: GrowingChoice, output: SequenceOutput) -> ChoiceDelta:
