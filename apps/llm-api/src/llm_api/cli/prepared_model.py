@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from llm_api.chat.end_of_turn import end_texts
 from llm_api.chat.template import ChatTemplate
+from llm_api.chat.template_files import UnusableTemplate
 from llm_api.cli.model import find_model
 from llm_api.engine.messages import EngineConfig
 from llm_api.engine.preflight import preflight
@@ -25,10 +26,17 @@ class PreparedModel:
 def prepare(settings: Settings, progress: Progress) -> PreparedModel:
     """Takes a fraction of a second, unless the model must be downloaded or converted first. Raises Refusal."""
     model = find_model(settings, progress)
-    tokenizer, template = Tokenizer(model.path), ChatTemplate(model.path)
+    tokenizer, template = Tokenizer(model.path), _template(model)
     engine = _engine_config(settings, model, tokenizer, template)
     preflight(engine)
     return PreparedModel(settings.model_name or model.name, model, tokenizer, template, engine)
+
+
+def _template(model: ServableModel) -> ChatTemplate:
+    try:
+        return ChatTemplate(model.path)
+    except UnusableTemplate as error:
+        raise UnusableTemplate(f"{model.path}: {error}") from error
 
 
 def _engine_config(settings: Settings, model: ServableModel, tokenizer: Tokenizer, template: ChatTemplate) -> EngineConfig:
