@@ -127,7 +127,7 @@ def test_added_tokens_beyond_the_embedding_are_a_warning(tmp_path: Path) -> None
         (written("generation_config.json", "{"), {}, 65, "generation_config.json cannot be read"),
         (written("chat_template.jinja", "{% if %}"), {}, 65, "chat template is not valid"),
         (untouched, {"MAX_MODEL_LEN": "65"}, 78, "MAX_MODEL_LEN is 65, but the model supports 64 tokens: set at most 64"),
-        (configured(hidden_act="gelu"), {"RUNNER": "torch"}, 78, "RUNNER=torch"),
+        (configured(rope_parameters={"rope_type": "dynamic", "factor": 2.0}), {"RUNNER": "torch"}, 78, "RUNNER=torch"),
         (untouched, {"RUNNER": "torch", "QUANTIZATION": "int8"}, 78, "set QUANTIZATION=none"),
         (untouched, {"RUNNER": "general", "QUANTIZATION": "int8"}, 78, "set QUANTIZATION=none"),
         (untouched, {"KV_CACHE_MEMORY": "1000"}, 78, "raise KV_CACHE_MEMORY"),
