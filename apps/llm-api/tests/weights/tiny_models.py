@@ -64,15 +64,21 @@ def write_llama(path: Path, keys: Keys, architecture: str = "llama", tensors: Te
 
 
 def write_file(path: Path, architecture: str, keys: Keys, tensors: Tensors) -> None:
+    """`keys`: a name with a dot is a key of the file."""
     writer = GGUFWriter(path, architecture)
     for key, value in keys.items():
-        getattr(writer, f"add_{key}")(value)
+        getattr(writer, f"add_{key}")(value) if "." not in key else _add(writer, key, value)
     for name, tensor in tensors.items():
         writer.add_tensor(name, tensor)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _add(writer: GGUFWriter, key: str, value: Any) -> None:
+    methods = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32, str: writer.add_string, list: writer.add_array}
+    methods[type(value)](key, value)
 
 
 def _tensors(vocabulary_size: int) -> Tensors:
