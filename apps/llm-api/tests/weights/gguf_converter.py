@@ -52,18 +52,15 @@ def _stored(architecture: str, names: TensorNameMap, name: str, values: Array, c
 
 
 def _laid_out(architecture: str, stored: str, values: Array, config: Any) -> Array:
-    if architecture in ROTATED and ".attn_q." in stored:
-        return _permuted(values, config.num_attention_heads)
-    if architecture in ROTATED and ".attn_k." in stored:
-        return _permuted(values, config.num_key_value_heads)
+    if architecture in ROTATED and re.search(r"attn_[qk]\.", stored):
+        return _permuted(values, config.num_attention_heads if ".attn_q." in stored else config.num_key_value_heads)
     if architecture in PLUS_ONE and stored.endswith("norm.weight"):
         return values + 1
     if architecture == "gpt2" and re.search(r"(attn_qkv|attn_output|ffn_up|ffn_down)\.weight", stored):
         return values.T
-    if architecture == "falcon" and ".attn_qkv." in stored:
-        return _queries_first(values, config.num_kv_heads, config.num_attention_heads // config.num_kv_heads)
-    if architecture == "bloom" and ".attn_qkv." in stored:
-        return _queries_first(values, config.n_head, 1)
+    if architecture in ("falcon", "bloom") and ".attn_qkv." in stored:
+        groups = config.num_kv_heads if architecture == "falcon" else config.n_head
+        return _queries_first(values, groups, config.num_attention_heads // groups)
     return values[0] if stored.endswith("ffn_gate_inp_shexp.weight") else values
 
 

@@ -278,7 +278,8 @@ def original(case: Case) -> PreTrainedModel:
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
             parameter.copy_(parameter.to(torch.bfloat16))
-    return model.eval()
+    model.eval()
+    return model
 
 
 def file_of(path: Path, case: Case, model: PreTrainedModel, **changes: Any) -> Path:

@@ -21,13 +21,13 @@ READ = [kind for kind in Kind if kind not in REFUSED]
 
 
 def stored(kind: Kind, rows: int = ROWS) -> np.ndarray[Any, Any]:
-    """Rows as they are in a file: quantized numbers where the gguf package writes the type, else random blocks without infinite scales."""
+    """Rows as they are in a file: quantized numbers where the gguf package writes the type, else random blocks with finite scales."""
     random = np.random.default_rng(kind.value)
     try:
         return quantize(random.standard_normal((rows, WIDTH), dtype=np.float32), kind)
     except NotImplementedError:
         elements, size = GGML_QUANT_SIZES[kind]
-        return random.integers(0, 256, (rows, WIDTH // elements * size), dtype=np.uint8) & 0xFB
+        return random.integers(0, 256, (rows, WIDTH // elements * size), dtype=np.uint8) & 0x3B  # no exponent is the highest
 
 
 def write(path: Path, kinds: list[Kind]) -> Path:

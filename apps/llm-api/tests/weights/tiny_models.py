@@ -77,8 +77,17 @@ def write_file(path: Path, architecture: str, keys: Keys, tensors: Tensors) -> N
 
 
 def _add(writer: GGUFWriter, key: str, value: Any) -> None:
-    methods = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32, str: writer.add_string, list: writer.add_array}
-    methods[type(value)](key, value)
+    match value:
+        case bool():
+            writer.add_bool(key, value)
+        case int():
+            writer.add_uint32(key, value)
+        case float():
+            writer.add_float32(key, value)
+        case str():
+            writer.add_string(key, value)
+        case _:
+            writer.add_array(key, value)
 
 
 def _tensors(vocabulary_size: int) -> Tensors:

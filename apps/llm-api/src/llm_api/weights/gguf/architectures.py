@@ -3,7 +3,7 @@
 Nothing is left to the default of a config class where files differ: a part sets it. The names and defaults are llama.cpp's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,8 +23,8 @@ class Architecture:
 
     model_type: str
     parts: tuple[Part, ...]
-    layouts: dict[str, Layout] = field(default_factory=dict)
-    joins: dict[str, Join] = field(default_factory=dict)
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    joins: Mapping[str, Join] = field(default_factory=dict)
 
 
 def architecture_of(header: Header) -> Architecture:

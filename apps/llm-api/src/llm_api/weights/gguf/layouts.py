@@ -83,7 +83,8 @@ def _only_turned(parts: Sequence[Array], groups: tuple[str, ...]) -> Array:
 
 
 def _row(parts: Sequence[Array], groups: tuple[str, ...]) -> Array:
-    return parts[0][int(groups[-1])]
+    row: Array = parts[0][int(groups[-1])]
+    return row
 
 
 _LAYER = r"model\.layers\.(\d+)\."
