@@ -164,3 +164,33 @@ def test_control_tokens_outside_the_byte_alphabet_keep_their_ids(
 def test_a_llama_3_file_that_says_nothing_about_it_begins_with_bos(tmp_path: Path) -> None:
     folder = converted(tmp_path, pre="llama-bpe")
     assert Tokenizer.from_file(str(folder / "tokenizer.json")).encode("a").ids == [1, vocabulary().index("a")]
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({"tokenizer.ggml.suppress_tokens": [3]}, r"the key tokenizer\.ggml\.suppress_tokens is not supported"),
+        ({"llama.pooling_type": 1}, r"the key llama\.pooling_type is not supported"),
+        ({"adapter.type": "lora"}, r"the key adapter\.type is not supported"),
+        ({"general.type": "mmproj"}, r"the file is no model: its general\.type is 'mmproj'"),
+        ({"split.count": 3}, r"the file is one of 3 \(split\.count\)"),
+        ({"embedding_length": None}, r"the file has no key llama\.embedding_length"),
+    ],
+)
+def test_a_key_that_nothing_reads_is_refused_by_name(tmp_path: Path, keys: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UnsupportedModel, match=reason):
+        converted(tmp_path, keys=keys)
+
+
+def test_keys_without_effect_are_accepted(tmp_path: Path) -> None:
+    keys = {
+        "general.license": "apache-2.0",
+        "quantize.imatrix.file": "imatrix.dat",
+        "mradermacher.quantize_version": "2",
+        "tokenizer.chat_template.tool_use": "{{ tools }}",
+        "tokenizer.ggml.fim_pre_token_id": 3,
+        "llama.rope.scaling.yarn_ext_factor": 1.0,
+        "llama.leading_dense_block_count": 0,
+        "split.count": 1,
+    }
+    assert (converted(tmp_path, keys=keys) / "config.json").is_file()

@@ -64,9 +64,11 @@ def write_llama(path: Path, keys: Keys, architecture: str = "llama", tensors: Te
 
 
 def write_file(path: Path, architecture: str, keys: Keys, tensors: Tensors) -> None:
-    """`keys`: a name with a dot is a key of the file."""
+    """`keys`: a name with a dot is a key of the file. None leaves it out."""
     writer = GGUFWriter(path, architecture)
     for key, value in keys.items():
+        if value is None:
+            continue
         getattr(writer, f"add_{key}")(value) if "." not in key else _add(writer, key, value)
     for name, tensor in tensors.items():
         writer.add_tensor(name, tensor)

@@ -1,12 +1,13 @@
 """Keys that change neither logits nor tokens. Any other key that nothing read is a reason to refuse the file."""
 
+from typing import Any
+
 from llm_api.weights.errors import UnsupportedModel
 from llm_api.weights.gguf.header import Header
 
-# Each with its reason.
+# Each with its reason. Keys of other tools (`mradermacher.` and so on) are notes, too: no reader has a use for them.
 PREFIXES = {
     "general.": "names, licences, authors, sources, sampling suggestions, the file type: tensors have types of their own",
-    "quantize.imatrix.": "how the file was quantized",
     "tokenizer.chat_template.": "templates beside the default one",
     "tokenizer.ggml.fim_": "names of control tokens for infilling",
 }
@@ -21,13 +22,19 @@ NAMES = {
     "tokenizer.ggml.prefix_token_id": "a name of a control token",
     "tokenizer.ggml.seperator_token_id": "a name of a control token",
     "tokenizer.ggml.suffix_token_id": "a name of a control token",
-    "tokenizer.ggml.unknown_token_id": "llama.cpp and byte-level vocabularies have no use for it",
-    "tokenizer.ggml.token_type_count": "only BERT reads it",
 }
 OWN_NAMES = {
     "tensor_data_layout": "the architecture's only layout",
-    "rope.scaling.finetuned": "a remark",
+    "rope.scaling.finetuned": "a remark, but for Granite, which reads it",
     "attention.causal": "true: checked by check_whole",
+}
+NEUTRAL: dict[str, Any] = {  # values with which a key says nothing; so do 0, false and an empty list
+    "rope.scaling.attn_factor": 1,
+    "rope.scaling.yarn_attn_factor": 1,
+    "rope.scaling.yarn_ext_factor": 1,
+    "embedding_scale": 1,
+    "logit_scale": 1,
+    "residual_scale": 1,
 }
 
 
@@ -45,7 +52,9 @@ def check_whole(header: Header) -> None:
 
 def check_all_read(header: Header) -> None:
     """Raises UnsupportedModel for the first key that nothing read and that is not known to be harmless."""
-    own = {f"{header.architecture}.{name}" for name in OWN_NAMES}
-    for key in sorted(header.keys.keys() - header.read - NAMES.keys() - own):
-        if not key.startswith(tuple(PREFIXES)) and header.keys[key]() not in (None, False, []):
+    own = f"{header.architecture}."
+    harmless = NAMES.keys() | {own + name for name in OWN_NAMES}
+    for key in sorted(header.keys.keys() - header.read - harmless):
+        matters = key.startswith((own, "tokenizer.", "split.", "adapter.", "clip.")) and not key.startswith(tuple(PREFIXES))
+        if matters and header.keys[key]() not in (None, False, [], NEUTRAL.get(key.removeprefix(own))):
             raise UnsupportedModel(f"the key {key} is not supported: use the model's safetensors files.")

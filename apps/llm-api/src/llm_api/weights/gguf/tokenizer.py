@@ -89,7 +89,7 @@ def read_tokenizer(header: Header, rows: int) -> GgufTokenizer:
         model=model,
         pre_tokenizer=pre,
         tokens=tokens,
-        merges=_key(header, "merges", []) if rule else [],
+        merges=_key(header, "merges", []),  # old files with a sentencepiece vocabulary have some, which follow from the scores
         scores=_key(header, "scores", [0.0] * len(tokens)),
         whole=whole,
         special=special,
