@@ -3,6 +3,7 @@
 The keys of each file are those that llama.cpp's converter writes for the same config.
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -306,6 +307,12 @@ def test_the_converted_model_has_the_logits_of_the_original(tmp_path: Path, name
 
 def test_every_architecture_has_a_case() -> None:
     assert {case.model_type for case in CASES.values()} == {architecture.model_type for architecture in ARCHITECTURES.values()}
+
+
+def test_the_guide_lists_every_architecture() -> None:
+    guide = (Path(__file__).parents[4] / "docs/how-to/own-model.md").read_text(encoding="utf-8")
+    row = next(line for line in guide.splitlines() if "`general.architecture`" in line)
+    assert set(re.findall(r"`([a-z0-9_-]+)`", row)) == {case.architecture for case in CASES.values()}
 
 
 @pytest.mark.parametrize(
