@@ -18,7 +18,7 @@ from tokenization.vocabularies import byte_level_bpe
 
 from llm_api.chat.control_tokens import control_tokens
 from llm_api.chat.plain_text import PlainText
-from llm_api.chat.template import RENDER_ERRORS, ChatTemplate, ChatTemplateError
+from llm_api.chat.template import RENDER_ERRORS, ChatTemplate, ChatTemplateError, PromptOptions
 from llm_api.tokenization.tokenizer import Tokenizer
 
 Chat = list[dict[str, Any]]
@@ -140,6 +140,21 @@ def test_text_and_tokens(template: ChatTemplate, source: str, tokenizer: Tokeniz
     assert rendered >= 15
 
 
+@pytest.mark.parametrize("source", FAMILIES, indirect=True)
+@pytest.mark.parametrize("content", ["The answer", " The answer is \n", [{"type": "text", "text": "The answer "}]], ids=repr)
+def test_the_last_message_is_continued(template: ChatTemplate, source: str, transformers: Any, content: Any) -> None:
+    chat: Chat = [USER, {"role": "assistant", "content": content}]
+    fitted = template._style.fit(chat)
+    try:
+        expected = transformers.apply_chat_template(fitted, chat_template=source, tokenize=False, continue_final_message=True)
+    except (*RENDER_ERRORS, TemplateError):
+        with pytest.raises(ChatTemplateError):
+            template.prompt(chat, PromptOptions(continues=True))
+        return
+    assert template.prompt(chat, PromptOptions(continues=True)) == expected
+    assert expected.rstrip().endswith("The answer") or "The answer is" in expected
+
+
 @pytest.mark.parametrize("source", [family for family in FAMILIES if family not in NOT_FOR_TEXT], indirect=True)
 def test_control_tokens_in_messages(template: ChatTemplate, source: str, tokenizer: Tokenizer, transformers: Any) -> None:
     """As transformers with sanitize_control_tokens, where no merges cross the tokens."""
@@ -149,7 +164,7 @@ def test_control_tokens_in_messages(template: ChatTemplate, source: str, tokeniz
     expected = transformers.apply_chat_template(
         chat, chat_template=source, add_generation_prompt=True, sanitize_control_tokens=True, return_dict=False
     )
-    prompt = PlainText(control, template.prompt).prompt(chat)
+    prompt = PlainText(control).prompt(chat, template.prompt)
     assert prompt.parts is not None
     assert tokenizer.marked_encoder(control).encode(prompt.parts) == expected
 

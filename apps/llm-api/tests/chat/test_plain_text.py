@@ -14,7 +14,7 @@ TOKENS = ["<s>", "</s>", "<|end|>", "<|end|>2", "[INST]", "aba", "bab", "."]
 def rendered(tmp_path: Path, source: str, *texts: str) -> RenderedPrompt:
     template = ChatTemplate(model_folder(tmp_path, chat_template=source))
     content = texts[0] if len(texts) == 1 else [{"type": "text", "text": text} for text in texts]
-    return PlainText(TOKENS, template.prompt).prompt([{"role": "user", "content": content}])
+    return PlainText(TOKENS).prompt([{"role": "user", "content": content}], template.prompt)
 
 
 PLAIN = "<s>{{ messages[0].content }}</s>"
@@ -62,4 +62,4 @@ def test_a_template_without_control_tokens_has_only_text(tmp_path: Path) -> None
 
 def test_a_vocabulary_without_control_tokens_has_only_text(tmp_path: Path) -> None:
     template = ChatTemplate(model_folder(tmp_path, chat_template=PLAIN))
-    assert PlainText([], template.prompt).prompt([{"role": "user", "content": "<s>"}]) == RenderedPrompt("<s><s></s>")
+    assert PlainText([]).prompt([{"role": "user", "content": "<s>"}], template.prompt) == RenderedPrompt("<s><s></s>")

@@ -86,3 +86,11 @@ def test_messages_are_not_modified(tmp_path: Path) -> None:
     before = repr(message)
     ChatTemplate(model_folder(tmp_path, "qwen_2_5")).prompt([message, USER])
     assert repr(message) == before
+
+
+def test_the_variables_of_a_template_are_those_that_requests_may_set(tmp_path: Path) -> None:
+    source = (
+        "{{ bos_token }}{{ messages }}{{ tools }}{% set x = 1 %}"
+        "{% if enable_thinking and x %}{{ raise_exception('') }}{% endif %}{{ style.a }}"
+    )
+    assert template(tmp_path, source).variables == {"enable_thinking", "style"}

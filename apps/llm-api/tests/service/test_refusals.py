@@ -98,7 +98,7 @@ NAMED = {"role": "user", "content": "hi", "name": "ann"}
 
 
 async def test_a_name_that_the_template_does_not_use_is_refused(strict: Serve, scripted: Scripted) -> None:
-    with pytest.raises(ApiError, match=r"chat template does not use the name in a user message; leave it out") as refused:
+    with pytest.raises(ApiError, match=r"chat template uses no name in a user message; leave it out") as refused:
         await strict(scripted("ok")).chat(chat(messages=[{"role": "assistant", "content": "a"}, NAMED, NAMED])).infer()
     assert (refused.value.status, refused.value.param, refused.value.code) == (400, "messages[1].name", "unsupported_parameter")
 

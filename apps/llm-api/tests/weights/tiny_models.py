@@ -39,35 +39,57 @@ def write_gguf(
     `keys`: more metadata, by the names of GGUFWriter's methods without `add_`. `words`: more tokens, separated by spaces.
     """
     tokens = [*vocabulary(), *words.split()]
+    types = [TokenType.CONTROL if token in SPECIAL else TokenType.NORMAL for token in tokens]
+    tokenizer: Keys = {"tokenizer_model": "gpt2", "tokenizer_pre": pre, "token_list": tokens, "token_types": types, "token_merges": ["Ġ Ġ"]}
+    more: Keys = {"bos_token_id": bos, "eos_token_id": eos, "chat_template": TEMPLATE, "vocab_size": len(tokens)}
+    return write_llama(path, tokenizer | more | (keys or {}), architecture, tensors)
+
+
+def write_llama(path: Path, keys: Keys, architecture: str = "llama", tensors: Tensors | None = None) -> Path:
+    """The same model with any tokenizer: `token_list` and others are among `keys`."""
+    sizes: Keys = {
+        "name": "tiny",
+        "context_length": 64,
+        "embedding_length": HIDDEN,
+        "block_count": 1,
+        "feed_forward_length": INNER,
+        "head_count": HEADS,
+        "head_count_kv": KV_HEADS,
+        "rope_dimension_count": HEAD_DIM,
+        "rope_freq_base": 10000.0,
+        "layer_norm_rms_eps": 1e-5,
+    }
+    write_file(path, architecture, sizes | keys, _tensors(len(keys["token_list"])) | (tensors or {}))
+    return path
+
+
+def write_file(path: Path, architecture: str, keys: Keys, tensors: Tensors) -> None:
+    """`keys`: a name with a dot is a key of the file. None leaves it out."""
     writer = GGUFWriter(path, architecture)
-    writer.add_name("tiny")
-    writer.add_context_length(64)
-    writer.add_embedding_length(HIDDEN)
-    writer.add_block_count(1)
-    writer.add_feed_forward_length(INNER)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KV_HEADS)
-    writer.add_rope_dimension_count(HEAD_DIM)
-    writer.add_rope_freq_base(10000.0)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(len(tokens))
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(pre)
-    writer.add_token_list(tokens)
-    writer.add_token_types([TokenType.CONTROL if token in SPECIAL else TokenType.NORMAL for token in tokens])
-    writer.add_token_merges(["Ġ Ġ"])
-    writer.add_bos_token_id(bos)
-    writer.add_eos_token_id(eos)
-    writer.add_chat_template(TEMPLATE)
-    for key, value in (keys or {}).items():
-        getattr(writer, f"add_{key}")(value)
-    for name, tensor in (_tensors(len(tokens)) | (tensors or {})).items():
+    for key, value in keys.items():
+        if value is None:
+            continue
+        getattr(writer, f"add_{key}")(value) if "." not in key else _add(writer, key, value)
+    for name, tensor in tensors.items():
         writer.add_tensor(name, tensor)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return path
+
+
+def _add(writer: GGUFWriter, key: str, value: Any) -> None:
+    match value:
+        case bool():
+            writer.add_bool(key, value)
+        case int():
+            writer.add_uint32(key, value)
+        case float():
+            writer.add_float32(key, value)
+        case str():
+            writer.add_string(key, value)
+        case _:
+            writer.add_array(key, value)
 
 
 def _tensors(vocabulary_size: int) -> Tensors:

@@ -21,15 +21,13 @@ WITHOUT_EFFECT = {"extra_forbidden", "ineffective_parameter"}
 # never served without the field.
 CHANGES_OUTPUT: dict[str, object] = dict.fromkeys(
     (
-        "bad_words", "chat_template", "chat_template_kwargs", "documents", "dry_multiplier", "format", "grammar", "guided_choice",
+        "bad_words", "chat_template", "documents", "dry_multiplier", "format", "grammar", "guided_choice",
         "guided_grammar", "guided_json", "guided_regex", "images", "json_schema", "logits_processors", "mirostat", "prompt_logprobs",
         "regex", "structured_outputs", "truncate_prompt_tokens", "typical_p", "xtc_probability",
     )
 )  # fmt: skip
 CHANGES_OUTPUT |= {
-    "add_generation_prompt": True,
     "best_of": 1,
-    "continue_final_message": False,
     "echo": False,
     "skip_special_tokens": True,
     "use_beam_search": False,

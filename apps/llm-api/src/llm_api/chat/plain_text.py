@@ -28,7 +28,7 @@ class RenderedPrompt:
 class PlainText:
     """Compares rendered prompts, because a template may join, trim and replace text so that a control token appears only then."""
 
-    def __init__(self, control_tokens: Collection[str], render: Render) -> None:
+    def __init__(self, control_tokens: Collection[str]) -> None:
         tokens = {token for token in control_tokens if len(token) > 1}
         token, beginning = (_any_of(tokens), _any_of({token[0] for token in tokens})) if tokens else (_NOTHING, _NOTHING)
         nonce = str(secrets.randbelow(10**20)).zfill(20)  # no filter of a template changes digits, and no client can guess them
@@ -36,34 +36,34 @@ class PlainText:
         self._token, self._beginning = re.compile(f"({token})"), re.compile(beginning)
         self._enclosed = re.compile(f"{self._begin}({token}){self._end}")
         self._any_mark = re.compile(f"{nonce}[123]")
-        self._render = render
 
-    def prompt(self, messages: Sequence[Message]) -> RenderedPrompt:
-        prompt = self._render(messages)
+    def has_control_token(self, value: Any) -> bool:
+        """Whether a string in the value contains one."""
+        return any(map(self._token.search, _strings(value)))
+
+    def prompt(self, messages: Sequence[Message], render: Render) -> RenderedPrompt:
+        prompt = render(messages)
         if not any(map(self._beginning.search, _strings(messages))):
             return RenderedPrompt(prompt)
-        own = self._token.findall(self._changed(messages, partial(self._beginning.sub, self._mark)))
+        own = self._token.findall(render(_changed(messages, partial(self._beginning.sub, self._mark))))
         if self._token.findall(prompt) == own:
             return RenderedPrompt(prompt)
-        parts = self._with_enclosed_tokens(messages)
+        parts = self._with_enclosed_tokens(messages, render)
         if parts[1::2] != own or "".join(parts) != prompt:
-            parts = self._with_marked_beginnings(messages)
+            parts = self._with_marked_beginnings(messages, render)
         return RenderedPrompt("".join(parts), parts)
 
-    def _with_enclosed_tokens(self, messages: Sequence[Message]) -> list[str]:
+    def _with_enclosed_tokens(self, messages: Sequence[Message], render: Render) -> list[str]:
         """Marks around each control token of a message. A template can still read the token, such as the end of a thought."""
-        text = self._changed(messages, partial(self._token.sub, rf"{self._begin}\g<1>{self._end}"))
+        text = render(_changed(messages, partial(self._token.sub, rf"{self._begin}\g<1>{self._end}")))
         return self._parts(self._enclosed.sub(lambda token: token[1][0] + self._mark + token[1][1:], text))
 
-    def _with_marked_beginnings(self, messages: Sequence[Message]) -> list[str]:
+    def _with_marked_beginnings(self, messages: Sequence[Message], render: Render) -> list[str]:
         """A mark in all that may begin a control token, so that the template cannot make one of pieces."""
-        return self._parts(self._changed(messages, partial(self._beginning.sub, rf"\g<0>{self._mark}")))
+        return self._parts(render(_changed(messages, partial(self._beginning.sub, rf"\g<0>{self._mark}"))))
 
     def _parts(self, marked: str) -> list[str]:
         return [self._any_mark.sub("", part) for part in self._token.split(marked)]
-
-    def _changed(self, messages: Sequence[Message], change: Change) -> str:
-        return self._render([_changed(message, change) for message in messages])
 
 
 def _changed(value: Any, change: Change) -> Any:

@@ -1,15 +1,18 @@
 """Messages to prompt text, by the chat template in the model's folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Template, TemplateError
 
 from llm_api.chat.message_style import Message, MessageStyle
-from llm_api.chat.sandbox import compile_template
+from llm_api.chat.sandbox import compile_template, variables_of
 from llm_api.chat.template_files import DEFAULT, UnusableTemplate, read_control_tokens, read_special_tokens, read_templates
 
+END = "CONTINUE_FINAL_MESSAGE_TAG "  # as in transformers; the space at its end shows whether the template trims messages
+GIVEN = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
 FOR_TOOLS = "tool_use"
 REASONING = ("reasoning_content", "thinking", "reasoning")
 
@@ -17,6 +20,18 @@ REASONING = ("reasoning_content", "thinking", "reasoning")
 RENDER_ERRORS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError)
 
 _SAMPLE = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"})
+
+
+@dataclass(frozen=True, slots=True)
+class PromptOptions:
+    """`begins_answer`: the prompt ends with the beginning of an assistant's message. `continues`: it ends within the last message."""
+
+    begins_answer: bool = True
+    continues: bool = False
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+BEGINS_ANSWER = PromptOptions()
 
 
 class ChatTemplateError(Exception):
@@ -31,6 +46,7 @@ class ChatTemplate:
         self._sources = {name: source for name, source in read_templates(model_path).items() if name in {DEFAULT, FOR_TOOLS}}
         self._templates = {name: _compiled(source) for name, source in self._sources.items()}
         self._special_tokens = read_special_tokens(model_path)
+        self.variables = _variables(self._sources.values())
         self._style = MessageStyle.of(self._sources.get(DEFAULT, ""), self._try)
         self.configured_control_tokens = read_control_tokens(model_path)
 
@@ -43,12 +59,18 @@ class ChatTemplate:
         """The text of the tokenizer's end-of-text token, which may be configured without a template."""
         return self._special_tokens.get("eos_token")
 
-    def prompt(self, messages: Sequence[Message]) -> str:
-        """The text up to where the assistant's answer begins. Messages are first converted to the form that the template reads.
+    def prompt(self, messages: Sequence[Message], options: PromptOptions = BEGINS_ANSWER) -> str:
+        """The text up to where the model continues. Messages are first converted to the form that the template reads.
 
         Strings of control tokens in a message are unchanged: plain_text.py keeps them from becoming control tokens.
         """
-        return self.render(self._style.fit(messages), add_generation_prompt=True)
+        fitted = self._style.fit(messages)
+        if not options.continues:
+            return self.render(fitted, add_generation_prompt=options.begins_answer, **options.variables)
+        text, tag, rest = self.render([*fitted[:-1], _with_end(fitted[-1])], **options.variables).rpartition(END.rstrip())
+        if not tag:
+            raise ChatTemplateError("The model's chat template does not keep the last message as it is, so it cannot be continued.")
+        return text if rest.startswith(" ") else text.rstrip()
 
     def conversation(self, messages: Sequence[Message]) -> str:
         """A chat as it is trained on: no answer begins at its end."""
@@ -88,6 +110,20 @@ def _with_reasoning(message: Message) -> Message:
     """Templates read reasoning under one of two names, whichever the client used."""
     reasoning = next((message[name] for name in REASONING if name in message), None)
     return message if reasoning is None else {"thinking": reasoning, **message, "reasoning_content": reasoning}
+
+
+def _variables(sources: Iterable[str]) -> frozenset[str]:
+    """What templates read besides the conversation and the tokens of the model, such as `enable_thinking`. Requests may set these."""
+    names = frozenset(name for source in sources for name in variables_of(source))
+    return frozenset(name for name in names - GIVEN if not name.endswith("_token"))
+
+
+def _with_end(message: Message) -> Message:
+    """The message with END after its text."""
+    content = message["content"]
+    if isinstance(content, str):
+        return {**message, "content": content + END}
+    return {**message, "content": [*content[:-1], {**content[-1], "text": content[-1]["text"] + END}]}
 
 
 def _compiled(source: str) -> Template:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 from pydantic.config import JsonDict
 
 from llm_api.protocol.chat_messages import Message
@@ -36,6 +36,16 @@ class ChatCompletionRequest(GenerationRequest):
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20), WHOLE] | None = None
     """Needs logprobs."""
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    """Needs a model whose chat template has it."""
+    enable_thinking: bool | None = None
+    """Needs a model whose chat template has it. Not in OpenAI's API."""
+    chat_template_kwargs: Annotated[dict[str, JsonValue], Field(max_length=32)] | None = None
+    """Variables of the model's chat template. Not in OpenAI's API."""
+    add_generation_prompt: bool | None = None
+    """False leaves out the beginning of the assistant's message. Not in OpenAI's API."""
+    continue_final_message: bool | None = None
+    """Continue the last message, which must be the assistant's, instead of answering it. Not in OpenAI's API."""
     store: IneffectiveTrue | None = None
     """Accepted, without effect."""
     parallel_tool_calls: bool | None = None
@@ -51,7 +61,6 @@ class ChatCompletionRequest(GenerationRequest):
     audio: Unsupported = None
     web_search_options: Unsupported = None
     prediction: Ineffective = None
-    reasoning_effort: Ineffective = None
     verbosity: Ineffective = None
     moderation: Ineffective = None
     prompt_cache_options: Ineffective = None
@@ -61,6 +70,20 @@ class ChatCompletionRequest(GenerationRequest):
         if self.top_logprobs is not None and not self.logprobs:
             raise invalid("top_logprobs", "is only allowed when 'logprobs' is true")
         return self
+
+    @model_validator(mode="after")
+    def _last_message_can_be_continued(self) -> Self:
+        if self.continue_final_message and self.messages[-1].role != "assistant":
+            raise invalid("continue_final_message", "needs a last message of the role assistant")
+        if self.continue_final_message and self.add_generation_prompt:
+            raise invalid("continue_final_message", "excludes 'add_generation_prompt'")
+        return self
+
+    @property
+    def template_variables(self) -> dict[str, JsonValue]:
+        """Variables of the model's chat template."""
+        fields = {"reasoning_effort": self.reasoning_effort, "enable_thinking": self.enable_thinking}
+        return {name: value for name, value in fields.items() if value is not None} | (self.chat_template_kwargs or {})
 
     @property
     def token_limit(self) -> int | None:

@@ -9,21 +9,19 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
 
 from tokenizers import Tokenizer
 
 from llm_api.weights.disk import disk_errors, disk_full, require_space
 from llm_api.weights.errors import UnsupportedModel, WeightsError
-from llm_api.weights.ggml_vocabulary import RULES, check_pre_tokenizer
-from llm_api.weights.gguf_metadata import GgufMetadata, metadata_of, unread_tensors
+from llm_api.weights.gguf.model import GgufModel, empty_model, fill, read_gguf
+from llm_api.weights.gguf.tensors import Placement, placements
 from llm_api.weights.sentencepiece_file import convert_sentencepiece
 from llm_api.weights.tekken_file import convert_tekken
 
 _BFLOAT16_BYTES = 2
-_WEIGHTS_BAR = "Loading weights"  # the name that transformers gives its progress bar over the tensors
 
 
 def main(arguments: list[str]) -> int:
@@ -50,12 +48,11 @@ def run(arguments: list[str]) -> None:
 
 def convert_gguf(file: Path, folder: Path) -> None:
     _send(stage="reading the file")
-    metadata = metadata_of(file)
-    check_pre_tokenizer(metadata.pre_tokenizer)
-    require_space(folder.parent, metadata.elements * _BFLOAT16_BYTES, f"to convert {file.name}")
+    gguf = read_gguf(file)
+    require_space(folder.parent, gguf.elements * _BFLOAT16_BYTES, f"to convert {file.name}")
     try:
         with disk_errors(folder.parent):
-            _save_gguf(file, folder, metadata)
+            _save_gguf(gguf, folder)
     except WeightsError:
         raise
     except Exception as error:
@@ -66,55 +63,14 @@ def convert_gguf(file: Path, folder: Path) -> None:
         path.chmod(0o644)  # safetensors writes 0600; a cache may be shared between users
 
 
-def _save_gguf(file: Path, folder: Path, metadata: GgufMetadata) -> None:
+def _save_gguf(gguf: GgufModel, folder: Path) -> None:
     _send(stage="loading the libraries")
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    from transformers.utils.logging import set_tqdm_hook
-
+    model = empty_model(gguf)
     _send(stage="weights")
-    where: dict[str, Any] = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
-    config = AutoConfig.from_pretrained(**where)
-    metadata.apply(config)
-    load: Any = AutoModelForCausalLM.from_pretrained  # its annotation forgets the report
-    previous = set_tqdm_hook(_report_weights)
-    try:
-        model, report = load(
-            **where, config=config, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True), output_loading_info=True
-        )
-    finally:
-        set_tqdm_hook(previous)
-    _check_complete(report["missing_keys"], unread_tensors(metadata, model))
-    _end_turns(model, metadata)
-    _send(stage="tokenizer")
-    tokenizer = AutoTokenizer.from_pretrained(**where)
+    fill(model, _counted(placements(gguf.header, gguf.architecture, model)))
     _send(stage="writing")
     model.save_pretrained(folder)
-    _save_tokenizer(tokenizer, metadata, folder)
-
-
-def _check_complete(missing: Collection[str], unread: Collection[str]) -> None:
-    """transformers fills what a file lacks with random weights, and passes over what it does not know."""
-    if missing:
-        raise UnsupportedModel(f"the file has no tensor for {min(missing)}: the model would compute with random weights.")
-    if unread:
-        raise UnsupportedModel(f"the tensor {min(unread)} would not be used: this variant of the architecture is not supported.")
-
-
-def _save_tokenizer(tokenizer: Any, metadata: GgufMetadata, folder: Path) -> None:
-    """tokenizer_config.json, with the chat template, is from transformers; so is tokenizer.json, if the file names no rule."""
-    vocabulary, rule = metadata.vocabulary, RULES.get(metadata.pre_tokenizer)
-    if vocabulary is not None and rule is not None:
-        tokenizer.bos_token = None if vocabulary.bos is None else vocabulary.tokens[vocabulary.bos]
-        tokenizer.eos_token = None if metadata.eos is None else vocabulary.tokens[metadata.eos]
-    tokenizer.save_pretrained(folder)
-    if vocabulary is not None and rule is not None:
-        vocabulary.tokenizer(rule).save(str(folder / "tokenizer.json"))
-
-
-def _end_turns(model: Any, metadata: GgufMetadata) -> None:
-    if metadata.turn_ends:
-        model.generation_config.eos_token_id = sorted(set(metadata.turn_ends))
+    gguf.tokenizer.save(folder)
 
 
 def convert_tokenizer(folder: Path) -> None:
@@ -153,16 +109,11 @@ def check_architecture(folder: Path) -> None:
         )
 
 
-def _report_weights(bar: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """transformers calls this in place of making a progress bar."""
-    return _counted(args[0]) if kwargs.get("desc") == _WEIGHTS_BAR else bar(*args, **kwargs)
-
-
-def _counted(tensors: Collection[Any]) -> Iterator[Any]:
-    for done, tensor in enumerate(tensors):
-        _send(stage="weights", done=done, total=len(tensors))
-        yield tensor
-    _send(stage="weights", done=len(tensors), total=len(tensors))
+def _counted(placed: Collection[Placement]) -> Iterator[Placement]:
+    for done, placement in enumerate(placed):
+        _send(stage="weights", done=done, total=len(placed))
+        yield placement
+    _send(stage="weights", done=len(placed), total=len(placed))
 
 
 def _first_line(error: Exception) -> str:

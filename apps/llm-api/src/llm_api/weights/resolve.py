@@ -18,7 +18,7 @@ from llm_api.weights.sources.s3 import fetch_s3, look_up_s3
 from llm_api.weights.sources.snapshot import Snapshot
 from llm_api.weights.uri import HubModel, LocalModel, PackageModel, S3Model, gguf_name, parse_uri
 
-CONVERSION = 2  # raise it when the conversion gives another result: cached models are then converted again
+CONVERSION = 3  # raise it when the conversion gives another result: cached models are then converted again
 LookUp = Callable[[bool], Snapshot]  # the argument: include the model's own Python code
 Fetch = Callable[[Snapshot, Path, Progress], None]
 

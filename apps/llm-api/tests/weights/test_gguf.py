@@ -1,4 +1,4 @@
-"""What a GGUF has beside the keys that transformers reads is applied, or the file is refused by naming it."""
+"""Every key and tensor of a GGUF is used, or the file is refused by naming it."""
 
 import json
 from pathlib import Path
@@ -18,6 +18,7 @@ from llm_api.weights.conversion_worker import convert_gguf
 from llm_api.weights.errors import UnsupportedModel
 
 LLAMA_3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
+YARN = {"rope_scaling_type": RopeScalingType.YARN, "rope_scaling_factor": 4.0, "rope_scaling_orig_ctx_len": 16}
 BIASES = {"q": HIDDEN, "k": KV_HEADS * HEAD_DIM, "v": KV_HEADS * HEAD_DIM, "output": HIDDEN}
 
 
@@ -76,7 +77,8 @@ def test_rotary_scaling_is_kept(tmp_path: Path, keys: dict[str, Any], expected: 
     [
         ({"rope_scaling_type": RopeScalingType.YARN, "rope_scaling_factor": 4.0}, r"llama\.rope\.scaling\.type 'yarn'"),
         ({"rope_scaling_type": RopeScalingType.LONGROPE}, r"llama\.rope\.scaling\.type 'longrope'"),
-        ({"rope_scaling_type": RopeScalingType.YARN, "rope_scaling_yarn_log_mul": 0.1}, r"llama\.rope\.scaling\.yarn_log_multiplier"),
+        (YARN | {"rope_scaling_yarn_log_mul": 0.1}, r"the key llama\.rope\.scaling\.yarn_log_multiplier"),
+        (YARN | {"rope_scaling_yarn_attn_factor": 0.5}, r"the key llama\.rope\.scaling\.yarn_attn_factor"),
     ],
 )
 def test_unknown_rotary_scaling_is_refused(tmp_path: Path, keys: dict[str, Any], reason: str) -> None:
@@ -103,10 +105,12 @@ def test_a_model_without_all_its_tensors_is_refused(tmp_path: Path) -> None:
         converted(tmp_path, tensors=tensors)
 
 
-def test_experts_in_the_architecture_llama_are_refused(tmp_path: Path) -> None:
-    experts = {"blk.0.ffn_gate_exps.weight": np.ones((2, INNER, HIDDEN), np.float32)}
-    with pytest.raises(UnsupportedModel, match=r"blk\.0\.ffn_gate_exps\.weight would not be used"):
-        converted(tmp_path, keys={"expert_count": 2}, tensors=experts)
+def test_a_model_of_experts_without_some_of_them_is_refused(tmp_path: Path) -> None:
+    experts = {"blk.0.ffn_gate_inp.weight": np.ones((2, HIDDEN), np.float32)} | {
+        f"blk.0.ffn_{name}_exps.weight": np.ones((2, INNER, HIDDEN), np.float32) for name in ("gate", "down")
+    }
+    with pytest.raises(UnsupportedModel, match=r"no tensor for model\.layers\.0\.mlp\.experts\.gate_up_proj"):
+        converted(tmp_path, keys={"expert_count": 2, "expert_used_count": 1}, tensors=experts)
 
 
 @pytest.mark.parametrize(("keys", "expected"), [({}, [2]), ({"eot_token_id": 0}, [0, 2])])
@@ -132,8 +136,8 @@ def test_text_is_split_by_the_rule_that_the_file_names(tmp_path: Path, pre: str,
 
 
 def test_an_unknown_rule_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedModel, match=r"pre-tokenizer 'viking' \(tokenizer\.ggml\.pre\)"):
-        converted(tmp_path, pre="viking")
+    with pytest.raises(UnsupportedModel, match=r"pre-tokenizer 'nonesuch' \(tokenizer\.ggml\.pre\)"):
+        converted(tmp_path, pre="nonesuch")
 
 
 def test_heads_of_the_file_are_those_of_the_config(tmp_path: Path) -> None:
@@ -160,3 +164,33 @@ def test_control_tokens_outside_the_byte_alphabet_keep_their_ids(
 def test_a_llama_3_file_that_says_nothing_about_it_begins_with_bos(tmp_path: Path) -> None:
     folder = converted(tmp_path, pre="llama-bpe")
     assert Tokenizer.from_file(str(folder / "tokenizer.json")).encode("a").ids == [1, vocabulary().index("a")]
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({"tokenizer.ggml.suppress_tokens": [3]}, r"the key tokenizer\.ggml\.suppress_tokens is not supported"),
+        ({"llama.pooling_type": 1}, r"the key llama\.pooling_type is not supported"),
+        ({"adapter.type": "lora"}, r"the key adapter\.type is not supported"),
+        ({"general.type": "mmproj"}, r"the file is no model: its general\.type is 'mmproj'"),
+        ({"split.count": 3}, r"the file is one of 3 \(split\.count\)"),
+        ({"embedding_length": None}, r"the file has no key llama\.embedding_length"),
+    ],
+)
+def test_a_key_that_nothing_reads_is_refused_by_name(tmp_path: Path, keys: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UnsupportedModel, match=reason):
+        converted(tmp_path, keys=keys)
+
+
+def test_keys_without_effect_are_accepted(tmp_path: Path) -> None:
+    keys = {
+        "general.license": "apache-2.0",
+        "quantize.imatrix.file": "imatrix.dat",
+        "mradermacher.quantize_version": "2",
+        "tokenizer.chat_template.tool_use": "{{ tools }}",
+        "tokenizer.ggml.fim_pre_token_id": 3,
+        "llama.rope.scaling.yarn_ext_factor": 1.0,
+        "llama.leading_dense_block_count": 0,
+        "split.count": 1,
+    }
+    assert (converted(tmp_path, keys=keys) / "config.json").is_file()
