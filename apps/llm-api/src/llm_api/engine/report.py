@@ -56,8 +56,7 @@ def report(config: EngineConfig) -> EngineReport:
     check_weights_fit(config, model, dtype, device)
     block_size = choose_block_size(config, model, dtype, device)
     runner = choose_runner(model, config, block_size, dtype, device)
-    _check_tensors(config, model, runner, dtype)
-    shape = KVCacheShape(model.num_layers, model.num_kv_heads, model.head_dim, dtype)
+    shape = _checked_shape(config, model, runner, dtype, limits.max_model_len)
     weights = weights_memory(config, model, dtype)
     blocks = count_blocks(config, limits, shape, block_size, device, weights_to_come=weights)
     return EngineReport(
@@ -78,10 +77,13 @@ def report(config: EngineConfig) -> EngineReport:
     )
 
 
-def _check_tensors(config: EngineConfig, model: ModelConfig, runner: Runner, dtype: torch.dtype) -> None:
-    if runner.name == "general":
-        from llm_api.engine.models.general_shapes import check_general
+def _checked_shape(config: EngineConfig, model: ModelConfig, runner: Runner, dtype: torch.dtype, max_model_len: int) -> KVCacheShape:
+    """The size of a token in the KV cache. Compares the tensors first."""
+    path = Path(config.model_path)
+    if runner.name != "general":
+        check_shapes(read_headers(path), model)
+        return KVCacheShape(model.num_layers, model.num_kv_heads, model.head_dim, dtype)
+    from llm_api.engine.models.general_shapes import check_general, expected_cache_shape  # transformers takes seconds to import
 
-        check_general(Path(config.model_path), model, dtype, config.allow_remote_code)
-    else:
-        check_shapes(read_headers(Path(config.model_path)), model)
+    check_general(path, model, dtype, config.allow_remote_code, max_model_len)
+    return expected_cache_shape(model, dtype)

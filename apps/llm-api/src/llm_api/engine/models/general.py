@@ -16,7 +16,7 @@ from transformers.cache_utils import (
 )
 from transformers.utils import logging
 
-from llm_api.engine.errors import EngineError, shortened
+from llm_api.engine.errors import EngineError, SettingRefused, shortened
 from llm_api.engine.models.attention_bridge import AttentionBridge, Unsupported
 from llm_api.engine.models.batched import BatchedModel
 from llm_api.engine.models.model_config import ModelConfig
@@ -36,7 +36,7 @@ def load_general(
         model, can_be_batched = _load(model_path, bridge.name, dtype, device, allow_remote_code), True
     except Irreplaceable:
         model, can_be_batched = _load(model_path, None, dtype, device, allow_remote_code), False
-    _refuse_unsupported(model, max_model_len)
+    refuse_unsupported(model, max_model_len)
     _use_own_attention(model)
     trial = Trial(model, config.vocab_size, dtype, device)
     try:
@@ -103,7 +103,7 @@ def _use_attention(model: PreTrainedModel, name: str) -> None:
             module.config._attn_implementation = name
 
 
-def _refuse_unsupported(model: PreTrainedModel, max_model_len: int) -> None:
+def refuse_unsupported(model: PreTrainedModel, max_model_len: int) -> None:
     """Rejects models that would give wrong output without an error."""
     name = type(model).__name__
     if model._is_stateful:
@@ -113,7 +113,7 @@ def _refuse_unsupported(model: PreTrainedModel, max_model_len: int) -> None:
             raise EngineError(f"{name} has layers with a state of their own ({type(layer).__name__}): not supported")
     limit = _longrope_limit(model.config.get_text_config())
     if limit is not None and max_model_len > limit:
-        raise EngineError(f"{name} changes the positions of all tokens beyond {limit} (longrope): not supported: set MAX_MODEL_LEN={limit}")
+        raise SettingRefused(f"{name} changes the positions of all tokens beyond {limit} (longrope): set MAX_MODEL_LEN={limit}")
 
 
 def _cache_layers(model: PreTrainedModel) -> list[CacheLayerMixin | LinearAttentionCacheLayerMixin | DummyLayer]:

@@ -9,10 +9,12 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging
 
 from llm_api.engine.errors import EngineError, shortened
+from llm_api.engine.kv_cache.storage import KVCacheShape
+from llm_api.engine.models.general import refuse_unsupported
 from llm_api.engine.models.model_config import ModelConfig
 
 
-def check_general(model_path: Path, config: ModelConfig, dtype: torch.dtype, allow_remote_code: bool) -> None:
+def check_general(model_path: Path, config: ModelConfig, dtype: torch.dtype, allow_remote_code: bool, max_model_len: int) -> None:
     """transformers fills what a checkpoint lacks with random weights, and passes over what the class does not know. Raises EngineError
     for a tensor that is missing or of another shape, and for one that a layer could use but for config.json, such as a bias.
     """
@@ -30,6 +32,17 @@ def check_general(model_path: Path, config: ModelConfig, dtype: torch.dtype, all
         )
     if ignored := sorted(name for name in report["unexpected_keys"] if _is_switched_off(model, name)):
         raise EngineError(f"{type(model).__name__} with the keys of config.json has no tensor {ignored[0]}: the two do not belong together")
+    refuse_unsupported(model, max_model_len)
+
+
+def expected_cache_shape(config: ModelConfig, dtype: torch.dtype) -> KVCacheShape:
+    """The loaded model shows its own in a run. Where config.json has no key for it, this follows the family's class."""
+    raw, heads, dim = config.raw, config.num_kv_heads, config.head_dim
+    if "kv_lora_rank" in raw:  # DeepSeek's attention, whose keys are wider than its values
+        heads, dim = config.num_heads, max(raw["qk_nope_head_dim"] + raw["qk_rope_head_dim"], raw["v_head_dim"])
+    if raw.get("multi_query") and not raw.get("new_decoder_architecture"):  # Falcon, GPT-BigCode
+        heads = 1
+    return KVCacheShape(config.num_layers, heads, dim, dtype)
 
 
 def _on_meta(model_path: Path, dtype: torch.dtype, allow_remote_code: bool) -> tuple[PreTrainedModel, dict[str, Any]]:

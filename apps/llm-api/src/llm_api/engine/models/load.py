@@ -54,7 +54,7 @@ def load_model(
         from llm_api.engine.models.general import load_general
         from llm_api.engine.models.general_shapes import check_general
 
-        check_general(model_path, config, dtype, settings.allow_remote_code)
+        check_general(model_path, config, dtype, settings.allow_remote_code, max_model_len)
         return load_general(model_path, config, dtype, device, settings.allow_remote_code, max_model_len)
     if runner.not_native and device.type == "cpu":
         log.warning("using the torch runner, which is slower than the native runner", reason=runner.not_native)
