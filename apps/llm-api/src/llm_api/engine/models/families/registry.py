@@ -1,0 +1,35 @@
+"""The families that the engine's own decoders compute. A family is added here, with the function that declares its parts."""
+
+from collections.abc import Callable
+
+from llm_api.engine.models.families import dense
+from llm_api.engine.models.families.llama_like import NotSupportedError
+from llm_api.engine.models.families.parts import DecoderParts
+from llm_api.engine.models.families.text_config import TextConfig
+
+FAMILIES: dict[str, Callable[[TextConfig], DecoderParts]] = {
+    "gemma": dense.gemma,
+    "gemma2": dense.gemma2,
+    "gemma3_text": dense.gemma3,
+    "glm": dense.glm,
+    "glm4": dense.glm4,
+    "granite": dense.granite,
+    "llama": dense.llama,
+    "mistral": dense.mistral,
+    "olmo2": dense.olmo2,
+    "olmo3": dense.olmo3,
+    "phi3": dense.phi3,
+    "qwen2": dense.qwen2,
+    "qwen3": dense.qwen3,
+    "smollm3": dense.smollm3,
+    "starcoder2": dense.starcoder2,
+}
+
+
+def parts_of(config: TextConfig) -> DecoderParts:
+    """The parts of the model's decoder, by `model_type`. Raises NotSupportedError, with the reason, where a decoder of ours lacks one."""
+    if config.model_type not in FAMILIES:
+        raise NotSupportedError(f"its architecture {config.model_type}")
+    if "quantization_config" in config.raw:
+        raise NotSupportedError("its quantized weights")
+    return FAMILIES[config.model_type](config)
