@@ -16,6 +16,13 @@ class AttentionOptions:
 
     scale: float
     sliding_window: int | None = None  # a token attends to itself and the `sliding_window - 1` tokens before it
+    softcap: float | None = None  # scores become softcap * tanh(score / softcap). Only SdpaAttention computes this and the next one
+    sinks: Tensor | None = None  # [heads], a score per head that takes weight from the tokens
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether torch's scaled_dot_product_attention can compute it."""
+        return self.softcap is None and self.sinks is None
 
 
 class StepAttention(Protocol):
