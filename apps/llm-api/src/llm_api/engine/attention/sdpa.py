@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from llm_api.engine.attention.backend import AttentionOptions, clear_new_partial_blocks, fill_block_tables
+from llm_api.engine.attention.plain import plain_attention
 from llm_api.engine.batch import Batch, SequenceRows
 from llm_api.engine.kv_cache.storage import KVCache
 
@@ -69,9 +70,12 @@ class SdpaStep:
     def _decode(self, layer: int, query: Tensor, group: DecodeGroup, options: AttentionOptions) -> Tensor:
         key, value = self._gather(layer, group.block_tables)
         rows, heads, dim = group.end - group.start, query.shape[1], query.shape[2]
+        mask = self._mask_for(group, key, options.sliding_window)
+        if not options.is_plain:
+            own = query[group.start : group.end].unsqueeze(2)
+            return plain_attention(own, key, value, mask, options).squeeze(2)
         # The heads that share a kv head take the place of query positions, so that keys and values need not be repeated.
         grouped = query[group.start : group.end].view(rows, key.shape[1], -1, dim)
-        mask = self._mask_for(group, key, options.sliding_window)
         attended = scaled_dot_product_attention(grouped, key, value, attn_mask=mask, scale=options.scale)
         return attended.reshape(rows, heads, dim)
 
@@ -79,7 +83,9 @@ class SdpaStep:
         key, value = self._gather(layer, run.block_table.unsqueeze(0))
         key, value = key[:, :, : run.context_len], value[:, :, : run.context_len]
         rows = query[run.start : run.end].transpose(0, 1).unsqueeze(0)
-        if run.end - run.start == run.context_len and options.sliding_window is None:
+        if not options.is_plain:
+            attended = plain_attention(rows, key, value, self._mask_for(run, key, options.sliding_window), options)
+        elif run.end - run.start == run.context_len and options.sliding_window is None:
             attended = scaled_dot_product_attention(rows, key, value, is_causal=True, scale=options.scale, enable_gqa=True)
         else:
             mask = self._mask_for(run, key, options.sliding_window)

@@ -1,87 +1,123 @@
-"""RUNNER=general: any unmodified AutoModelForCausalLM, with the engine's attention and KV cache."""
+"""RUNNER=general: any unmodified AutoModelForCausalLM, with the engine's KV cache."""
 
 from pathlib import Path
 
+import structlog
 import torch
-from torch import Tensor
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers.cache_utils import CacheLayerMixin, DummyLayer, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.utils import logging
 
-from llm_api.engine.attention.sdpa import SdpaAttention
-from llm_api.engine.batch import Batch
 from llm_api.engine.errors import EngineError, shortened
-from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
-from llm_api.engine.models.attention_bridge import AttentionBridge
+from llm_api.engine.models.attention_bridge import AttentionBridge, Unsupported
+from llm_api.engine.models.batched import BatchedModel
 from llm_api.engine.models.model_config import ModelConfig
+from llm_api.engine.models.one_by_one import OneByOneModel
+from llm_api.engine.models.trial import Trial
 
+log = structlog.get_logger()
 
-class GeneralModel:
-    """A transformers model whose attention layers call the engine's attention through an AttentionBridge."""
-
-    name = "general"
-
-    def __init__(self, model: torch.nn.Module, shape: KVCacheShape, bridge: AttentionBridge) -> None:
-        self.cache_shape = shape
-        self._model = model
-        self._bridge = bridge
-
-    def bind(self, cache: KVCache, _max_num_seqs: int) -> None:
-        self._attention = SdpaAttention(cache)
-
-    def logits(self, batch: Batch) -> Tensor:
-        with self._bridge.use(self._attention.step(batch)):
-            output = self._model(
-                input_ids=batch.token_ids.unsqueeze(0),
-                position_ids=batch.positions.unsqueeze(0),
-                use_cache=False,
-                logits_to_keep=batch.logits_rows,
-            )
-        if len(self._bridge.layers_seen) != self.cache_shape.num_layers:
-            # A layer with its own state (Mamba, for example) would mix the sequences of a batch.
-            attention_layers, layers = len(self._bridge.layers_seen), self.cache_shape.num_layers
-            raise EngineError(f"only {attention_layers} of the model's {layers} layers are attention: not supported")
-        logits: Tensor = output.logits.squeeze(0).float()
-        return logits
+OWN_ATTENTION = "eager"  # the only implementation that every model has and that has everything the model needs
 
 
 def load_general(
     model_path: Path, config: ModelConfig, dtype: torch.dtype, device: torch.device, allow_remote_code: bool, max_model_len: int
-) -> GeneralModel:
-    """Raises EngineError for an architecture that transformers or the engine's attention does not support."""
+) -> BatchedModel | OneByOneModel:
+    """Raises EngineError for an architecture that transformers or the engine does not support."""
     logging.disable_progress_bar()
     bridge = AttentionBridge()
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model = _load(model_path, bridge.name, dtype, device, allow_remote_code)
+    except Irreplaceable:
+        model = _load(model_path, OWN_ATTENTION, dtype, device, allow_remote_code)
+        bridge.name = OWN_ATTENTION
+    _refuse_unsupported(model, max_model_len)
+    _use_attention(model, OWN_ATTENTION)
+    trial = Trial(model, config.vocab_size, dtype, device)
+    try:
+        return _batched(model, bridge, trial, dtype, device, max_model_len)
+    except Unsupported as reason:
+        _use_attention(model, OWN_ATTENTION)
+        one_by_one = OneByOneModel(model, len(_storing_layers(model)), dtype, device)
+        difference = trial.difference(one_by_one)
+        if difference is not None:
+            raise EngineError(f"{type(model).__name__} cannot compute a text in parts: {difference}: not supported") from reason
+        log.warning("the model computes one sequence at a time, which is slower than a batch", reason=f"it needs {reason}")
+        return one_by_one
+
+
+class Irreplaceable(Exception):
+    """The model has no attention that can be replaced."""
+
+
+def _load(model_path: Path, attention: str, dtype: torch.dtype, device: torch.device, allow_remote_code: bool) -> PreTrainedModel:
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             model_path,
             dtype=dtype,
-            attn_implementation=bridge.name,
+            attn_implementation=attention,
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=allow_remote_code,
         )
     except (ValueError, OSError, KeyError, ImportError, RuntimeError) as error:
-        reason = "its attention cannot be replaced" if bridge.name in str(error) else shortened(error)
-        raise EngineError(f"transformers cannot load {model_path}: {reason}") from error
-    _check_supported(model, max_model_len)
-    shape = KVCacheShape(config.num_layers, config.num_kv_heads, config.head_dim, dtype)
-    return GeneralModel(model.eval().to(device), shape, bridge)
+        if attention != OWN_ATTENTION and attention in str(error):
+            raise Irreplaceable from error
+        raise EngineError(f"transformers cannot load {model_path}: {shortened(error)}") from error
+    return model.eval().to(device)  # type: ignore[arg-type]
 
 
-def _check_supported(model: PreTrainedModel, max_model_len: int) -> None:
-    """Rejects models that would give wrong output without an error, for reasons that their attention layers do not show."""
+def _batched(
+    model: PreTrainedModel, bridge: AttentionBridge, trial: Trial, dtype: torch.dtype, device: torch.device, max_model_len: int
+) -> BatchedModel:
+    """Raises Unsupported."""
+    if bridge.name == OWN_ATTENTION:
+        raise Unsupported("its own attention, which cannot be replaced")
+    chunk = getattr(model.config.get_text_config(), "attention_chunk_size", None)  # Llama 4
+    if chunk is not None and max_model_len > chunk:
+        raise Unsupported(f"attention in chunks of {chunk} tokens")
+    _use_attention(model, bridge.name)
+    batched = BatchedModel(model, bridge, dtype, device)
+    attending, storing = batched.cache_shape.num_layers, len(_storing_layers(model))
+    if attending < storing:
+        raise Unsupported(f"another attention in {storing - attending} of {storing} layers")
+    difference = trial.difference(batched)
+    if difference is not None:
+        raise Unsupported(f"a sequence at a time: in a batch, {difference}")
+    return batched
+
+
+def _use_attention(model: PreTrainedModel, name: str) -> None:
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel):
+            module.config._attn_implementation = name
+
+
+def _refuse_unsupported(model: PreTrainedModel, max_model_len: int) -> None:
+    """Rejects models that would give wrong output without an error."""
+    name = type(model).__name__
     if model._is_stateful:
-        raise EngineError(f"{type(model).__name__} keeps state outside attention (Mamba, for example): not supported")
-    limit = _plain_attention_limit(model.config.get_text_config())
+        raise EngineError(f"{name} keeps a state that is not in the KV cache (a recurrent or hybrid model, as Mamba): not supported")
+    _storing_layers(model)
+    limit = _longrope_limit(model.config.get_text_config())
     if limit is not None and max_model_len > limit:
         raise EngineError(
-            f"{type(model).__name__} changes its attention beyond {limit} tokens, which is not supported: set MAX_MODEL_LEN={limit}"
+            f"{name} changes the positions of all tokens (longrope) beyond {limit} tokens, which is not supported: set MAX_MODEL_LEN={limit}"
         )
 
 
-def _plain_attention_limit(config: PretrainedConfig) -> int | None:
-    """The context length beyond which attention is chunked (Llama 4) or all positions depend on the longest prompt (longrope)."""
-    limits = [getattr(config, "attention_chunk_size", None)]
+def _storing_layers(model: PreTrainedModel) -> list[CacheLayerMixin]:
+    """The layers whose keys and values a cache stores, as transformers sees them. Raises EngineError for those with more state."""
+    layers = [layer for layer in DynamicCache(config=model.config).layers if not isinstance(layer, DummyLayer)]
+    for layer in layers:
+        if type(layer) not in {DynamicLayer, DynamicSlidingWindowLayer}:
+            raise EngineError(f"{type(model).__name__} has layers with a state of their own ({type(layer).__name__}): not supported")
+    return layers
+
+
+def _longrope_limit(config: PretrainedConfig) -> int | None:
+    """The context length beyond which the positions of all tokens depend on the longest prompt."""
     rope = getattr(config, "rope_parameters", None) or {}
-    if rope.get("rope_type") == "longrope":
-        limits.append(rope.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", 0))
-    return min((limit for limit in limits if limit is not None), default=None)
+    if rope.get("rope_type") != "longrope":
+        return None
+    return int(rope.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", 0))

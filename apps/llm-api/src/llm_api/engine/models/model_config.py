@@ -17,6 +17,8 @@ WITHOUT_DEFAULTS = frozenset({"llama", "mistral", "qwen2", "qwen3"})  # families
 SIZES = frozenset(
     {"hidden_size", "intermediate_size", "max_position_embeddings", "num_attention_heads", "num_hidden_layers", "num_key_value_heads"}
 )
+CONTEXT_LENGTHS = ("max_position_embeddings", "max_seq_len", "max_sequence_length", "seq_length")
+UNSTATED_CONTEXT = 2048  # of models without position embeddings whose configuration names no length: BLOOM's
 WRITTEN_OUT = SIZES | {"hidden_act", "rms_norm_eps", "vocab_size"}
 
 
@@ -75,7 +77,8 @@ def _model_config(model_type: str, text: dict[str, Any], model_path: Path) -> Mo
 
 def _context_length(text: dict[str, Any]) -> int:
     """Qwen documents YaRN by adding its parameters alone: the length that they stretch then stays the model's original one."""
-    rope, written = rope_parameters(text), int(text["max_position_embeddings"])
+    rope = rope_parameters(text)
+    written = int(next((text[name] for name in CONTEXT_LENGTHS if text.get(name)), UNSTATED_CONTEXT))
     if rope["rope_type"] != "yarn":
         return written
     original = rope.get("original_max_position_embeddings") or written
