@@ -104,9 +104,14 @@ GENERAL = ("phi3", "olmo", "stablelm", "gpt2", "phimoe-sliding", "qwen2-moe-slid
 
 
 def save(name: str, folder: Path, max_shard_size: str = "1GB") -> Path:
-    """Writes the model `name`, with weights seeded by its name. Large weights keep the logits apart."""
+    """Writes the model `name` of `configurations()`."""
+    return save_configured(configurations()[name], name, folder, max_shard_size)
+
+
+def save_configured(config: PretrainedConfig, name: str, folder: Path, max_shard_size: str = "1GB") -> Path:
+    """Writes a model with weights seeded by its name. Large weights keep the logits apart."""
     torch.manual_seed(sum(name.encode()))
-    model = AutoModelForCausalLM.from_config(configurations()[name])
+    model = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
