@@ -9,14 +9,17 @@ from transformers import (
     GemmaConfig,
     Glm4Config,
     GlmConfig,
+    GptOssConfig,
     GraniteConfig,
     LlamaConfig,
+    MixtralConfig,
     Olmo2Config,
     Olmo3Config,
     Phi3Config,
     PretrainedConfig,
     Qwen2Config,
     Qwen3Config,
+    Qwen3MoeConfig,
     SmolLM3Config,
     Starcoder2Config,
 )
@@ -58,3 +61,22 @@ def dense_families() -> dict[str, PretrainedConfig]:
         "starcoder2": Starcoder2Config(**(SHAPE | UNEVEN), sliding_window=12, hidden_act="gelu"),
         "starcoder2-tanh": Starcoder2Config(**SHAPE),
     }
+
+
+EXPERTS: dict[str, Any] = SHAPE | {"num_experts_per_tok": 3, "max_position_embeddings": 256}
+
+
+def mixtures() -> dict[str, PretrainedConfig]:
+    routed: dict[str, Any] = EXPERTS | {"num_experts": 9, "moe_intermediate_size": 48, "head_dim": 16}
+    return {
+        "gpt-oss": GptOssConfig(**EXPERTS, num_local_experts=5, head_dim=16, sliding_window=12, swiglu_limit=1.0),
+        "mixtral": MixtralConfig(**EXPERTS, num_local_experts=5, sliding_window=12),
+        "qwen3-moe": Qwen3MoeConfig(**routed, norm_topk_prob=True),
+        "qwen3-moe-some-dense": Qwen3MoeConfig(
+            **routed, norm_topk_prob=False, mlp_only_layers=[1], use_sliding_window=True, sliding_window=9
+        ),
+    }
+
+
+def fast_families() -> dict[str, PretrainedConfig]:
+    return dense_families() | mixtures()

@@ -8,7 +8,7 @@ import torch
 from engine.checkpoints import save_configured
 from engine.conftest import tiny_executor
 from engine.driver import Engine, greedy
-from engine.fast_families import dense_families
+from engine.fast_families import fast_families
 from engine.reference import Reference
 from engine.test_native import PROMPTS, logits
 
@@ -30,7 +30,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
     return get
 
 
-FAMILIES = dense_families()
+FAMILIES = fast_families()
 
 
 @pytest.mark.parametrize("runner", ["torch", "native"])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from llm_api.engine.models.families import dense
+from llm_api.engine.models.families import dense, mixtures
 from llm_api.engine.models.families.llama_like import NotSupportedError
 from llm_api.engine.models.families.parts import DecoderParts
 from llm_api.engine.models.families.text_config import TextConfig
@@ -13,14 +13,17 @@ FAMILIES: dict[str, Callable[[TextConfig], DecoderParts]] = {
     "gemma3_text": dense.gemma3,
     "glm": dense.glm,
     "glm4": dense.glm4,
+    "gpt_oss": mixtures.gpt_oss,
     "granite": dense.granite,
     "llama": dense.llama,
     "mistral": dense.mistral,
+    "mixtral": mixtures.mixtral,
     "olmo2": dense.olmo2,
     "olmo3": dense.olmo3,
     "phi3": dense.phi3,
     "qwen2": dense.qwen2,
     "qwen3": dense.qwen3,
+    "qwen3_moe": mixtures.qwen3_moe,
     "smollm3": dense.smollm3,
     "starcoder2": dense.starcoder2,
 }
@@ -32,4 +35,7 @@ def parts_of(config: TextConfig) -> DecoderParts:
         raise NotSupportedError(f"its architecture {config.model_type}")
     if "quantization_config" in config.raw:
         raise NotSupportedError("its quantized weights")
-    return FAMILIES[config.model_type](config)
+    try:
+        return FAMILIES[config.model_type](config)
+    except KeyError as error:
+        raise NotSupportedError(f"its config.json, which lacks {error}") from error
