@@ -109,14 +109,19 @@ def save(name: str, folder: Path, max_shard_size: str = "1GB") -> Path:
 
 
 def save_configured(config: PretrainedConfig, name: str, folder: Path, max_shard_size: str = "1GB") -> Path:
-    """Writes a model with weights seeded by its name. Large weights keep the logits apart."""
+    """Writes a model with weights seeded by its name."""
     torch.manual_seed(sum(name.encode()))
     model = AutoModelForCausalLM.from_config(config)
+    randomize(model)
+    model.save_pretrained(folder, max_shard_size=max_shard_size)
+    return folder
+
+
+def randomize(model: torch.nn.Module) -> None:
+    """Large weights keep the logits apart."""
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.normal_(std=0.15)
             else:
                 parameter.add_(torch.randn_like(parameter) * 0.1)
-    model.save_pretrained(folder, max_shard_size=max_shard_size)
-    return folder

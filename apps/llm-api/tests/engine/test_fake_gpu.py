@@ -52,8 +52,8 @@ class EmptyCheckpoint:
     def get(self, name: str, dtype: torch.dtype = torch.bfloat16) -> Tensor:
         return torch.empty(self._shapes[name], dtype=dtype, device=GPU)
 
-    def get_part(self, name: str, _index: int) -> Tensor:
-        return torch.empty(self._shapes[name][1:], dtype=torch.bfloat16, device=GPU)
+    def get_part(self, name: str, _index: int, dtype: torch.dtype | None = None) -> Tensor:
+        return torch.empty(self._shapes[name][1:], dtype=dtype or torch.bfloat16, device=GPU)
 
 
 def fake_gpu() -> FakeTensorMode:

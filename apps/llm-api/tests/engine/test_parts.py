@@ -1,5 +1,7 @@
 """Every family that the engine's own decoders compute has the logprobs and the greedy tokens of transformers, on both runners."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -7,13 +9,16 @@ from typing import Any
 
 import pytest
 import torch
-from engine.checkpoints import save_configured
+from engine.checkpoints import randomize, save_configured
 from engine.conftest import tiny_executor
 from engine.driver import Engine, greedy
 from engine.fast_families import fast_families
 from engine.instruction_sets import INSTRUCTIONS
 from engine.reference import Reference
 from engine.test_native import PROMPTS, difference, logits, run
+from safetensors.torch import load_file, save_file
+from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 from llm_api.engine.models.native.bindings import load_kernels
 
@@ -98,3 +103,47 @@ def test_every_instruction_set_computes_the_parts(saved: Saved, monkeypatch: pyt
     path, reference = saved(name)
     with torch.inference_mode():
         assert difference(tiny_executor(path, runner="native"), reference.logits(PROMPTS[-1])) < 2e-4
+
+
+def test_gpt_oss_is_read_from_mxfp4(saved: Saved, tmp_path: Path) -> None:
+    """Random blocks against the same weights as transformers unpacks them, in a checkpoint of plain tensors."""
+    packed = Path(shutil.copytree(saved("gpt-oss")[0], tmp_path / "packed"))
+    plain = Path(shutil.copytree(packed, tmp_path / "plain"))
+    tensors = load_file(plain / "model.safetensors")
+    blocks = {}
+    for name in [name for name in tensors if name.endswith("_proj") and ".experts." in name]:
+        experts, inputs, outputs = tensors[name].shape
+        codes = torch.randint(256, (experts, outputs, inputs // 32, 16), dtype=torch.uint8)
+        scales = torch.randint(122, 126, codes.shape[:-1], dtype=torch.uint8)
+        blocks |= {f"{name}_blocks": codes, f"{name}_scales": scales}
+        tensors[name] = convert_moe_packed_tensors(codes, scales, dtype=torch.float32).contiguous()
+    save_file(tensors, plain / "model.safetensors", metadata={"format": "pt"})
+    others = {name: tensor for name, tensor in tensors.items() if f"{name}_blocks" not in blocks}
+    save_file(others | blocks, packed / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((packed / "config.json").read_text())
+    (packed / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "mxfp4"}}))
+    expected = Reference(plain).logits(PROMPTS[-1]).log_softmax(-1)
+    with torch.inference_mode():
+        actual = logits(tiny_executor(packed, runner="native"), PROMPTS[-1]).log_softmax(-1)
+    assert (actual - expected).abs().max() < TOLERANCE
+
+
+def test_the_text_part_of_gemma3_is_served_without_its_part_for_images(tmp_path: Path) -> None:
+    vision = {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 28,
+        "patch_size": 14,
+    }
+    text = fast_families()["gemma3"].to_dict()
+    torch.manual_seed(11)
+    model = Gemma3ForConditionalGeneration(Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=4)).eval()
+    randomize(model)
+    model.save_pretrained(tmp_path)
+    with torch.inference_mode():
+        expected = model(input_ids=torch.tensor([PROMPTS[-1]])).logits[0].float().log_softmax(-1)
+        for runner in ("torch", "native"):
+            actual = logits(tiny_executor(tmp_path, runner=runner), PROMPTS[-1]).log_softmax(-1)
+            assert (actual - expected).abs().max() < TOLERANCE

@@ -54,9 +54,9 @@ class Checkpoint:
     def get(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
         return self._file(name).get_tensor(name).to(self.device, dtype or self._dtype)
 
-    def get_part(self, name: str, index: int) -> Tensor:
+    def get_part(self, name: str, index: int, dtype: torch.dtype | None = None) -> Tensor:
         """The `index`-th element of the tensor's first dimension. The others are not read."""
-        return self._file(name).get_slice(name)[index].to(self.device, self._dtype)
+        return self._file(name).get_slice(name)[index].to(self.device, dtype or self._dtype)
 
     def _file(self, name: str) -> safe_open:
         if name not in self._files:

@@ -119,8 +119,8 @@ class _Reader(Generic[LinearT, HeadT]):
     def get(self, name: str) -> Tensor:
         return self._checkpoint.get(self._prefix + name)
 
-    def get_part(self, name: str, index: int) -> Tensor:
-        return self._checkpoint.get_part(self._prefix + name, index)
+    def get_part(self, name: str, index: int, dtype: torch.dtype | None = None) -> Tensor:
+        return self._checkpoint.get_part(self._prefix + name, index, dtype)
 
     def read(self, max_positions: int) -> DecoderWeights[LinearT, HeadT]:
         parts, config = self._parts, self._config

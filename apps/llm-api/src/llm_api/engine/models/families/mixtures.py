@@ -4,7 +4,7 @@ from torch import Tensor
 
 from llm_api.engine.models.families.llama_like import gated_mlp, llama_like, sliding_by_type
 from llm_api.engine.models.families.parts import Activation, ActivationKind, DecoderParts, Experts, Mlp
-from llm_api.engine.models.families.sources import Linear, StackedExpert
+from llm_api.engine.models.families.sources import Linear, Mxfp4Expert, StackedExpert
 from llm_api.engine.models.families.text_config import TextConfig
 
 
@@ -60,9 +60,11 @@ def gpt_oss(config: TextConfig) -> DecoderParts:
     raw, hidden, inner, bias = config.raw, config.hidden_size, config.raw["intermediate_size"], bool(config.raw["attention_bias"])
     count = raw["num_local_experts"]
 
+    source = Mxfp4Expert if "quantization_config" in raw else StackedExpert
+
     def expert(at: str, number: int) -> Mlp:
-        up = StackedExpert(f"{at}.gate_up_proj", number, count, 2 * inner, hidden, _gates_first)
-        return Mlp((up,), StackedExpert(f"{at}.down_proj", number, count, hidden, inner, _unchanged))
+        up = source(f"{at}.gate_up_proj", number, count, 2 * inner, hidden, _gates_first)
+        return Mlp((up,), source(f"{at}.down_proj", number, count, hidden, inner, _unchanged))
 
     def experts(_config: TextConfig, at: str, _layer: int) -> Experts:
         return Experts(

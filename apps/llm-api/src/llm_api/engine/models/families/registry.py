@@ -10,6 +10,7 @@ from llm_api.engine.models.families.text_config import TextConfig
 FAMILIES: dict[str, Callable[[TextConfig], DecoderParts]] = {
     "gemma": dense.gemma,
     "gemma2": dense.gemma2,
+    "gemma3": dense.gemma3,  # with a part for images, which is not loaded
     "gemma3_text": dense.gemma3,
     "glm": dense.glm,
     "glm4": dense.glm4,
@@ -28,12 +29,20 @@ FAMILIES: dict[str, Callable[[TextConfig], DecoderParts]] = {
     "starcoder2": dense.starcoder2,
 }
 
+QUANTIZED = {"gpt_oss": "mxfp4"}  # the method of quantization that a family's weights can be read from
+
+
+def quantization_of(config: TextConfig) -> str | None:
+    """The method by which the checkpoint's weights are quantized."""
+    settings = config.raw.get("quantization_config")
+    return None if settings is None else str(settings.get("quant_method"))
+
 
 def parts_of(config: TextConfig) -> DecoderParts:
     """The parts of the model's decoder, by `model_type`. Raises NotSupportedError, with the reason, where a decoder of ours lacks one."""
     if config.model_type not in FAMILIES:
         raise NotSupportedError(f"its architecture {config.model_type}")
-    if "quantization_config" in config.raw:
+    if quantization_of(config) not in {None, QUANTIZED.get(config.model_type)}:
         raise NotSupportedError("its quantized weights")
     try:
         return FAMILIES[config.model_type](config)
