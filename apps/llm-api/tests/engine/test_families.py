@@ -47,7 +47,6 @@ def test_families_without_a_fast_path_take_the_general_one(checkpoint: Checkpoin
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("gemma2-softcapped", "softcap"),
         ("diffllama", "more than one attention in a layer"),
         ("doge", "an attention mask"),
         ("lfm2-hybrid", "1 of the model's 3 layers"),

@@ -126,11 +126,12 @@ class _Reader(Generic[LinearT, HeadT]):
         parts, config = self._parts, self._config
         embedding, head = self.get(parts.embedding), head_name(parts, self._prefix)
         is_tied = parts.is_tied and head not in self._checkpoint
+        ropes = [RotaryEmbedding(rope.parameters, config.head_dim, max_positions, self._device, rope.rotary_dim) for rope in parts.ropes]
         return DecoderWeights(
             parts=parts,
             embedding=self._layout.plain(embedding),
             layers=[self._layer(layer) for layer in parts.layers],
-            ropes=[RotaryEmbedding(rope.parameters, config.head_dim, max_positions, self._device, rope.rotary_dim) for rope in parts.ropes],
+            ropes=ropes,
             norm=self._norm(parts.norm, parts.logits_scale),
             head=self._layout.head(embedding if is_tied else self._checkpoint.get(head)),
         )

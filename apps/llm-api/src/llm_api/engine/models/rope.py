@@ -66,9 +66,8 @@ def attention_factor(parameters: dict[str, Any]) -> float:
     if written is not None and kind in {"yarn", "longrope"}:
         return float(written)
     if kind == "yarn":
-        scales = [parameters.get(name) for name in ("mscale", "mscale_all_dim")]
-        ours, all_dims = scales if all(scales) else (1.0, 0.0)
-        return _mscale(parameters["factor"], ours or 1.0) / _mscale(parameters["factor"], all_dims or 0.0)
+        factor, ours, all_dims = parameters["factor"], parameters.get("mscale"), parameters.get("mscale_all_dim")
+        return _mscale(factor, ours) / _mscale(factor, all_dims) if ours and all_dims else _mscale(factor, 1.0)
     if kind == "longrope" and parameters["factor"] > 1:
         return math.sqrt(1 + math.log(parameters["factor"]) / math.log(parameters["original_max_position_embeddings"]))
     return 1.0

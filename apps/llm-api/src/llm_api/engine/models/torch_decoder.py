@@ -52,7 +52,9 @@ class TorchDecoder:
         has_windows = any(option.sliding_window is not None for option in options)
         is_plain = all(option.is_plain for option in options)
         self.attention = select_attention(cache, self._num_heads, has_windows) if is_plain else SdpaAttention(cache)
-        if isinstance(self.attention, PagedAttention):
+        # With experts the host must know which of them were chosen, so a graph cannot be captured.
+        has_experts = any(isinstance(layer.feed_forward, Experts) for layer in self._weights.layers)
+        if isinstance(self.attention, PagedAttention) and not has_experts:
             max_context = min(self._max_positions(), cache.num_blocks * cache.block_size)
             self.graphs = capture_decode(self.forward, self.attention, max_num_seqs, max_context)
 
