@@ -31,7 +31,7 @@ suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%
 # $(call tools,module): the folder with the tools that tools/build compiles
 tools = $$(PYTHON=$(abspath $(BIN)/python) tools/build $(1))
 
-.PHONY: help serve test lint format types imports unit delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs site site-serve lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk accuracy bench-step bench-families bench-gpu up down restart e2e-proxy bench-proxy replicas
+.PHONY: help serve test lint format types imports unit models delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs site site-serve lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk accuracy bench-step bench-families bench-gpu up down restart e2e-proxy bench-proxy replicas
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,9 @@ imports: $(DEV_READY) ## Check the import layers, and that the API never loads t
 unit: $(DEV_READY) ## Run the tests (PYTEST_ARGS for pytest)
 	@$(call suite,model,$(BIN)/llm-api pull > /dev/null)
 	@$(call suite,unit,$(BIN)/pytest $(PYTEST_ARGS))
+
+models: $(DEV_READY) ## Compare every architecture with transformers, on tiny random models (PYTEST_ARGS for pytest)
+	@$(call suite,models,MODELS=all $(BIN)/pytest apps/llm-api/tests/models $(PYTEST_ARGS))
 
 delivery: $(DEV_READY) ## Test bump, promote, release and diff on temporary git repositories
 	@$(call suite,delivery,$(BIN)/pytest tests/bump tests/checks tests/promotion $(PYTEST_ARGS))
@@ -154,7 +157,7 @@ bench-gpu: $(DEV_READY) ## Time decode steps of an 8B-shaped Llama with random w
 accuracy: $(SERVE_READY) ## Measure how QUANTIZATION changes accuracy (writes docs/performance.md)
 	@$(BIN)/python -m llm_api.bench.accuracy --markdown docs/performance.md
 
-docs: $(DEV_READY) ## Write the generated pages: settings, metrics, CLI, make targets, differences from OpenAI
+docs: $(DEV_READY) ## Write the generated pages: settings, metrics, CLI, models, make targets, differences from OpenAI
 	@$(BIN)/python -m tools.docs
 	@$(BIN)/python -m tools.openai_types docs/openai.md
 

@@ -11,6 +11,7 @@ from tools.docs.command_lines import command_lines
 from tools.docs.invariants import invariants_table
 from tools.docs.make_targets import make_targets
 from tools.docs.metrics import metrics_table
+from tools.docs.models import models_table
 from tools.docs.settings import settings_table
 
 
@@ -26,6 +27,7 @@ SECTIONS = (
     Section("metrics", "reference/metrics.md", metrics_table),
     Section("cli", "reference/cli.md", command_lines),
     Section("make", "reference/make.md", make_targets),
+    Section("models", "reference/models.md", models_table),
     Section("invariants", "manifests.md", invariants_table),
 )
 FOLDER = Path(__file__).parents[2] / "docs"

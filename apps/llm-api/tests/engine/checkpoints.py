@@ -6,23 +6,12 @@ from typing import Any
 import torch
 from transformers import (
     AutoModelForCausalLM,
-    DiffLlamaConfig,
-    DogeConfig,
-    FalconH1Config,
-    Gemma2Config,
-    GPT2Config,
-    Lfm2Config,
-    Llama4TextConfig,
     LlamaConfig,
     MistralConfig,
     OlmoConfig,
-    Phi3Config,
-    PhimoeConfig,
     PretrainedConfig,
     Qwen2Config,
-    Qwen2MoeConfig,
     Qwen3Config,
-    StableLmConfig,
 )
 
 SHAPE: dict[str, Any] = {
@@ -39,20 +28,12 @@ SHAPE: dict[str, Any] = {
 }
 # Sizes that are not multiples of a panel, and a group of three heads, which is not a multiple of a register.
 UNEVEN: dict[str, Any] = {"hidden_size": 90, "intermediate_size": 90, "num_attention_heads": 6, "head_dim": 48, "vocab_size": 301}
-PARTIAL_ROPE: dict[str, Any] = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
 LLAMA3_ROPE: dict[str, Any] = {
     "rope_type": "llama3",
     "rope_theta": 10000.0,
     "factor": 4.0,
     "low_freq_factor": 1.0,
     "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 64,
-}
-LONG_ROPE: dict[str, Any] = {
-    "rope_type": "longrope",
-    "rope_theta": 10000.0,
-    "short_factor": [1.0] * 8,
-    "long_factor": [4.0] * 8,
     "original_max_position_embeddings": 64,
 }
 
@@ -71,49 +52,25 @@ def configurations() -> dict[str, PretrainedConfig]:
         "qwen3-128": Qwen3Config(**SHAPE, head_dim=128),  # the class's default
         "llama-uneven": LlamaConfig(**(SHAPE | UNEVEN)),
         "llama-narrow": LlamaConfig(**SHAPE, head_dim=12),
-        "phi3": Phi3Config(**SHAPE),
         "olmo": OlmoConfig(**SHAPE),
-        "phimoe-sliding": PhimoeConfig(**SHAPE, sliding_window=12, num_local_experts=4, num_experts_per_tok=2),
-        "qwen2-moe-sliding": Qwen2MoeConfig(
-            **SHAPE,
-            sliding_window=12,
-            use_sliding_window=True,
-            max_window_layers=0,
-            num_experts=4,
-            num_experts_per_tok=2,
-            moe_intermediate_size=32,
-            shared_expert_intermediate_size=32,
-        ),
-        "stablelm": StableLmConfig(**SHAPE, rope_parameters=PARTIAL_ROPE),
-        "gemma2-softcapped": Gemma2Config(**SHAPE, head_dim=12, attn_logit_softcapping=50.0),
-        "lfm2-hybrid": Lfm2Config(**SHAPE, layer_types=["conv", "full_attention", "conv"]),
-        "phi3-longrope": Phi3Config(**SHAPE, rope_parameters=LONG_ROPE, original_max_position_embeddings=64),
-        "falcon-h1-hybrid": FalconH1Config(**SHAPE, mamba_d_ssm=48, mamba_n_heads=4, mamba_d_head=12, mamba_d_state=8),
-        "diffllama": DiffLlamaConfig(**SHAPE),
-        "doge": DogeConfig(**SHAPE, keep_window_size=16),
-        "llama4-chunked": Llama4TextConfig(
-            **SHAPE, head_dim=12, attention_chunk_size=32, num_local_experts=2, num_experts_per_tok=1, intermediate_size_mlp=96
-        ),
-        "gpt2": GPT2Config(vocab_size=300, n_positions=256, n_embd=48, n_layer=3, n_head=4, bos_token_id=1, eos_token_id=2),
     }
 
 
 NATIVE = ("llama", "llama-uneven", "llama-untied", "llama-biased", "llama-3", "llama-linear", "mistral-sliding", "qwen2", "qwen3")
 FAST = (*NATIVE, "llama-narrow")
-GENERAL = ("phi3", "olmo", "stablelm", "gpt2", "phimoe-sliding", "qwen2-moe-sliding")
 
 
 def save(name: str, folder: Path, max_shard_size: str = "1GB") -> Path:
-    """Writes the model `name` of `configurations()`."""
-    return save_configured(configurations()[name], name, folder, max_shard_size)
+    """Writes the model `name`, with weights seeded by its name."""
+    return save_random(configurations()[name], folder, sum(name.encode()), max_shard_size=max_shard_size)
 
 
-def save_configured(config: PretrainedConfig, name: str, folder: Path, max_shard_size: str = "1GB") -> Path:
-    """Writes a model with weights seeded by its name."""
-    torch.manual_seed(sum(name.encode()))
+def save_random(config: PretrainedConfig, folder: Path, seed: int, **options: Any) -> Path:
+    """`options`: those of save_pretrained."""
+    torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config)
     randomize(model)
-    model.save_pretrained(folder, max_shard_size=max_shard_size)
+    model.save_pretrained(folder, **options)
     return folder
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from engine.checkpoints import LLAMA3_ROPE, LONG_ROPE, PARTIAL_ROPE, SHAPE, UNEVEN
+from engine.checkpoints import LLAMA3_ROPE, SHAPE, UNEVEN
 from transformers import (
     Gemma2Config,
     Gemma3TextConfig,
@@ -24,6 +24,13 @@ from transformers import (
     Starcoder2Config,
 )
 
+PARTIAL_ROPE: dict[str, Any] = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
+LONG_ROPE: dict[str, Any] = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "short_factor": [1 + i / 8 for i in range(8)],
+    "long_factor": [4.0] * 8,
+}
 YARN: dict[str, Any] = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 64}
 SLIDING = ["sliding_attention", "full_attention", "sliding_attention"]
 BY_TYPE: dict[str, Any] = {
@@ -52,9 +59,7 @@ def dense_families() -> dict[str, PretrainedConfig]:
         "olmo2": Olmo2Config(**SHAPE),
         "olmo3": Olmo3Config(**SHAPE, sliding_window=12, layer_types=SLIDING, rope_parameters=BY_TYPE | {"full_attention": YARN}),
         "phi3-partial": Phi3Config(**SHAPE, rope_parameters=PARTIAL_ROPE, sliding_window=20),
-        "phi3-short-longrope": Phi3Config(
-            **SHAPE, rope_parameters=LONG_ROPE | {"short_factor": [1 + i / 8 for i in range(8)]}, original_max_position_embeddings=192
-        ),
+        "phi3-short-longrope": Phi3Config(**SHAPE, rope_parameters=LONG_ROPE, original_max_position_embeddings=192),
         "qwen2-windows": Qwen2Config(**SHAPE, use_sliding_window=True, sliding_window=12, max_window_layers=1),
         "qwen3-yarn": Qwen3Config(**SHAPE, head_dim=16, rope_parameters=YARN | {"truncate": False}),
         "smollm3": SmolLM3Config(**SHAPE, no_rope_layer_interval=2, rope_parameters=LLAMA3_ROPE),

@@ -1,6 +1,6 @@
-"""Every family computes what transformers computes, on the torch and the general runner, or is rejected in one line.
+"""The torch runner computes what transformers computes. Files and settings that cannot be served are refused in one line.
 
-The native runner is tested in test_native.py.
+tests/models compares every architecture with transformers. The native runner is tested in test_native.py.
 """
 
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine.checkpoints import FAST, GENERAL, save
+from engine.checkpoints import FAST, save
 from engine.conftest import tiny_executor
 from engine.driver import Engine, greedy
 from engine.reference import Reference
@@ -17,7 +17,6 @@ from safetensors.torch import save_file
 
 from llm_api.engine.errors import EngineError
 from llm_api.engine.models.checkpoint import CheckpointSize, checkpoint_size
-from llm_api.engine.worker import warm_up
 
 Checkpoint = Callable[[str], Path]
 References = Callable[[str], Reference]
@@ -30,42 +29,6 @@ def test_the_torch_runner_continues_as_transformers_does(checkpoint: Checkpoint,
     executor = tiny_executor(path, runner="torch")
     assert executor.model.name == "torch"
     assert greedy(Engine(executor), PROMPTS, 24) == tiny_reference(name).greedy(PROMPTS, 24)
-
-
-@pytest.mark.parametrize("name", ["llama", "mistral-sliding", "qwen3", *GENERAL])
-def test_the_general_runner_continues_as_transformers_does(checkpoint: Checkpoint, tiny_reference: References, name: str) -> None:
-    path = checkpoint(name)
-    executor = tiny_executor(path, runner="general")
-    assert executor.model.name == "general"
-    assert greedy(Engine(executor), PROMPTS, 24) == tiny_reference(name).greedy(PROMPTS, 24)
-
-
-def test_families_without_a_fast_path_take_the_general_one(checkpoint: Checkpoint) -> None:
-    assert tiny_executor(checkpoint("olmo")).model.name == "general"
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("diffllama", "more than one attention in a layer"),
-        ("doge", "an attention mask"),
-        ("lfm2-hybrid", "1 of the model's 3 layers"),
-        ("falcon-h1-hybrid", "keeps state outside attention"),
-        ("llama4-chunked", "set MAX_MODEL_LEN=32"),
-        ("phi3-longrope", "set MAX_MODEL_LEN=64"),
-    ],
-)
-def test_unsupported_attention_is_refused_before_the_first_request(checkpoint: Checkpoint, name: str, reason: str) -> None:
-    path = checkpoint(name)
-    with pytest.raises(EngineError, match=reason) as refused:
-        warm_up(tiny_executor(path))
-    assert "\n" not in str(refused.value)
-
-
-def test_longrope_models_are_served_up_to_their_original_length(checkpoint: Checkpoint, tiny_reference: References) -> None:
-    path = checkpoint("phi3-longrope")
-    prompts = PROMPTS[:5]
-    assert greedy(Engine(tiny_executor(path, max_model_len=64)), prompts, 16) == tiny_reference("phi3-longrope").greedy(prompts, 16)
 
 
 def test_a_checkpoint_in_many_files_is_read_whole(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine.checkpoints import save_configured
+from engine.checkpoints import save_random
 from engine.conftest import tiny_executor
 from engine.fast_families import fast_families
 
@@ -33,7 +33,7 @@ def changed(path: str, value: object) -> Change:
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("checked")
-    return {name: save_configured(fast_families()[name], name, folder / name) for name in ("gpt-oss", "olmo2")}
+    return {name: save_random(fast_families()[name], folder / name, 0) for name in ("gpt-oss", "olmo2")}
 
 
 def refusal(path: Path, change: Change | None = None) -> str | None:

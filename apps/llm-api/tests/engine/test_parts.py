@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from engine.checkpoints import randomize, save_configured
+from engine.checkpoints import randomize, save_random
 from engine.conftest import tiny_executor
 from engine.driver import Engine, greedy
 from engine.fast_families import fast_families
@@ -33,7 +33,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
 
     def get(name: str) -> tuple[Path, Reference]:
         if name not in made:
-            path = save_configured(FAMILIES[name], name, folder / name)
+            path = save_random(FAMILIES[name], folder / name, sum(name.encode()))
             made[name] = path, Reference(path)
         return made[name]
 

@@ -1,15 +1,13 @@
-"""Writes tiny random models of any architecture that transformers knows."""
+"""Tiny configurations of any architecture that transformers knows."""
 
-from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PretrainedConfig
+from transformers import CONFIG_MAPPING, PretrainedConfig
 
 # Sizes under the names that architectures use for them. Those that an architecture has are set.
 SIZES: dict[str, Any] = {
     "vocab_size": 300,
-    "hidden_size": 48,
+    "hidden_size": 64,
     "intermediate_size": 64,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
@@ -39,37 +37,23 @@ SIZES: dict[str, Any] = {
     "eos_token_id": 2,
     "pad_token_id": 0,
 }
-SEED = 16
 
 
 def tiny_config(model_type: str, values: dict[str, Any]) -> PretrainedConfig:
     """The class's configuration with SIZES where it has a value for them by default, and `values`."""
     kind = CONFIG_MAPPING[model_type]
     defaults = kind()
-    sizes = {name: size for name, size in SIZES.items() if _has(defaults, name) or name.endswith("token_id")}
+    sizes = {name: size for name, size in SIZES.items() if name.endswith("token_id") or _is_set(defaults, name)}
     if "qk_rope_head_dim" in sizes:  # head_dim is another name for it then
         sizes.pop("head_dim", None)
-    return kind(**(sizes | values))
+    named = {kind.attribute_map.get(name, name): size for name, size in sizes.items()}
+    return kind(**(named | values))
 
 
-def _has(config: PretrainedConfig, name: str) -> bool:
+def _is_set(config: PretrainedConfig, name: str) -> bool:
+    if isinstance(getattr(type(config), name, None), property):  # derived from others
+        return False
     try:
         return getattr(config, name, None) is not None
-    except AttributeError:  # it differs between layers
+    except RuntimeError:  # it differs between the layers
         return False
-    except Exception:
-        return False
-
-
-def save_tiny(config: PretrainedConfig, folder: Path, **options: Any) -> Path:
-    """Large weights keep the logits apart. `options`: those of save_pretrained."""
-    torch.manual_seed(SEED)
-    model = AutoModelForCausalLM.from_config(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(std=0.15)
-            else:
-                parameter.add_(torch.randn_like(parameter) * 0.1)
-    model.save_pretrained(folder, **options)
-    return folder

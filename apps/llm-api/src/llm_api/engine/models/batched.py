@@ -10,7 +10,7 @@ from llm_api.engine.batch import Batch
 from llm_api.engine.errors import shortened
 from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
 from llm_api.engine.models.attention_bridge import AttentionBridge, Unsupported
-from llm_api.engine.models.forward import PROBE, accepted_arguments
+from llm_api.engine.models.forward import PROBE, may_accept, named_arguments
 
 
 class BatchedModel:
@@ -22,8 +22,8 @@ class BatchedModel:
         """Raises Unsupported, naming what is missing."""
         self._model = model
         self._bridge = bridge
-        self._arguments = accepted_arguments(model)
-        if "position_ids" not in self._arguments:
+        self._selects_rows = "logits_to_keep" in named_arguments(model)
+        if not may_accept(model, "position_ids"):
             raise Unsupported("positions that the model counts itself")
         self.cache_shape = self._probe(dtype, device)
         bridge.head_dim = self.cache_shape.head_dim
@@ -37,7 +37,7 @@ class BatchedModel:
 
     def _forward(self, token_ids: Tensor, positions: Tensor, logits_rows: Tensor) -> Tensor:
         arguments = {"input_ids": token_ids.unsqueeze(0), "position_ids": positions.unsqueeze(0), "use_cache": False}
-        if "logits_to_keep" in self._arguments:
+        if self._selects_rows:
             logits: Tensor = self._model(**arguments, logits_to_keep=logits_rows).logits
             return logits.squeeze(0)
         logits = self._model(**arguments).logits
@@ -69,8 +69,10 @@ class Recorder:
         return torch.zeros_like(query)
 
     def shape(self, dtype: torch.dtype) -> KVCacheShape:
-        if sorted(self._shapes) != list(range(len(self._shapes))) or not self._shapes:
-            raise Unsupported(f"attention that it does not call in each layer (only in {sorted(self._shapes)})")
+        if not self._shapes:
+            raise Unsupported("its own attention, which cannot be replaced")
+        if max(self._shapes) >= len(self._shapes):
+            raise Unsupported(f"another attention in some layers (not in layers {sorted(self._shapes)})")
         if len({heads for heads, _ in self._shapes.values()}) > 1:
             raise Unsupported("layers with different numbers of key/value heads")
         heads = self._shapes[0][0]

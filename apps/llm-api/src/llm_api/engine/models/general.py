@@ -1,11 +1,19 @@
 """RUNNER=general: any unmodified AutoModelForCausalLM, with the engine's KV cache."""
 
 from pathlib import Path
+from typing import Any
 
 import structlog
 import torch
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
-from transformers.cache_utils import CacheLayerMixin, DummyLayer, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+from transformers.cache_utils import (
+    CacheLayerMixin,
+    DummyLayer,
+    DynamicCache,
+    DynamicLayer,
+    DynamicSlidingWindowLayer,
+    LinearAttentionCacheLayerMixin,
+)
 from transformers.utils import logging
 
 from llm_api.engine.errors import EngineError, shortened
@@ -17,8 +25,6 @@ from llm_api.engine.models.trial import Trial
 
 log = structlog.get_logger()
 
-OWN_ATTENTION = "eager"  # the only implementation that every model has and that has everything the model needs
-
 
 def load_general(
     model_path: Path, config: ModelConfig, dtype: torch.dtype, device: torch.device, allow_remote_code: bool, max_model_len: int
@@ -27,18 +33,19 @@ def load_general(
     logging.disable_progress_bar()
     bridge = AttentionBridge()
     try:
-        model = _load(model_path, bridge.name, dtype, device, allow_remote_code)
+        model, can_be_batched = _load(model_path, bridge.name, dtype, device, allow_remote_code), True
     except Irreplaceable:
-        model = _load(model_path, OWN_ATTENTION, dtype, device, allow_remote_code)
-        bridge.name = OWN_ATTENTION
+        model, can_be_batched = _load(model_path, None, dtype, device, allow_remote_code), False
     _refuse_unsupported(model, max_model_len)
-    _use_attention(model, OWN_ATTENTION)
+    _use_own_attention(model)
     trial = Trial(model, config.vocab_size, dtype, device)
     try:
+        if not can_be_batched:
+            raise Unsupported("its own attention, which cannot be replaced")
         return _batched(model, bridge, trial, dtype, device, max_model_len)
     except Unsupported as reason:
-        _use_attention(model, OWN_ATTENTION)
-        one_by_one = OneByOneModel(model, len(_storing_layers(model)), dtype, device)
+        _use_own_attention(model)
+        one_by_one = OneByOneModel(model, len(_cache_layers(model)), len(_storing_layers(model)), dtype, device)
         difference = trial.difference(one_by_one)
         if difference is not None:
             raise EngineError(f"{type(model).__name__} cannot compute a text in parts: {difference}: not supported") from reason
@@ -50,7 +57,7 @@ class Irreplaceable(Exception):
     """The model has no attention that can be replaced."""
 
 
-def _load(model_path: Path, attention: str, dtype: torch.dtype, device: torch.device, allow_remote_code: bool) -> PreTrainedModel:
+def _load(model_path: Path, attention: str | None, dtype: torch.dtype, device: torch.device, allow_remote_code: bool) -> PreTrainedModel:
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             model_path,
@@ -61,21 +68,19 @@ def _load(model_path: Path, attention: str, dtype: torch.dtype, device: torch.de
             trust_remote_code=allow_remote_code,
         )
     except (ValueError, OSError, KeyError, ImportError, RuntimeError) as error:
-        if attention != OWN_ATTENTION and attention in str(error):
+        if attention is not None and attention in str(error):
             raise Irreplaceable from error
         raise EngineError(f"transformers cannot load {model_path}: {shortened(error)}") from error
-    return model.eval().to(device)  # type: ignore[arg-type]
+    return model.eval().to(device)
 
 
 def _batched(
     model: PreTrainedModel, bridge: AttentionBridge, trial: Trial, dtype: torch.dtype, device: torch.device, max_model_len: int
 ) -> BatchedModel:
     """Raises Unsupported."""
-    if bridge.name == OWN_ATTENTION:
-        raise Unsupported("its own attention, which cannot be replaced")
     chunk = getattr(model.config.get_text_config(), "attention_chunk_size", None)  # Llama 4
     if chunk is not None and max_model_len > chunk:
-        raise Unsupported(f"attention in chunks of {chunk} tokens")
+        raise Unsupported(f"attention in chunks of {chunk} tokens: MAX_MODEL_LEN={chunk} allows batches")
     _use_attention(model, bridge.name)
     batched = BatchedModel(model, bridge, dtype, device)
     attending, storing = batched.cache_shape.num_layers, len(_storing_layers(model))
@@ -85,6 +90,11 @@ def _batched(
     if difference is not None:
         raise Unsupported(f"a sequence at a time: in a batch, {difference}")
     return batched
+
+
+def _use_own_attention(model: PreTrainedModel) -> None:
+    """The implementation that transformers itself chooses. Others may differ: Falcon's eager one counts ALiBi twice."""
+    _use_attention(model, model.get_correct_attn_implementation(None))
 
 
 def _use_attention(model: PreTrainedModel, name: str) -> None:
@@ -98,26 +108,27 @@ def _refuse_unsupported(model: PreTrainedModel, max_model_len: int) -> None:
     name = type(model).__name__
     if model._is_stateful:
         raise EngineError(f"{name} keeps a state that is not in the KV cache (a recurrent or hybrid model, as Mamba): not supported")
-    _storing_layers(model)
+    for layer in _storing_layers(model):
+        if type(layer) not in {DynamicLayer, DynamicSlidingWindowLayer}:
+            raise EngineError(f"{name} has layers with a state of their own ({type(layer).__name__}): not supported")
     limit = _longrope_limit(model.config.get_text_config())
     if limit is not None and max_model_len > limit:
-        raise EngineError(
-            f"{name} changes the positions of all tokens (longrope) beyond {limit} tokens, which is not supported: set MAX_MODEL_LEN={limit}"
-        )
+        raise EngineError(f"{name} changes the positions of all tokens beyond {limit} (longrope): not supported: set MAX_MODEL_LEN={limit}")
 
 
-def _storing_layers(model: PreTrainedModel) -> list[CacheLayerMixin]:
-    """The layers whose keys and values a cache stores, as transformers sees them. Raises EngineError for those with more state."""
-    layers = [layer for layer in DynamicCache(config=model.config).layers if not isinstance(layer, DummyLayer)]
-    for layer in layers:
-        if type(layer) not in {DynamicLayer, DynamicSlidingWindowLayer}:
-            raise EngineError(f"{type(model).__name__} has layers with a state of their own ({type(layer).__name__}): not supported")
-    return layers
+def _cache_layers(model: PreTrainedModel) -> list[CacheLayerMixin | LinearAttentionCacheLayerMixin | DummyLayer]:
+    """What a cache of the model holds for each layer, as transformers sees it."""
+    return DynamicCache(config=model.config).layers
+
+
+def _storing_layers(model: PreTrainedModel) -> list[CacheLayerMixin | LinearAttentionCacheLayerMixin]:
+    """Without the layers that have no attention or use the keys and values of another one."""
+    return [layer for layer in _cache_layers(model) if not isinstance(layer, DummyLayer)]
 
 
 def _longrope_limit(config: PretrainedConfig) -> int | None:
     """The context length beyond which the positions of all tokens depend on the longest prompt."""
-    rope = getattr(config, "rope_parameters", None) or {}
+    rope: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type") != "longrope":
         return None
     return int(rope.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", 0))

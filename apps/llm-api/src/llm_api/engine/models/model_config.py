@@ -56,7 +56,8 @@ def read_model_config(model_path: Path, *, allow_remote_code: bool = False) -> M
     try:
         return _model_config(raw["model_type"], text, model_path)
     except KeyError as error:
-        raise EngineError(f"{model_path}/config.json lacks {error}: not a text generation model?") from error
+        reason = "not a text generation model, or one without attention (recurrent, as Mamba): not supported"
+        raise EngineError(f"{model_path}/config.json lacks {error}: {reason}") from error
 
 
 def _model_config(model_type: str, text: dict[str, Any], model_path: Path) -> ModelConfig:

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from llm_api.engine.batch import Batch, SequenceRows
 from llm_api.engine.errors import EngineError, shortened
 from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
-from llm_api.engine.models.forward import PROBE, accepted_arguments
+from llm_api.engine.models.forward import PROBE, may_accept, named_arguments
 from llm_api.engine.models.paged_cache import Context, PagedCache, PagedContext
 
 
@@ -21,13 +21,14 @@ class OneByOneModel:
 
     name = "general"
 
-    def __init__(self, model: PreTrainedModel, num_layers: int, dtype: torch.dtype, device: torch.device) -> None:
-        """`num_layers`: those that attend. Raises EngineError, naming the reason."""
+    def __init__(self, model: PreTrainedModel, num_layers: int, num_storing: int, dtype: torch.dtype, device: torch.device) -> None:
+        """`num_storing`: layers that store keys and values, out of all. Raises EngineError, naming the reason."""
         self._model = model
-        self._arguments = accepted_arguments(model)
-        if "past_key_values" not in self._arguments:
+        self._num_layers = num_layers
+        self._arguments = named_arguments(model)
+        if not may_accept(model, "past_key_values"):
             raise EngineError(f"{type(model).__name__} takes no KV cache (past_key_values): not supported")
-        self.cache_shape = self._probe(num_layers, dtype, device)
+        self.cache_shape = self._probe(num_storing, dtype, device)
 
     def bind(self, cache: KVCache, _max_num_seqs: int) -> None:
         self._cache = cache
@@ -41,9 +42,9 @@ class OneByOneModel:
         start, end = sequence.start, sequence.end
         context = PagedContext(self._cache, sequence, batch.slots[start:end])
         own = logits_rows[(logits_rows >= start) & (logits_rows < end)] - start
-        return self._forward(batch.token_ids[start:end], batch.positions[start:end], own, context, self.cache_shape.num_layers)
+        return self._forward(batch.token_ids[start:end], batch.positions[start:end], own, context)
 
-    def _forward(self, token_ids: Tensor, positions: Tensor, logits_rows: Tensor, context: Context, num_layers: int) -> Tensor:
+    def _forward(self, token_ids: Tensor, positions: Tensor, logits_rows: Tensor, context: Context) -> Tensor:
         arguments: dict[str, Any] = {
             "attention_mask": token_ids.new_ones(1, context.past + len(token_ids)),
             "position_ids": positions.unsqueeze(0),
@@ -51,7 +52,7 @@ class OneByOneModel:
         }
         output = self._model(
             input_ids=token_ids.unsqueeze(0),
-            past_key_values=PagedCache(context, num_layers),
+            past_key_values=PagedCache(context, self._num_layers),
             use_cache=True,
             **{name: value for name, value in arguments.items() if name in self._arguments},
         )
@@ -59,16 +60,16 @@ class OneByOneModel:
         return (logits if "logits_to_keep" in self._arguments else logits[logits_rows]).float()
 
     @torch.inference_mode()
-    def _probe(self, num_layers: int, dtype: torch.dtype, device: torch.device) -> KVCacheShape:
+    def _probe(self, num_storing: int, dtype: torch.dtype, device: torch.device) -> KVCacheShape:
         """The shapes of keys and values, from a run with a few tokens: configurations name and count them in many ways."""
         recorder, tokens = Recorder(), torch.tensor(PROBE, device=device)
         name = type(self._model).__name__
         try:
-            self._forward(tokens, torch.arange(len(PROBE), device=device), tokens[:1], recorder, num_layers)
+            self._forward(tokens, torch.arange(len(PROBE), device=device), tokens[:1], recorder)
         except Exception as error:  # models fail in many ways
             raise EngineError(f"{name} does not run with the engine's KV cache: {type(error).__name__}: {shortened(error)}") from error
-        if len(recorder.shapes) != num_layers:
-            raise EngineError(f"{name} stores keys and values in only {len(recorder.shapes)} of {num_layers} layers: not supported")
+        if len(recorder.shapes) < num_storing:
+            raise EngineError(f"{name} stores keys and values in only {len(recorder.shapes)} of {num_storing} layers: not supported")
         heads, widths = zip(*recorder.shapes.values(), strict=True)
         return KVCacheShape(max(recorder.shapes) + 1, max(heads), max(widths), dtype)
 

@@ -63,7 +63,7 @@ class PagedLayer(CacheLayerMixin):
     is_sliding = False
 
     def __init__(self, context: Context, layer: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.is_initialized = True
         self._context = context
         self._layer = layer
