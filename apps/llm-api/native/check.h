@@ -114,7 +114,8 @@ inline bool all_within(const int64_t *values, int64_t count, int64_t end) {
 
 // Whether a sequence's rows have consecutive positions, and its block table has a valid block for each position up to the last.
 inline bool sequence_fits(const llm_model &m, const llm_batch &b, int64_t sequence) {
-  const int64_t first = b.row_starts[sequence], end = b.row_starts[sequence + 1], blocks = b.table_starts[sequence + 1] - b.table_starts[sequence];
+  const int64_t first = b.row_starts[sequence], end = b.row_starts[sequence + 1];
+  const int64_t blocks = b.table_starts[sequence + 1] - b.table_starts[sequence];
   if (first < 0 || first >= end || end > b.rows || b.positions[end - 1] / m.block_size >= blocks) return false;
   for (int64_t row = first; row < end; row++)
     if (b.positions[row] != b.positions[first] + row - first) return false;
@@ -127,7 +128,8 @@ inline const char *batch_error(const llm_model &m, const llm_batch &b) {
   if (!all_within(b.positions, b.rows, m.positions)) return "a position is beyond the model's context";
   if (!all_within(b.slots, b.rows, m.blocks * m.block_size)) return "a slot is not in the cache";
   if (!all_within(b.logits_rows, b.outputs, b.rows)) return "logits of a row that the batch does not have";
-  if (b.row_starts[0] != 0 || b.row_starts[b.sequences] != b.rows || b.table_starts[0] != 0) return "the rows are not those of the sequences";
+  if (b.row_starts[0] != 0 || b.row_starts[b.sequences] != b.rows || b.table_starts[0] != 0)
+    return "the rows are not those of the sequences";
   for (int64_t s = 0; s < b.sequences; s++)
     if (!sequence_fits(m, b, s)) return "the rows of a sequence do not fit its block table";
   return nullptr;

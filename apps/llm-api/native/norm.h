@@ -1,4 +1,5 @@
-// RMSNorm (https://arxiv.org/abs/1910.07467), LayerNorm (https://arxiv.org/abs/1607.06450) and rotary position embeddings (RoPE), in float32.
+// RMSNorm (https://arxiv.org/abs/1910.07467), LayerNorm (https://arxiv.org/abs/1607.06450) and rotary position embeddings (RoPE), in
+// float32.
 #pragma once
 #include <math.h>
 
@@ -18,6 +19,27 @@ inline float inverse_rms(const float *x, int64_t n, float eps) {
   return 1.0f / sqrtf(total / (float)n + eps);
 }
 
+inline float mean_of(const float *x, int64_t n) {
+  F lanes = {};
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) lanes += load<F>(x + i);
+  float total = reduce_sum(lanes);
+  for (; i < n; i++) total += x[i];
+  return total / (float)n;
+}
+
+inline float variance_of(const float *x, int64_t n, float mean) {
+  F lanes = {};
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    const F v = load<F>(x + i) - splat(mean);
+    lanes += v * v;
+  }
+  float total = reduce_sum(lanes);
+  for (; i < n; i++) total += (x[i] - mean) * (x[i] - mean);
+  return total / (float)n;
+}
+
 // Computes x * factor + shift, then weight and bias: both kinds of norms.
 struct Normalizer {
   const float *weight, *bias;
@@ -29,11 +51,8 @@ struct Normalizer {
       factor = inverse_rms(x, n, eps);
       return;
     }
-    float mean = 0, variance = 0;
-    for (int64_t i = 0; i < n; i++) mean += x[i];
-    mean /= (float)n;
-    for (int64_t i = 0; i < n; i++) variance += (x[i] - mean) * (x[i] - mean);
-    factor = 1.0f / sqrtf(variance / (float)n + eps);
+    const float mean = mean_of(x, n);
+    factor = 1.0f / sqrtf(variance_of(x, n, mean) + eps);
     shift = -mean * factor;
   }
 
@@ -48,8 +67,12 @@ template <class T>
 void normalize(const float *x, const llm_norm &norm, int64_t n, float eps, typename T::Scalar *out) {
   const Normalizer normalized(x, norm, n, eps);
   int64_t i = 0;
-  if (norm.weight && !norm.bias)
-    for (; i + LANES <= n; i += LANES) T::store_vector(out + i, load<F>(x + i) * splat(normalized.factor) * load<F>(norm.weight + i));
+  const F factor = splat(normalized.factor), shift = splat(normalized.shift);
+  if (norm.weight && norm.bias)
+    for (; i + LANES <= n; i += LANES)
+      T::store_vector(out + i, (load<F>(x + i) * factor + shift) * load<F>(norm.weight + i) + load<F>(norm.bias + i));
+  else if (norm.weight)
+    for (; i + LANES <= n; i += LANES) T::store_vector(out + i, load<F>(x + i) * factor * load<F>(norm.weight + i));
   for (; i < n; i++) out[i] = T::from_float(normalized(x, i));
 }
 

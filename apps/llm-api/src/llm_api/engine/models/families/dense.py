@@ -218,4 +218,4 @@ def gemma3(config: TextConfig) -> DecoderParts:
 
 def _refuse_bidirectional(config: TextConfig) -> None:
     if config.raw.get("use_bidirectional_attention"):
-        raise NotSupportedError("its bidirectional attention")
+        raise NotSupportedError("bidirectional attention")

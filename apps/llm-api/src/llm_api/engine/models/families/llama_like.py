@@ -29,7 +29,7 @@ ACTIVATIONS = {
 
 
 class NotSupportedError(Exception):
-    """The decoders lack a part that this model has. The message names it."""
+    """The decoders lack a part that this model has. The message names the part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def fused_gated_mlp(config: TextConfig, at: str, _layer: int) -> Mlp:
 
 def activation_of(name: str, *, is_gated: bool = True) -> Activation:
     if name not in ACTIVATIONS:
-        raise NotSupportedError(f"its activation function {name}")
+        raise NotSupportedError(f"the activation function {name}")
     return Activation(ACTIVATIONS[name], is_gated)
 
 
@@ -157,7 +157,7 @@ def rope_of_type(config: TextConfig, layer_type: str) -> Rope:
 
 def _rope(config: TextConfig, parameters: dict[str, Any], is_interleaved: bool) -> Rope:
     if parameters["rope_type"] not in ROPE_TYPES:
-        raise NotSupportedError(f"its RoPE type {parameters['rope_type']}")
+        raise NotSupportedError(f"the RoPE type {parameters['rope_type']}")
     return Rope(parameters, int(config.head_dim * parameters.get("partial_rotary_factor", 1.0)), is_interleaved)
 
 

@@ -41,10 +41,10 @@ def quantization_of(config: TextConfig) -> str | None:
 def parts_of(config: TextConfig) -> DecoderParts:
     """The parts of the model's decoder, by `model_type`. Raises NotSupportedError, with the reason, where a decoder of ours lacks one."""
     if config.model_type not in FAMILIES:
-        raise NotSupportedError(f"its architecture {config.model_type}")
+        raise NotSupportedError(f"the architecture {config.model_type}")
     if quantization_of(config) not in {None, QUANTIZED.get(config.model_type)}:
-        raise NotSupportedError("its quantized weights")
+        raise NotSupportedError(f"weights quantized by {quantization_of(config)}")
     try:
         return FAMILIES[config.model_type](config)
     except KeyError as error:
-        raise NotSupportedError(f"its config.json, which lacks {error}") from error
+        raise NotSupportedError(f"a config.json without {error}") from error
