@@ -12,6 +12,7 @@ from engine.conftest import tiny_executor
 from models.catalogue import Case, read_cases
 from models.conformance import assert_conforms
 from models.tiny import tiny_config
+from safetensors import safe_open
 
 from llm_api.engine.errors import EngineError
 
@@ -29,6 +30,23 @@ def test_served_models_compute_what_transformers_computes(case: Case, tmp_path: 
     for runner, path in runners.items():
         assert path is not None
         assert_conforms(folder, path, runner=runner, max_model_len=case.max_model_len)
+
+
+@pytest.mark.parametrize(("model_type", "path"), [("llama", "native"), ("gemma2", "batched"), ("bloom", "one by one")])
+def test_weights_in_half_precision_and_several_files_give_the_same(model_type: str, path: str, tmp_path: Path) -> None:
+    config = tiny_config(model_type, {"dtype": "bfloat16"})
+    folder = save_random(config, tmp_path, SEED, max_shard_size="60KB")
+    assert len(list(folder.glob("*.safetensors"))) > 1
+    assert checkpoint_dtypes(folder) == {"BF16"}
+    assert_conforms(folder, path)
+
+
+def checkpoint_dtypes(folder: Path) -> set[str]:
+    dtypes = set[str]()
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="pt") as file:
+            dtypes |= {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118, not a dict
+    return dtypes
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.refused], ids=str)
