@@ -110,7 +110,7 @@ def test_gpt_oss_is_read_from_mxfp4(saved: Saved, tmp_path: Path) -> None:
     packed = Path(shutil.copytree(saved("gpt-oss")[0], tmp_path / "packed"))
     plain = Path(shutil.copytree(packed, tmp_path / "plain"))
     tensors = load_file(plain / "model.safetensors")
-    blocks = {}
+    blocks: dict[str, torch.Tensor] = {}
     for name in [name for name in tensors if name.endswith("_proj") and ".experts." in name]:
         experts, inputs, outputs = tensors[name].shape
         codes = torch.randint(256, (experts, outputs, inputs // 32, 16), dtype=torch.uint8)
