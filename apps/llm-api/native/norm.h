@@ -78,7 +78,8 @@ void normalize(const float *x, const llm_norm &norm, int64_t n, float eps, typen
 
 inline void normalize_quantized(const float *x, const llm_norm &norm, int64_t n, float eps, Group *out) {
   const Normalizer normalized(x, norm, n, eps);
-  quantize_row(n, out, [&](int64_t i) { return normalized(x, i); });
+  if (norm.bias || !norm.weight) return quantize_row(n, out, [&](int64_t i) { return normalized(x, i); });
+  quantize_row(n, out, [&](int64_t i) { return x[i] * normalized.factor * norm.weight[i]; });
 }
 
 // In place: RMSNorm of one head, or of all heads together.
