@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 FILE = Path(__file__).parent / "architectures.yaml"
-EXPECTED = ("path", "refused", "max_model_len")
+EXPECTED = ("path", "refused", "max_model_len", "sample")
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,7 @@ def read_cases() -> list[Case]:
 
 
 def _cases(model_type: str, architecture: dict[str, Any]) -> list[Case]:
-    config, sample = architecture.get("config", {}), architecture.get("sample", False)
-    plain = _case(model_type, model_type, config, architecture, sample)
+    plain = _case(model_type, model_type, architecture.get("config", {}), architecture)
     variations = architecture.get("variations", {})
     return [plain, *(_variation(plain, name, changes) for name, changes in variations.items())]
 
@@ -41,10 +40,10 @@ def _cases(model_type: str, architecture: dict[str, Any]) -> list[Case]:
 def _variation(plain: Case, name: str, changes: dict[str, Any]) -> Case:
     expected = {"path": plain.path} | {key: value for key, value in changes.items() if key in EXPECTED}
     config = plain.config | {key: value for key, value in changes.items() if key not in EXPECTED}
-    return _case(f"{plain.name}, {name}", plain.model_type, config, expected, plain.in_sample)
+    return _case(f"{plain.name}, {name}", plain.model_type, config, expected)
 
 
-def _case(name: str, model_type: str, config: dict[str, Any], expected: dict[str, Any], sample: bool) -> Case:
+def _case(name: str, model_type: str, config: dict[str, Any], expected: dict[str, Any]) -> Case:
     refused = expected.get("refused")
     path = None if refused else expected["path"]
-    return Case(name, model_type, config, path, refused, expected.get("max_model_len"), sample)
+    return Case(name, model_type, config, path, refused, expected.get("max_model_len"), expected.get("sample", False))

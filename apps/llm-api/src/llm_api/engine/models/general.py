@@ -131,4 +131,5 @@ def _longrope_limit(config: PretrainedConfig) -> int | None:
     rope: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type") != "longrope":
         return None
-    return int(rope.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", 0))
+    original = rope.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", None)
+    return int(original or 0)
