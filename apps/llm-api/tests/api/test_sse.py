@@ -1,5 +1,6 @@
 """Event streams: their start, silence, failure and end."""
 
+import json
 import time
 from collections.abc import Iterator
 
@@ -106,3 +107,12 @@ def test_a_stream_ends_at_the_request_timeout() -> None:
     assert lines[-1][0] >= 0.4
     assert '"code":"timeout"' in lines[-1][1]
     assert service.ended.get(timeout=5) == "cancelled"
+
+
+def test_line_ends_of_unicode_are_escaped_in_events(server: RunningServer) -> None:
+    words = ("one\u2028two", "three\x85four", "five\u2029", "\u2027\x84\u0648")
+    server.service.scripts["line ends"] = Script(words=words)
+    with server.client() as http:
+        events = http.post(CHAT, json=chat_body("line ends", stream=True)).text.strip().splitlines()
+    contents = [json.loads(event.removeprefix("data: "))["choices"][0]["delta"] for event in filter(None, events[:-1])]
+    assert "".join(delta.get("content", "") for delta in contents) == "".join(words)

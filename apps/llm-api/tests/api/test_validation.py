@@ -1,11 +1,12 @@
 """Each invalid input gets a 400 that names the field by its path."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 import pytest
-from api.running_server import CHAT, RunningServer, chat_body
+from api.running_server import CHAT, RunningServer, chat_body, running_server
 from api.scripted_service import MODEL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -55,7 +56,7 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"temperature": 2.1}, "temperature", "decimal_above_max_value"),
     ({"temperature": -1}, "temperature", "integer_below_min_value"),
     ({"top_p": 1.5}, "top_p", "decimal_above_max_value"),
-    ({"top_k": -1}, "top_k", "integer_below_min_value"),
+    ({"top_k": -2}, "top_k", "integer_below_min_value"),
     ({"min_p": 2}, "min_p", "integer_above_max_value"),
     ({"repetition_penalty": 0}, "repetition_penalty", "integer_below_min_value"),
     ({"frequency_penalty": 2.5}, "frequency_penalty", "decimal_above_max_value"),
@@ -70,10 +71,7 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"seed": 2**63}, "seed", "integer_above_max_value"),
     ({"seed": 10**400}, "seed", "integer_above_max_value"),
     ({"seed": 1.5}, "seed", "invalid_type"),
-    ({"stop": []}, "stop", "array_below_min_length"),
     ({"stop": ["a", "b", "c", "d", "e"]}, "stop", "array_above_max_length"),
-    ({"stop": ""}, "stop", "string_below_min_length"),
-    ({"stop": ["a", ""]}, "stop[1]", "string_below_min_length"),
     ({"stop": ["a", 1]}, "stop[1]", "invalid_type"),
     ({"stop": 5}, "stop", "invalid_type"),
     ({"max_tokens": 0}, "max_tokens", "integer_below_min_value"),
@@ -82,24 +80,33 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"top_logprobs": 5}, "top_logprobs", "invalid_value"),
     ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "integer_above_max_value"),
     ({"store": True}, "store", "unsupported_parameter"),
-    ({"service_tier": "flex"}, "service_tier", "invalid_value"),
+    ({"service_tier": "flex"}, "service_tier", "unsupported_parameter"),
     ({"user": 5}, "user", "invalid_type"),
     ({"metadata": {"a": 1}}, "metadata.a", "invalid_type"),
     ({"metadata": {str(i): "" for i in range(17)}}, "metadata", "object_above_max_length"),
     ({"tools": [{"type": "function"}]}, "tools", "unsupported_parameter"),
     ({"tool_choice": "auto"}, "tool_choice", "invalid_value"),
-    ({"functions": []}, "functions", "unsupported_parameter"),
+    ({"functions": [{"name": "f"}]}, "functions", "unsupported_parameter"),
     ({"response_format": {"type": "json_object"}}, "response_format.type", "invalid_value"),
     ({"modalities": ["audio"]}, "modalities[0]", "invalid_value"),
     ({"audio": {}}, "audio", "unsupported_parameter"),
     ({"prediction": {}}, "prediction", "unsupported_parameter"),
-    ({"reasoning_effort": "low"}, "reasoning_effort", "unsupported_parameter"),
+    ({"reasoning_effort": "ludicrous"}, "reasoning_effort", "invalid_value"),
+    ({"continue_final_message": True}, "continue_final_message", "invalid_value"),
+    ({"chat_template_kwargs": [1]}, "chat_template_kwargs", "invalid_type"),
     ({"verbosity": "low"}, "verbosity", "unsupported_parameter"),
     ({"web_search_options": {}}, "web_search_options", "unsupported_parameter"),
     ({"best_of": 1}, "best_of", "unknown_parameter"),
     ({"colour": "red"}, "colour", "unknown_parameter"),
     ({"x" * 100_000: 1}, "x" * 200, "unknown_parameter"),
 ]
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[httpx2.Client]:
+    """Of a server that refuses fields without effect. test_request_fields.py is about those that are served."""
+    with running_server(request_fields="strict") as server, server.client() as client:
+        yield client
 
 
 @pytest.mark.parametrize(("fields", "param", "code"), BAD_FIELDS, ids=lambda value: str(value)[:60])

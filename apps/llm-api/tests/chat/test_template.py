@@ -5,6 +5,7 @@ import pytest
 from chat.model_folders import model_folder
 
 from llm_api.chat.template import ChatTemplate, ChatTemplateError
+from llm_api.chat.template_files import UnusableTemplate
 
 USER = {"role": "user", "content": "hello"}
 PARTS = {"role": "user", "content": [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]}
@@ -16,7 +17,7 @@ def template(tmp_path: Path, source: str) -> ChatTemplate:
 
 def test_a_refusal_of_the_template_is_passed_on(tmp_path: Path) -> None:
     with pytest.raises(ChatTemplateError, match="roles must alternate user/assistant"):
-        ChatTemplate(model_folder(tmp_path, "turns")).prompt([USER, USER])
+        ChatTemplate(model_folder(tmp_path, "gemma_3")).prompt([USER, USER])
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,7 @@ def test_a_refusal_of_the_template_is_passed_on(tmp_path: Path) -> None:
         "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
         "{{ {1: raise_exception} | tojson }}",
         "{{ strftime_now(1) }}",
+        "{{ cycler().next() }}",
         "{{ messages[0]['content'] | int('x', base=99) // 'a' }}",
     ],
 )
@@ -49,21 +51,22 @@ def test_a_model_without_a_template_points_to_completions(tmp_path: Path) -> Non
         ChatTemplate(model_folder(tmp_path)).prompt([USER])
 
 
-def test_a_broken_template_is_refused_at_the_start(tmp_path: Path) -> None:
-    with pytest.raises(ChatTemplateError, match="chat template is not valid"):
-        template(tmp_path, "{% if %}")
+@pytest.mark.parametrize("source", ["{% if %}", "{% break %}", "{{ 1 | unknown }}", "{{ " + "(" * 9999, "{% generation %}"])
+def test_a_broken_template_is_refused_at_the_start(tmp_path: Path, source: str) -> None:
+    with pytest.raises(UnusableTemplate, match="chat template is not valid"):
+        template(tmp_path, source)
 
 
 @pytest.mark.parametrize(
     ("name", "message", "expected"),
     [
-        ("chatml", PARTS, "one two<|im_end|>"),
-        ("chatml", USER, "hello<|im_end|>"),
-        ("headers", PARTS, "one two<|eot_id|>"),
+        ("qwen_2_5", PARTS, "one two<|im_end|>"),
+        ("qwen_2_5", USER, "hello<|im_end|>"),
+        ("llama_3_2", PARTS, "one two<|eot_id|>"),
         ("parts", USER, "User: hello"),
         ("parts", PARTS, "User: onetwo"),
-        ("turns", PARTS, "user onetwo<end_of_turn>"),
-        ("turns", USER, "user hello<end_of_turn>"),
+        ("gemma_3", PARTS, "user onetwo<end_of_turn>"),
+        ("gemma_3", USER, "user hello<end_of_turn>"),
     ],
 )
 def test_content_takes_the_form_the_template_reads(tmp_path: Path, name: str, message: dict[str, Any], expected: str) -> None:
@@ -73,7 +76,7 @@ def test_content_takes_the_form_the_template_reads(tmp_path: Path, name: str, me
 
 def test_developer_is_system_unless_the_template_has_developer(tmp_path: Path) -> None:
     messages = [{"role": "developer", "content": "Be brief."}, USER]
-    assert "system\nBe brief." in ChatTemplate(model_folder(tmp_path / "chatml", "chatml")).prompt(messages)
+    assert "system\nBe brief." in ChatTemplate(model_folder(tmp_path / "qwen_2_5", "qwen_2_5")).prompt(messages)
     knows = template(tmp_path / "own", "{% for m in messages %}{% if m.role == 'developer' %}<dev>{% endif %}{{ m.content }}{% endfor %}")
     assert knows.prompt(messages) == "<dev>Be brief.hello"
 
@@ -81,5 +84,13 @@ def test_developer_is_system_unless_the_template_has_developer(tmp_path: Path) -
 def test_messages_are_not_modified(tmp_path: Path) -> None:
     message = {"role": "developer", "content": [{"type": "text", "text": "one"}], "name": None}
     before = repr(message)
-    ChatTemplate(model_folder(tmp_path, "chatml")).prompt([message, USER])
+    ChatTemplate(model_folder(tmp_path, "qwen_2_5")).prompt([message, USER])
     assert repr(message) == before
+
+
+def test_the_variables_of_a_template_are_those_that_requests_may_set(tmp_path: Path) -> None:
+    source = (
+        "{{ bos_token }}{{ messages }}{{ tools }}{% set x = 1 %}"
+        "{% if enable_thinking and x %}{{ raise_exception('') }}{% endif %}{{ style.a }}"
+    )
+    assert template(tmp_path, source).variables == {"enable_thinking", "style"}

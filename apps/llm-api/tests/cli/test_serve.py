@@ -113,6 +113,15 @@ def test_a_failed_start_is_one_log_record(tmp_path: Path, environment: dict[str,
     assert reason in said["reason"]
 
 
+def test_a_chat_template_that_does_not_parse_exits_with_65(tmp_path: Path) -> None:
+    model = write_folder(tmp_path / "tiny")
+    (model / "chat_template.jinja").write_text("{% for message in messages %}")
+    with serving(MODEL_PATH=str(model)) as process:
+        reason = logged_until(process, "not started")["reason"]
+        assert reason.startswith(f"{model}: the model's chat template is not valid: Unexpected end of template.")
+        assert process.wait(timeout=20) == 65
+
+
 def test_a_setting_that_the_engine_rejects_exits_with_78(tmp_path: Path) -> None:
     with serving(MODEL_PATH=str(write_folder(tmp_path / "tiny")), KV_CACHE_MEMORY="1000") as process:
         assert "raise KV_CACHE_MEMORY" in logged_until(process, "the model cannot serve any more")["reason"]

@@ -198,3 +198,34 @@ def test_connections_without_a_request_are_closed_after_the_keep_alive_timeout()
         answered = time.monotonic()
         assert [connection.recv(1) for connection in (silent, blank, used)] == [b""] * 3
         assert time.monotonic() - answered > 0.8
+
+
+H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA")
+
+
+@pytest.mark.parametrize("offer", [H2C, ("Connection: keep-alive, Upgrade", "Upgrade: websocket")], ids=["h2c", "websocket"])
+@pytest.mark.parametrize("size", [1, 7, 10_000], ids=["byte by byte", "in pieces", "whole"])
+def test_an_offer_to_upgrade_is_declined_and_the_body_is_kept(server: RunningServer, offer: tuple[str, ...], size: int) -> None:
+    body = json.dumps(chat_body()).encode()
+    chunked = b"".join([b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:9], body[9:])]) + b"0\r\n\r\n"
+    in_chunks = post(b"", "1.1", *offer, "Transfer-Encoding: chunked").replace(b"Content-Length: 0\r\n", b"") + chunked
+    with connected(server) as connection:
+        for request in (post(body, "1.1", *offer), in_chunks, post(body)):
+            for at in range(0, len(request), size):
+                connection.sendall(request[at : at + size])
+            assert answer(connection).status == 200
+
+
+def test_an_offer_to_upgrade_without_a_body_is_declined(server: RunningServer) -> None:
+    with connected(server) as connection:
+        for request in ("\r\n".join([GET.decode().strip(), *H2C, "", ""]).encode(), GET + b"\r\n"):
+            connection.sendall(request)
+            assert answer(connection).status == 200
+
+
+def test_requests_after_an_offer_to_upgrade_may_come_in_the_same_packet(server: RunningServer) -> None:
+    body = json.dumps(chat_body()).encode()
+    with connected(server) as connection:
+        connection.sendall(2 * post(body, "1.1", *H2C) + post(body, "1.1", "Connection: close"))
+        received = b"".join(iter(lambda: connection.recv(10_000), b""))
+    assert received.count(b"HTTP/1.1 200 OK") == 3

@@ -11,10 +11,20 @@ from llm_api.chat.template import ChatTemplate
 from llm_api.engine.messages import EngineState
 from llm_api.protocol.errors import ApiError
 from llm_api.service.engine_service import EngineService, EngineServiceConfig
+from llm_api.telemetry.context import REQUEST_CONTEXT, RequestContext
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
 
 LONG = "word " * 300
+
+STRICT = EngineServiceConfig("m", 600, 60, request_fields="strict")
+
+
+@pytest.fixture
+def strict(tokenizer: Tokenizer, model_path: Path, metrics: Metrics) -> Serve:
+    """A service that refuses what it would otherwise leave out."""
+    template = ChatTemplate(model_path)
+    return lambda engine: EngineService(STRICT, tokenizer, template, engine, metrics)
 
 
 @pytest.mark.parametrize(
@@ -42,10 +52,10 @@ LONG = "word " * 300
     ],
 )  # fmt: skip
 async def test_unsupported_requests_name_the_field(
-    serve: Serve, scripted: Scripted, request_: Any, param: str, code: str | None, message: str
+    strict: Serve, scripted: Scripted, request_: Any, param: str, code: str | None, message: str
 ) -> None:
     engine = scripted("ok")
-    answer = answer_to(serve(engine), request_)
+    answer = answer_to(strict(engine), request_)
     for consume in (answer.infer, lambda: anext(answer.stream_infer())):
         with pytest.raises(ApiError, match=message) as refused:
             await consume()
@@ -65,7 +75,7 @@ async def test_the_longest_prompt_that_fits_is_served(serve: Serve, scripted: Sc
 async def test_a_template_that_refuses_the_messages_is_quoted(
     scripted: Scripted, tokenizer: Tokenizer, metrics: Metrics, tmp_path: Path
 ) -> None:
-    template = ChatTemplate(model_folder(tmp_path, "turns"))
+    template = ChatTemplate(model_folder(tmp_path, "gemma_3"))
     service = EngineService(EngineServiceConfig("m", 600, 60), tokenizer, template, scripted("ok"), metrics)
     request = chat().model_copy(update={"messages": [*chat("a").messages, *chat("b").messages]})
     with pytest.raises(ApiError, match="roles must alternate") as refused:
@@ -76,10 +86,21 @@ async def test_a_template_that_refuses_the_messages_is_quoted(
 NAMED = {"role": "user", "content": "hi", "name": "ann"}
 
 
-async def test_a_name_that_the_template_does_not_use_is_refused(serve: Serve, scripted: Scripted) -> None:
-    with pytest.raises(ApiError, match=r"chat template does not use the name in a user message; leave it out") as refused:
-        await serve(scripted("ok")).chat(chat(messages=[{"role": "assistant", "content": "a"}, NAMED, NAMED])).infer()
+async def test_a_name_that_the_template_does_not_use_is_refused(strict: Serve, scripted: Scripted) -> None:
+    with pytest.raises(ApiError, match=r"chat template uses no name in a user message; leave it out") as refused:
+        await strict(scripted("ok")).chat(chat(messages=[{"role": "assistant", "content": "a"}, NAMED, NAMED])).infer()
     assert (refused.value.status, refused.value.param, refused.value.code) == (400, "messages[1].name", "unsupported_parameter")
+
+
+async def test_a_name_that_the_template_does_not_use_is_ignored_by_default(serve: Serve, scripted: Scripted) -> None:
+    context = RequestContext("r")
+    token = REQUEST_CONTEXT.set(context)
+    named, nameless = scripted("ok"), scripted("ok")
+    await serve(named).chat(chat(messages=[NAMED])).infer()
+    await serve(nameless).chat(chat(messages=[{"role": "user", "content": "hi"}])).infer()
+    REQUEST_CONTEXT.reset(token)
+    assert context.ignored_fields == ["messages[0].name"]
+    assert named.requests[0][0] == nameless.requests[0][0]
 
 
 @pytest.mark.parametrize("reading", ["{{ m.name }}: ", "{% if m.role == 'user' %}{{ m.name.upper() }}{% endif %}"])
@@ -88,7 +109,7 @@ async def test_a_name_that_the_template_uses_reaches_the_model(
 ) -> None:
     template = ChatTemplate(model_folder(tmp_path, chat_template="{% for m in messages %}" + reading + "{{ m.content }}{% endfor %}"))
     engine = scripted("ok")
-    service = EngineService(EngineServiceConfig("m", 600, 60), tokenizer, template, engine, metrics)
+    service = EngineService(STRICT, tokenizer, template, engine, metrics)
     await service.chat(chat(messages=[NAMED])).infer()
     assert "ann" in tokenizer.decode(engine.requests[0][0]).lower()
     if "role" in reading:

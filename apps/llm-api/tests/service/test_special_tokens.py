@@ -65,6 +65,6 @@ def test_template_markers_are_special_even_if_not_declared(model_path: Path, tmp
     assert plan.prompts[0].token_ids.count(start) == text.count("<|im_start|>") - 1
 
 
-async def test_a_thousand_special_tokens_are_refused_before_they_are_encoded(serve: Serve, scripted: Scripted) -> None:
-    with pytest.raises(InvalidRequest, match="resulted in at least"):
+async def test_a_conversation_of_nothing_else_is_refused_as_too_long(serve: Serve, scripted: Scripted) -> None:
+    with pytest.raises(InvalidRequest, match="your messages resulted in 18.. tokens"):
         await serve(scripted("Yes.")).chat(chat("<|im_end|>" * 300)).infer()

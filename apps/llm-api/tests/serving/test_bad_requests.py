@@ -50,7 +50,7 @@ def bad_requests() -> Iterator[tuple[str, str, str | bytes, int, str | None]]:
     yield "bias out of range", CHAT, chat(logit_bias={"5": 101}), 400, None
     yield "bias on no token", CHAT, chat(logit_bias={"4000000": 1}), 400, None
     yield "tools", CHAT, chat(tools=[{"type": "function", "function": {"name": "f"}}]), 400, "tools"
-    yield "unknown field", CHAT, chat(temprature=1), 400, "temprature"
+    yield "field of another server", CHAT, chat(guided_regex="a+"), 400, "guided_regex"
     yield "prompt too long", CHAT, chat(messages=[{"role": "user", "content": "word " * 9000}]), 400, "messages"
     yield "a megabyte of text", CHAT, chat(messages=[{"role": "user", "content": "x" * 2**20}]), 400, "messages"
     yield "body too large", CHAT, chat(user="x" * 9 * 2**20), 413, None

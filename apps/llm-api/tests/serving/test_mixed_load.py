@@ -10,8 +10,8 @@ import psutil
 import pytest
 from serving.service_process import ServiceProcess
 
-WARM_UP_REQUESTS = 80
-REQUESTS = 160
+WARM_UP_REQUESTS = 48
+REQUESTS = 96
 CONCURRENCY = 32
 MEBIBYTE = 1024**2
 
@@ -49,7 +49,7 @@ class MixedLoad:
 
     async def _long(self, number: int) -> None:
         question = body(number, max_tokens=8, temperature=0)
-        question["messages"][0]["content"] *= self._random.randint(10, 60)
+        question["messages"][0]["content"] *= self._random.randint(10, 30)
         answer = await self._ask(question)
         assert answer["usage"]["prompt_tokens"] > 80
         assert answer["choices"][0]["finish_reason"] == "length"

@@ -11,7 +11,7 @@ import pytest
 from serving.service_process import ServiceProcess, service_process
 
 STREAMS = 10
-LONGER_THAN_THE_LAME_DUCK = 300  # tokens of each stream
+LONGER_THAN_THE_LAME_DUCK = 150  # tokens of each stream
 
 
 def body(max_tokens: int, *, stream: bool) -> dict[str, object]:
@@ -41,7 +41,7 @@ async def ask_until_refused(client: httpx2.AsyncClient) -> tuple[int, httpx2.Res
 
 @pytest.mark.timeout(600)
 async def test_streams_finish_and_new_requests_are_served_then_refused(model_path: Path, tmp_path: Path) -> None:
-    with service_process(model_path, tmp_path / "log", LAME_DUCK_SECONDS="2") as server:
+    with service_process(model_path, tmp_path / "log", LAME_DUCK_SECONDS="1") as server:
         processes = [psutil.Process(server.process.pid), server.engine]
         async with httpx2.AsyncClient(base_url=server.url, timeout=300) as client:
             started = asyncio.Semaphore(0)

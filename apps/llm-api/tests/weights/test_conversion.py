@@ -173,6 +173,7 @@ def test_a_folder_with_another_tokenizer_gets_a_tokenizer_json(notes: Notes, tmp
     assert Tokenizer.from_file(str(source.path / "tokenizer.json")).encode("  ").tokens == ["ĠĠ"]
 
 
+@pytest.mark.usefixtures("converts_here")
 def test_a_model_of_an_older_conversion_is_converted_again(
     tiny_gguf: Path, notes: Notes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

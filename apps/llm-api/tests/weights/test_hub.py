@@ -55,13 +55,14 @@ def _unknown_architecture(converter: object, folder: Path) -> None:
 class TestARepositoryOfSafetensors:
     def test_only_needed_files_are_downloaded(self, repo: HubRepo, notes: Notes, tmp_path: Path) -> None:
         unwanted = ("pytorch_model.bin", "code.py", "README.md", "consolidated.safetensors", "original/params.json")
+        repo.files["additional_chat_templates/tool_use.jinja"] = b"{{ tools }}"
         published = set(repo.files)
         repo.files |= dict.fromkeys(unwanted, b"x")
         repo.publish()
         source = pull(tmp_path, notes)
         assert source.name == "org/tiny"
         assert not source.remote_code
-        assert {path.name for path in source.path.iterdir()} == {*published, "manifest.json"}
+        assert {str(path.relative_to(source.path)) for path in source.path.rglob("*.*")} == {*published, "manifest.json"}
         assert not any(repo.has_request_for(name) for name in unwanted)
 
     def test_a_second_start_sends_no_request(self, repo: HubRepo, notes: Notes, tmp_path: Path) -> None:

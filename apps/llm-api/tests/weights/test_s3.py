@@ -71,10 +71,12 @@ def test_only_needed_objects_are_downloaded(bucket: Any, notes: Notes, tmp_path:
     for unwanted in ("pytorch_model.bin", "README.md", "original/params.json", "consolidated.safetensors"):
         bucket.put_object(Bucket=BUCKET, Key=f"llms/tiny/{unwanted}", Body=b"x")
     bucket.put_object(Bucket=BUCKET, Key="llms/tiny-other/config.json", Body=b"{}")
+    bucket.put_object(Bucket=BUCKET, Key="llms/tiny/additional_chat_templates/tool_use.jinja", Body=b"{{ tools }}")
     source = pull(tmp_path, notes)
     assert source.name == "tiny"
     published = {path.name: path.read_bytes() for path in (tmp_path / "published").iterdir()}
-    assert {path.name: path.read_bytes() for path in source.path.iterdir() if path.name != "manifest.json"} == published
+    assert {path.name: path.read_bytes() for path in source.path.glob("*.*") if path.name != "manifest.json"} == published
+    assert (source.path / "additional_chat_templates" / "tool_use.jinja").read_bytes() == b"{{ tools }}"
     assert "downloading s3://models/llms/tiny" in notes.text
 
 

@@ -112,6 +112,7 @@ def _config() -> dict[str, Any]:
         "num_attention_heads": HEADS,
         "num_key_value_heads": KV_HEADS,
         "head_dim": HEAD_DIM,
+        "hidden_act": "silu",
         "max_position_embeddings": 64,
         "vocab_size": len(vocabulary()),
         "rms_norm_eps": 1e-5,

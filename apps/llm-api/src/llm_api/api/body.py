@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.types import Message
 
 from llm_api.api.cutoff import ClientLeft, Cutoff
-from llm_api.api.validation import invalid_request
+from llm_api.api.request_fields import read_fields
 from llm_api.protocol.errors import BodyTooLarge, Overloaded, RequestTimeout, UnsupportedMediaType
 from llm_api.server.lifecycle import Lifecycle
 from llm_api.settings import Settings
@@ -26,7 +26,9 @@ class BodyReader:
     def __init__(self, settings: Settings, lifecycle: Lifecycle, metrics: Metrics) -> None:
         self._max_bytes = int(settings.max_body_size)
         self._timeout = min(settings.body_timeout, settings.request_timeout)
+        self._fields = settings.request_fields
         self._lifecycle = lifecycle
+        self._metrics = metrics
         self._unfinished = _UnfinishedBodies(self._max_bytes, metrics)
 
     async def read(self, request: Request, model: type[Body]) -> Body:
@@ -37,10 +39,7 @@ class BodyReader:
         async with cutoff.armed():
             with self._unfinished.receiving(cutoff) as count:
                 body = await self._collect(request, count)
-        try:
-            return model.model_validate_json(body)
-        except ValidationError as error:
-            raise invalid_request(error) from None
+        return read_fields(body, model, self._fields, self._metrics)
 
     async def _collect(self, request: Request, count: Callable[[int], None]) -> bytes:
         chunks, size = [], 0

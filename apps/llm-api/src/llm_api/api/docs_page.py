@@ -5,7 +5,7 @@ from importlib.resources import files
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
 from llm_api.protocol.errors import NotFound
 
@@ -15,19 +15,22 @@ POLICY = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self
 
 def mount_docs(app: FastAPI, page: str, assets: str) -> None:
     """Serves the page at `page` and its assets under `assets`. A content security policy forbids loading from anywhere else."""
-    html = _page(app, assets)
+    html = _page(app.title, assets.lstrip("/"))
 
-    async def serve_page(_: Request) -> Response:
+    async def serve_page(request: Request) -> Response:
+        if request.scope["raw_path"].endswith(b"/"):  # the relative addresses would be below it
+            return RedirectResponse(f"..{page}")
         return HTMLResponse(html, headers={"content-security-policy": POLICY})
 
     app.add_route(page, serve_page, include_in_schema=False)
     app.add_route(f"{assets}/{{name}}", _serve_asset, include_in_schema=False)
 
 
-def _page(app: FastAPI, assets: str) -> bytes:
+def _page(title: str, assets: str) -> bytes:
+    """All addresses are relative to the page's own, which may have a prefix that a proxy strips."""
     response = get_swagger_ui_html(
-        openapi_url=str(app.openapi_url),
-        title=f"{app.title} docs",
+        openapi_url="openapi.json",
+        title=f"{title} docs",
         swagger_js_url=f"{assets}/swagger-ui-bundle.js",
         swagger_css_url=f"{assets}/swagger-ui.css",
         swagger_favicon_url=f"{assets}/favicon.png",

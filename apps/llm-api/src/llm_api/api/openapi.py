@@ -1,5 +1,6 @@
 """Adds to /openapi.json the parts that FastAPI cannot derive from the routes: bodies read by hand, event streams, errors, API keys."""
 
+import re
 from copy import deepcopy
 from typing import Any
 
@@ -7,11 +8,14 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from llm_api.protocol.errors import ErrorResponse
 from llm_api.protocol.response import ResponseModel
 from llm_api.service.model_service import ModelService
 
+PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+/?")
 REF = "#/components/schemas/{model}"
 NEEDS_KEY: dict[str, Any] = {"security": [{"ApiKey": []}]}
 SCHEME = {"type": "http", "scheme": "bearer", "description": "An API key, if the server has any."}
@@ -62,14 +66,15 @@ def model_link(pointer: str) -> dict[str, Any]:
     return {"links": {"model": {"operationId": "retrieve_model", "parameters": {"model": f"$response.body#{pointer}"}}}}
 
 
-def install_openapi(app: FastAPI, service: ModelService, *bodies: type[BaseModel], needs_key: bool) -> None:
-    """Replaces the schema of the app.
+def install_openapi(app: FastAPI, service: ModelService, *bodies: type[BaseModel], needs_key: bool, prefix: str) -> None:
+    """Serves the schema at /openapi.json. A request with X-Forwarded-Prefix gets paths below that prefix, others below `prefix`.
 
     `bodies`: models that routes refer to only by name. Their examples get the id of the served model, so that they work.
     `needs_key`: whether the server has API keys. If not, the schema marks keys as optional.
     """
 
     def openapi() -> dict[str, Any]:
+        """Built at the first request, when the service knows its models."""
         if app.openapi_schema is None:
             schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             schemas = schema["components"]["schemas"]
@@ -82,6 +87,13 @@ def install_openapi(app: FastAPI, service: ModelService, *bodies: type[BaseModel
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+    async def serve_schema(request: Request) -> Response:
+        forwarded = request.headers.get("x-forwarded-prefix", "")
+        below = forwarded.rstrip("/") if PREFIX.fullmatch(forwarded) else prefix
+        return JSONResponse(openapi() | ({"servers": [{"url": below}]} if below else {}))
+
+    app.add_route("/openapi.json", serve_schema, include_in_schema=False)
 
 
 def _drop_framework_errors(schema: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Which paths need no API key, and which serve the model."""
 
-OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/docs", "/openapi.json"})
+HEALTH_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/health", "/ping"})
+OPEN_PATHS = HEALTH_PATHS | {"/docs", "/openapi.json", "/version"}
 DOCS_ASSETS = "/docs/assets"
 MODEL_PATHS = "/v1/"
 

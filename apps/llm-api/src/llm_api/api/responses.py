@@ -1,6 +1,7 @@
 """Responses: a model as JSON, and any exception as the OpenAI error object."""
 
 import traceback
+from collections.abc import Mapping
 
 import structlog
 from pydantic import BaseModel
@@ -8,12 +9,12 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from llm_api.protocol.errors import ApiError, InvalidRequest, MethodNotAllowed, NotFound
+from llm_api.protocol.errors import ApiError, InvalidRequest, MethodNotAllowed
 
 
-def json_response(body: BaseModel, status: int = 200) -> Response:
+def json_response(body: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Serialises the model once: FastAPI would validate it again."""
-    return Response(body.model_dump_json(), status, media_type="application/json")
+    return Response(body.model_dump_json(), status, headers, "application/json")
 
 
 def error_response(error: ApiError) -> Response:
@@ -32,10 +33,9 @@ def as_api_error(error: Exception) -> ApiError:
 
 def _from_router(error: HTTPException) -> ApiError:
     headers = Headers(error.headers or {})
-    if error.status_code == 404:
-        return NotFound("This path does not exist; /docs lists the paths.", code="unknown_url", headers=headers)
     if error.status_code == 405:
-        supported = headers.get("allow", "others")
+        supported = headers.get("allow", "others").replace("GET", "GET, HEAD")
+        headers = Headers({"allow": supported})
         return MethodNotAllowed(f"This path does not support this method. It supports {supported}.", headers=headers)
     return InvalidRequest(str(error.detail), headers=headers)
 

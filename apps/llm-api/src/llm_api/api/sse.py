@@ -9,11 +9,15 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from llm_api.api.cutoff import ClientLeft, Cutoff, alongside
+from llm_api.api.request_fields import ignored_fields_header
 from llm_api.api.responses import as_api_error
 from llm_api.settings import Settings
 
 DONE = b"data: [DONE]\n\n"
 COMMENT = b": keep-alive\n\n"
+# Ends of lines in Unicode, not in server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html). Clients that
+# split lines with Python's str.splitlines would cut an event there, so they are sent as JSON escapes.
+LINE_ENDS = {end.encode(): f"\\u{ord(end):04x}".encode() for end in ("\x85", "\u2028", "\u2029")}
 LAST_WRITE = 1.0  # seconds
 
 
@@ -54,7 +58,7 @@ class EventStream(Response):
         except Exception as error:
             if not output.started:
                 raise
-            await self._end(output, b"data: %b\n\n" % as_api_error(error).response().model_dump_json().encode())
+            await self._end(output, _event(as_api_error(error).response()))
 
     async def _end(self, output: "_Output", data: bytes) -> None:
         """Closes the connection of a client that does not read the last event, so that the client does not keep its place."""
@@ -70,7 +74,7 @@ class EventStream(Response):
             alongside(self._fill_silence(output)),
         ):
             async for chunk in chunks:
-                await output.write(b"data: %b\n\n" % chunk.model_dump_json(exclude=self._omitted).encode())
+                await output.write(_event(chunk, self._omitted))
 
     async def _fill_silence(self, output: "_Output") -> None:
         clock, interval = asyncio.get_running_loop().time, self._settings.sse_keepalive
@@ -81,6 +85,13 @@ class EventStream(Response):
                 await asyncio.sleep(min(delay, interval))
             else:
                 await output.write(COMMENT if output.started else b"")
+
+
+def _event(data: BaseModel, omitted: set[str] | None = None) -> bytes:
+    text = data.model_dump_json(exclude=omitted).encode()
+    for end, escaped in LINE_ENDS.items():
+        text = text.replace(end, escaped)
+    return b"data: %b\n\n" % text
 
 
 class _Output:
@@ -108,5 +119,6 @@ class _Output:
     async def _open(self) -> None:
         async with self._opening:
             if not self.started:
-                await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
+                ignored = [(name.encode(), value.encode()) for name, value in ignored_fields_header().items()]
+                await self._send({"type": "http.response.start", "status": 200, "headers": self._headers + ignored})
                 self.started = True

@@ -21,6 +21,7 @@ EXPECTED = {
     "model_type": "an object",
 }
 JSON_NAMES = {str: "a string", bool: "a boolean", int: "an integer", float: "a decimal", list: "an array", dict: "an object"}
+Location = list[str | int]
 Explain = Callable[[str, ErrorDetails, dict[str, Any]], tuple[str, str]]  # (param, error, its ctx) -> (message, code)
 
 
@@ -29,26 +30,30 @@ def invalid_request(error: ValidationError) -> InvalidRequest:
     if error.error_count() > MAX_ERRORS:
         return InvalidRequest(f"The body has {error.error_count()} invalid or unknown fields.", code="invalid_value")
     detail = error.errors(include_url=False)[0]
-    param, context = _param(detail), detail.get("ctx", {})
+    param, context = field_name(detail), detail.get("ctx", {})
     message, code = EXPLAIN.get(detail["type"], _other)(param, detail, context)
     return InvalidRequest(message, param=param or None, code=code)
 
 
-def _param(detail: ErrorDetails) -> str:
-    """The path of the field, such as `messages[0].content`, without the names of union branches."""
-    location, path = detail["loc"], ""
-    for position, item in enumerate(location):
-        if isinstance(item, int):
-            path += f"[{item}]"
-        elif not (_is_branch(item) or (position == 2 and location[0] == "messages")):
-            path += f".{item}" if path else item
+def field_location(detail: ErrorDetails) -> Location:
+    """The keys and indices that lead to the field, without the names of union branches."""
+    location = detail["loc"]
+    is_role = len(location) > 2 and location[0] == "messages"  # the branch of a message comes after its index
+    return [item for position, item in enumerate(location) if not (_is_branch(item) or (is_role and position == 2))]
+
+
+def field_name(detail: ErrorDetails) -> str:
+    """The path of the field, such as `messages[0].content`."""
+    path = ""
+    for item in field_location(detail):
+        path += f"[{item}]" if isinstance(item, int) else f".{item}" if path else item
     if detail["type"].startswith("union_tag"):
         path += ".role"
     return str(detail.get("ctx", {}).get("param", path))[:MAX_PARAM]
 
 
-def _is_branch(item: str) -> bool:
-    return (item.startswith("<") and item.endswith(">")) or item == "[key]"
+def _is_branch(item: str | int) -> bool:
+    return isinstance(item, str) and ((item.startswith("<") and item.endswith(">")) or item == "[key]")
 
 
 def _json_name(value: object) -> str:
@@ -105,6 +110,10 @@ def _unsupported(param: str, detail: ErrorDetails, context: dict[str, Any]) -> t
     return f"'{param}' {detail['msg']}.", "unsupported_parameter"
 
 
+def _ineffective(param: str, detail: ErrorDetails, context: dict[str, Any]) -> tuple[str, str]:
+    return f"'{param}' has no effect on this server; leave it out, or set REQUEST_FIELDS=warn on the server.", "unsupported_parameter"
+
+
 def _inconsistent(param: str, detail: ErrorDetails, context: dict[str, Any]) -> tuple[str, str]:
     return f"'{param}' {context['reason']}.", context["code"]
 
@@ -132,6 +141,7 @@ EXPLAIN: Mapping[str, Explain] = {
     "greater_than_equal": _below,
     "extra_forbidden": _unknown,
     "unsupported_parameter": _unsupported,
+    "ineffective_parameter": _ineffective,
     "inconsistent": _inconsistent,
     "json_invalid": _json,
     "invalid_type": _branch_type,

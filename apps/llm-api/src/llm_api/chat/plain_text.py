@@ -1,49 +1,77 @@
-"""Special tokens in messages are treated as plain text: `<|im_end|>` in a message is ten characters, not the token."""
+"""Control tokens in messages are treated as plain text: `<|im_end|>` in a message is ten characters, not the token."""
 
 import re
+import secrets
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from llm_api.chat.message_style import Message
 
-MARKS = tuple(map(chr, range(0xE000, 0xF900)))  # Unicode's private use area
+_NOTHING = r"(?!)"  # matches nowhere
 KEPT = frozenset({"role", "type"})  # keys whose values are not free text
 
 Render = Callable[[Sequence[Message]], str]
+Change = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedPrompt:
+    """`parts`: plain text, a control token, plain text, and so on. None where every control token in the text is the template's."""
+
+    text: str
+    parts: Sequence[str] | None = None
 
 
 class PlainText:
-    """Compares rendered prompts, because a template may join, trim and replace text so that a special token appears only then."""
+    """Compares rendered prompts, because a template may join, trim and replace text so that a control token appears only then."""
 
-    def __init__(self, special_tokens: Collection[str], render: Render) -> None:
-        tokens = {token for token in special_tokens if len(token) > 1}
-        self._beginnings = {token[0] for token in tokens}
-        self._tokens = re.compile(_any_of(tokens) if tokens else r"(?!)")
-        self._render = render
+    def __init__(self, control_tokens: Collection[str]) -> None:
+        tokens = {token for token in control_tokens if len(token) > 1}
+        token, beginning = (_any_of(tokens), _any_of({token[0] for token in tokens})) if tokens else (_NOTHING, _NOTHING)
+        nonce = str(secrets.randbelow(10**20)).zfill(20)  # no filter of a template changes digits, and no client can guess them
+        self._begin, self._end, self._mark = nonce + "1", nonce + "2", nonce + "3"
+        self._token, self._beginning = re.compile(f"({token})"), re.compile(beginning)
+        self._enclosed = re.compile(f"{self._begin}({token}){self._end}")
+        self._any_mark = re.compile(f"{nonce}[123]")
 
-    def parts(self, messages: Sequence[Message]) -> list[str]:
-        """The prompt in parts that must be encoded separately. There is one part unless the messages contain special tokens."""
-        prompt = self._render(messages)
-        if not any(beginning in text for text in _strings(messages) for beginning in self._beginnings):
-            return [prompt]
-        mark = next((mark for mark in MARKS if mark not in prompt), MARKS[-1])
-        without = self._render(self._changed(messages, dict.fromkeys(self._beginnings, mark)))
-        if self._tokens.findall(prompt) == self._tokens.findall(without):
-            return [prompt]
-        return self._render(self._changed(messages, {beginning: beginning + mark for beginning in self._beginnings})).split(mark)
+    def has_control_token(self, value: Any) -> bool:
+        """Whether a string in the value contains one."""
+        return any(map(self._token.search, _strings(value)))
 
-    def _changed(self, messages: Sequence[Message], characters: dict[str, str]) -> list[Message]:
-        table = str.maketrans(characters)
-        return [{key: _translated(value, table) if key not in KEPT else value for key, value in message.items()} for message in messages]
+    def prompt(self, messages: Sequence[Message], render: Render) -> RenderedPrompt:
+        prompt = render(messages)
+        if not any(map(self._beginning.search, _strings(messages))):
+            return RenderedPrompt(prompt)
+        own = self._token.findall(render(_changed(messages, partial(self._beginning.sub, self._mark))))
+        if self._token.findall(prompt) == own:
+            return RenderedPrompt(prompt)
+        parts = self._with_enclosed_tokens(messages, render)
+        if parts[1::2] != own or "".join(parts) != prompt:
+            parts = self._with_marked_beginnings(messages, render)
+        return RenderedPrompt("".join(parts), parts)
+
+    def _with_enclosed_tokens(self, messages: Sequence[Message], render: Render) -> list[str]:
+        """Marks around each control token of a message. A template can still read the token, such as the end of a thought."""
+        text = render(_changed(messages, partial(self._token.sub, rf"{self._begin}\g<1>{self._end}")))
+        return self._parts(self._enclosed.sub(lambda token: token[1][0] + self._mark + token[1][1:], text))
+
+    def _with_marked_beginnings(self, messages: Sequence[Message], render: Render) -> list[str]:
+        """A mark in all that may begin a control token, so that the template cannot make one of pieces."""
+        return self._parts(render(_changed(messages, partial(self._beginning.sub, rf"\g<0>{self._mark}"))))
+
+    def _parts(self, marked: str) -> list[str]:
+        return [self._any_mark.sub("", part) for part in self._token.split(marked)]
 
 
-def _translated(value: Any, table: dict[int, str]) -> Any:
+def _changed(value: Any, change: Change) -> Any:
     if isinstance(value, str):
-        return value.translate(table)
+        return change(value)
     if isinstance(value, dict):
-        return {key: _translated(item, table) if key not in KEPT else item for key, item in value.items()}
-    return [_translated(item, table) for item in value] if isinstance(value, list | tuple) else value
+        return {key: item if key in KEPT else _changed(item, change) for key, item in value.items()}
+    return [_changed(item, change) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _strings(value: Any) -> Iterator[str]:

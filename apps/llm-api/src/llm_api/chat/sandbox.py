@@ -7,7 +7,7 @@ import json
 from datetime import datetime
 from typing import Any, NoReturn
 
-from jinja2 import Template, nodes
+from jinja2 import Template, meta, nodes
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
@@ -17,12 +17,22 @@ from jinja2.utils import Namespace
 
 def compile_template(source: str) -> Template:
     """Raises jinja2.TemplateSyntaxError."""
+    return _environment().from_string(source)
+
+
+def variables_of(source: str) -> set[str]:
+    """The names that a template reads and does not define."""
+    environment = _environment()
+    return meta.find_undeclared_variables(environment.parse(source)) - environment.globals.keys()
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[GenerationBlock, loopcontrols])
     environment.filters["tojson"] = _tojson
     environment.globals.update(
         raise_exception=_raise_exception, strftime_now=_strftime_now, dict=TemplateDict(), namespace=TemplateNamespace
     )
-    return environment.from_string(source)
+    return environment
 
 
 class GenerationBlock(Extension):

@@ -1,6 +1,10 @@
 """Composition root: builds the engine's configuration and the service from the settings. `app.py` builds the HTTP API around them."""
 
+import os
+
 from llm_api.chat.template import ChatTemplate
+from llm_api.chat.template_files import UnusableTemplate
+from llm_api.cli.errors import CommandError
 from llm_api.engine.client import EngineClient
 from llm_api.engine.messages import EngineConfig
 from llm_api.service.engine_service import EngineService, EngineServiceConfig
@@ -36,5 +40,13 @@ def engine_service(settings: Settings, model: ServableModel, engine: EngineClien
         model_name=settings.model_name or model.name,
         engine_load_timeout=settings.engine_load_timeout,
         engine_stall_timeout=settings.engine_stall_timeout,
+        request_fields=settings.request_fields,
     )
-    return EngineService(config, Tokenizer(model.path), ChatTemplate(model.path), engine, metrics)
+    return EngineService(config, Tokenizer(model.path), _template(model), engine, metrics)
+
+
+def _template(model: ServableModel) -> ChatTemplate:
+    try:
+        return ChatTemplate(model.path)
+    except UnusableTemplate as error:
+        raise CommandError(f"{model.path}: {error}", exit_code=os.EX_DATAERR) from error

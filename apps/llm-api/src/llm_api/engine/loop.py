@@ -40,7 +40,8 @@ class EngineLoop:
         self._send = send
         self._cache = KVCacheManager(executor.cache.num_blocks, executor.cache.block_size, prefix_caching)
         self._pace = StepPace(executor.step_time_target)
-        self.scheduler = Scheduler(self._cache, executor.max_num_seqs, executor.max_num_batched_tokens, self._pace)
+        eos = executor.model_config.eos_token_ids
+        self.scheduler = Scheduler(self._cache, executor.max_num_seqs, executor.max_num_batched_tokens, self._pace, eos)
         self._steps = 0
         self._stopping = False
 
@@ -119,8 +120,7 @@ class EngineLoop:
         return outputs + [self._fail(span.chunk, "The model's output is not a finite number.") for span in broken]
 
     def _advance(self, chunk: Chunk, token_id: int, logprobs: TokenLogprobs | None) -> SequenceOutput:
-        eos = self._executor.model_config.eos_token_ids
-        output = advance(chunk.sequence, token_id, logprobs, eos, self._executor.max_model_len)
+        output = advance(chunk.sequence, token_id, logprobs, self._executor.max_model_len)
         if output.finish_reason is not None:
             self.scheduler.remove(chunk.sequence)
         return output

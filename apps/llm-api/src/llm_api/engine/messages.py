@@ -29,6 +29,9 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     seed: int | None = None
     logprobs: int | None = None  # None: off; k: those of the sampled token and of the k most likely tokens
     prompt_logprobs: int | None = None  # the same for each prompt token except the first
+    allowed_token_ids: list[int] = []  # empty: all
+    min_tokens: int = 0  # before these, no token ends the sequence
+    stop_token_ids: list[int] = []  # end the sequence, as the end of text does
     ignore_eos: bool = False
 
 
@@ -69,7 +72,7 @@ class TokenLogprobs(msgspec.Struct, frozen=True, array_like=True):
 class SequenceOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The result of one step for one sequence. The output with a `finish_reason` is the sequence's last.
 
-    `token_ids` includes the end-of-text token that ended a sequence; it has no text.
+    `token_ids` includes the token that ended a sequence with the reason "stop".
     """
 
     request_id: str

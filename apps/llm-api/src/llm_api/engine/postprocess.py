@@ -40,9 +40,7 @@ def sample_spans(logits: Tensor, spans: list[LogitsSpan], greedy: list[int]) -> 
     return list(zip(token_ids, logprobs, strict=True))
 
 
-def advance(
-    sequence: Sequence, token_id: int, logprobs: TokenLogprobs | None, eos_token_ids: frozenset[int], max_model_len: int
-) -> SequenceOutput:
+def advance(sequence: Sequence, token_id: int, logprobs: TokenLogprobs | None, max_model_len: int) -> SequenceOutput:
     """Appends the token and decides whether it is the last one. max_tokens 0 requests only the prompt's logprobs."""
     prompt_logprobs = sequence.prompt_logprobs or None if sequence.num_completion == 0 else None
     wanted = sequence.sampling.max_tokens > 0
@@ -55,13 +53,13 @@ def advance(
         logprobs=[logprobs] if wanted and logprobs is not None else None,
         prompt_logprobs=prompt_logprobs,
         cached_tokens=sequence.cached_tokens or 0,
-        finish_reason=_finish_reason(sequence, eos_token_ids, max_model_len),
+        finish_reason=_finish_reason(sequence, max_model_len),
     )
 
 
-def _finish_reason(sequence: Sequence, eos_token_ids: frozenset[int], max_model_len: int) -> EngineFinishReason | None:
-    ended = sequence.num_completion > 0 and sequence.token_ids[-1] in eos_token_ids
-    if ended and not sequence.sampling.ignore_eos:
+def _finish_reason(sequence: Sequence, max_model_len: int) -> EngineFinishReason | None:
+    may_end = sequence.num_completion >= max(sequence.sampling.min_tokens, 1)
+    if may_end and sequence.token_ids[-1] in sequence.end_token_ids:
         return "stop"
     if sequence.num_completion >= sequence.sampling.max_tokens or len(sequence.token_ids) >= max_model_len:
         return "length"

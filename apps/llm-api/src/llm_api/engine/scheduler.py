@@ -18,7 +18,9 @@ LATEST_STEP_WEIGHT = 0.5
 class Scheduler:
     """First come, first served. When the cache is full, the youngest sequence frees its blocks and is recomputed later."""
 
-    def __init__(self, cache: KVCacheManager, max_num_seqs: int, max_num_batched_tokens: int, pace: "StepPace") -> None:
+    def __init__(
+        self, cache: KVCacheManager, max_num_seqs: int, max_num_batched_tokens: int, pace: "StepPace", eos_token_ids: frozenset[int]
+    ) -> None:
         self.cache = cache
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []  # in order of admission
@@ -26,6 +28,7 @@ class Scheduler:
         self._max_num_seqs = max_num_seqs
         self._max_num_batched_tokens = max_num_batched_tokens
         self._pace = pace
+        self._eos_token_ids = eos_token_ids
         self._siblings: dict[str, list[Sequence]] = {}
 
     @property
@@ -38,7 +41,7 @@ class Scheduler:
 
     def add(self, request: AddRequest) -> None:
         """The first sequence prefills the prompt. Its siblings wait for that and then find the prompt in the prefix cache."""
-        first, *siblings = (Sequence(request, index) for index in range(request.n))
+        first, *siblings = (Sequence(request, index, self._eos_token_ids) for index in range(request.n))
         self.waiting.append(first)
         if siblings:
             self._siblings[request.request_id] = siblings

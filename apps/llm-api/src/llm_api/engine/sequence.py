@@ -28,6 +28,7 @@ class Sequence:
         "block_hashes",
         "block_ids",
         "cached_tokens",
+        "end_token_ids",
         "index",
         "num_computed",
         "num_prompt",
@@ -38,7 +39,8 @@ class Sequence:
         "token_ids",
     )
 
-    def __init__(self, request: AddRequest, index: int) -> None:
+    def __init__(self, request: AddRequest, index: int, eos_token_ids: frozenset[int] = frozenset()) -> None:
+        """`eos_token_ids`: the model's, which end the sequence unless its request ignores them."""
         self.request_id = request.request_id
         self.index = index
         self.sampling = request.sampling
@@ -49,6 +51,8 @@ class Sequence:
         self.block_ids: list[int] = []
         self.block_hashes: list[bytes] = []  # of the full blocks; tokens never change, so they stay valid after a preemption
         self.status = SequenceStatus.WAITING
+        ignored = request.sampling.ignore_eos
+        self.end_token_ids = frozenset(request.sampling.stop_token_ids) | (frozenset() if ignored else eos_token_ids)
         self.prompt_logprobs: list[TokenLogprobs | None] = []
         seed = request.sampling.seed
         self._seed = secrets.randbits(64) if seed is None else seed

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Tag
 
-from llm_api.protocol.fields import OnlyEmpty, StrictModel, Unsupported, string_or_array
+from llm_api.protocol.fields import IneffectiveItems, OnlyEmpty, StrictModel, Unsupported, string_or_array
 
 
 class TextPart(StrictModel):
@@ -36,7 +36,7 @@ class AssistantMessage(StrictModel):
 
     role: Literal["assistant"]
     tool_calls: OnlyEmpty = None
-    annotations: OnlyEmpty = None
+    annotations: IneffectiveItems = None
     function_call: Unsupported = None
     audio: Unsupported = None
     refusal: Unsupported = None

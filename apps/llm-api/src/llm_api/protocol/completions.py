@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
 from pydantic.config import JsonDict
 
-from llm_api.protocol.fields import WHOLE, Unsupported, invalid, whole_number
+from llm_api.protocol.fields import WHOLE, WHOLE_ITEMS, TokenId, Unsupported, invalid
 from llm_api.protocol.request import STREAM_OPTIONS_NEED_STREAM, GenerationRequest
 from llm_api.protocol.response import ResponseModel, Usage, without_usage
 
@@ -16,12 +16,7 @@ BEST_OF_NEEDS_N: JsonDict = {
 }
 
 
-def _whole_numbers(value: Any) -> Any:
-    return [whole_number(item) for item in value] if isinstance(value, list) and float in set(map(type, value)) else value
-
-
-TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
-TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True), BeforeValidator(_whole_numbers)]
+Tokens = Annotated[list[TokenId], Field(min_length=1, fail_fast=True), WHOLE_ITEMS]
 
 
 def _prompt_kind(value: Any) -> str | None:
@@ -39,8 +34,8 @@ Text = Annotated[str, WithJsonSchema({"type": "string", "minLength": 1})]
 Prompt = Annotated[
     Annotated[Text, Tag("<string>")]
     | Annotated[list[Text], Field(min_length=1, fail_fast=True), Tag("<strings>")]
-    | Annotated[TokenIds, Tag("<tokens>")]
-    | Annotated[list[TokenIds], Field(min_length=1, fail_fast=True), Tag("<arrays>")],
+    | Annotated[Tokens, Tag("<tokens>")]
+    | Annotated[list[Tokens], Field(min_length=1, fail_fast=True), Tag("<arrays>")],
     Discriminator(
         _prompt_kind,
         custom_error_type="invalid_type",

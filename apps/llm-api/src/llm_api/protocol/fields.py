@@ -16,9 +16,13 @@ class StrictModel(BaseModel):
     )
 
 
-def whole_number(value: Any) -> Any:
+def _whole_number(value: Any) -> Any:
     """JSON has no integer type, so 1.0 is accepted as 1."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _whole_numbers(value: Any) -> Any:
+    return [_whole_number(item) for item in value] if isinstance(value, list) and float in set(map(type, value)) else value
 
 
 def _token_key(value: Any) -> Any:
@@ -35,28 +39,48 @@ def _refuse(value: Any) -> None:
 
 def _refuse_items(value: Any) -> None:
     if value not in (None, []):
-        raise PydanticCustomError("unsupported_parameter", "is only supported empty")
+        raise PydanticCustomError("unsupported_parameter", "is only supported empty: this server does not call tools")
 
 
-def _refuse_true(value: bool) -> bool:
+def ineffective() -> PydanticCustomError:
+    """An error about a field without effect: REQUEST_FIELDS decides whether the request is refused or served without the field."""
+    return PydanticCustomError("ineffective_parameter", "has no effect on this server")
+
+
+def _ignore(value: Any) -> None:
+    if value is not None:
+        raise ineffective()
+
+
+def _ignore_items(value: Any) -> None:
+    if value not in (None, []):
+        raise ineffective()
+
+
+def _ignore_true(value: bool) -> bool:
     if value:
-        raise PydanticCustomError("unsupported_parameter", "is only supported as false")
+        raise ineffective()
     return value
 
 
-WHOLE = BeforeValidator(whole_number)
+WHOLE = BeforeValidator(_whole_number)
+WHOLE_ITEMS = BeforeValidator(_whole_numbers)
 Penalty = Annotated[float, Field(ge=-2, le=2)]
+TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
 BiasedToken = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_token_key)]
 Bias = Annotated[float, Field(ge=-100, le=100)]
-StopString = Annotated[str, Field(min_length=1)]
 MetadataKey = Annotated[str, Field(max_length=64)]
 MetadataValue = Annotated[str, Field(max_length=512)]
 
 Unsupported = Annotated[None, BeforeValidator(_refuse)]
 """A field of the OpenAI API that this server refuses by name: ignoring it would silently change the completion."""
 OnlyEmpty = Annotated[None, BeforeValidator(_refuse_items), WithJsonSchema({"type": ["array", "null"], "maxItems": 0})]
-"""An array that is empty in responses. Clients send it back when they send a response as history."""
-OnlyFalse = Annotated[bool, AfterValidator(_refuse_true), WithJsonSchema({"type": "boolean", "const": False})]
+"""An array that asks for nothing when it is empty, as clients send it, or send it back from a response."""
+Ineffective = Annotated[None, BeforeValidator(_ignore)]
+"""A field of the OpenAI API that cannot change what this server generates."""
+IneffectiveItems = Annotated[None, BeforeValidator(_ignore_items), WithJsonSchema({"type": ["array", "null"], "maxItems": 0})]
+"""As `Ineffective`, but clients also send it empty."""
+IneffectiveTrue = Annotated[bool, AfterValidator(_ignore_true), WithJsonSchema({"type": "boolean", "const": False})]
 
 
 def string_or_array(array: str) -> Discriminator:

@@ -3,30 +3,41 @@
 Every field may be null, which has the same meaning as absent. Ranges are OpenAI's for the fields that OpenAI has.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, Tag, model_validator
+from pydantic import BeforeValidator, Field, Tag, model_validator
 
 from llm_api.protocol.fields import (
     WHOLE,
+    WHOLE_ITEMS,
     Bias,
     BiasedToken,
     MetadataKey,
     MetadataValue,
     Penalty,
-    StopString,
     StrictModel,
+    TokenId,
+    ineffective,
     invalid,
     only_with,
     string_or_array,
 )
 
+MAX_TOKEN_IDS = 1024
 STREAM_OPTIONS_NEED_STREAM = only_with("stream_options", "object", "stream")
+
+
+def _known_tier(value: Any) -> Any:
+    if isinstance(value, str) and value not in {"auto", "default"}:
+        raise ineffective()
+    return value
 
 
 class StreamOptions(StrictModel):
     include_usage: bool | None = None
     """Send the token counts in a last chunk before [DONE]."""
+    continuous_usage_stats: bool | None = None
+    """With include_usage: send the token counts so far in every chunk. Not in OpenAI's API."""
     include_obfuscation: bool | None = None
     """Accepted, without effect."""
 
@@ -41,8 +52,8 @@ class GenerationRequest(StrictModel):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     """0 always takes the most likely token."""
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=0, le=2**31 - 1), WHOLE] | None = None
-    """Sample from the k most likely tokens; 0 means all. Not in OpenAI's API."""
+    top_k: Annotated[int, Field(ge=-1, le=2**31 - 1), WHOLE] | None = None
+    """Sample from the k most likely tokens; 0 and -1 mean all. Not in OpenAI's API."""
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     """Drop tokens that are less likely than this fraction of the most likely token's probability. Not in OpenAI's API."""
     frequency_penalty: Penalty | None = None
@@ -56,20 +67,27 @@ class GenerationRequest(StrictModel):
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1), WHOLE] | None = None
     stop: (
         Annotated[
-            Annotated[StopString, Tag("<string>")]
-            | Annotated[list[StopString], Field(min_length=1, max_length=4, fail_fast=True), Tag("<array>")],
-            string_or_array("1 to 4 strings"),
+            Annotated[str, Tag("<string>")] | Annotated[list[str], Field(max_length=4, fail_fast=True), Tag("<array>")],
+            string_or_array("at most 4 strings"),
         ]
         | None
     ) = None
-    """Strings that end the completion. The completion does not include them."""
+    """Strings that end the completion. The completion does not include them. Empty strings end nothing."""
+    include_stop_str_in_output: bool | None = None
+    """Keep the stop string, or the token of stop_token_ids, that ended the completion. Not in OpenAI's API."""
+    min_tokens: Annotated[int, Field(ge=0, le=2**31 - 1), WHOLE] | None = None
+    """Tokens before which neither the end of text, nor stop or stop_token_ids, ends the completion. Not in OpenAI's API."""
+    stop_token_ids: Annotated[list[TokenId], Field(max_length=MAX_TOKEN_IDS, fail_fast=True), WHOLE_ITEMS] | None = None
+    """Tokens that end the completion. Not in OpenAI's API."""
+    allowed_token_ids: Annotated[list[TokenId], Field(min_length=1, max_length=MAX_TOKEN_IDS, fail_fast=True), WHOLE_ITEMS] | None = None
+    """The only tokens that may be generated. Not in OpenAI's API."""
     ignore_eos: bool | None = None
     """Continue after the end-of-text token, up to max_tokens. Not in OpenAI's API."""
     user: str | None = None
     """Accepted, without effect."""
     metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)] | None = None
     """Accepted, without effect."""
-    service_tier: Literal["auto", "default"] | None = None
+    service_tier: Annotated[Literal["auto", "default"], BeforeValidator(_known_tier)] | None = None
     """Accepted, without effect."""
     safety_identifier: str | None = None
     """Accepted, without effect."""
@@ -87,10 +105,13 @@ class GenerationRequest(StrictModel):
         return bool(self.stream_options and self.stream_options.include_usage)
 
     @property
+    def include_usage_in_chunks(self) -> bool:
+        return self.include_usage and bool(self.stream_options and self.stream_options.continuous_usage_stats)
+
+    @property
     def stop_strings(self) -> tuple[str, ...]:
-        if self.stop is None:
-            return ()
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+        strings = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return tuple(filter(None, strings))
 
     @property
     def sequences(self) -> int:

@@ -1,5 +1,5 @@
-"""uvicorn's HTTP protocol with three additions: limits on a request's head, a clean end for partly read requests, and
-OpenAI's error object for requests that never reach the application."""
+"""uvicorn's HTTP protocol with four additions: limits on a request's head, declined upgrades, a clean end for partly read requests,
+and OpenAI's error object for requests that never reach the application."""
 
 import asyncio
 import uuid
@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from llm_api.protocol.errors import ApiError, HeadersTooLarge, InvalidRequest, RequestTimeout
+from llm_api.server.declined_upgrades import UpgradeDecliningParser
 from llm_api.server.framing import FramedApp
 
 MAX_HEAD = 64 * 1024  # bytes of request line and headers
@@ -26,6 +27,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
+        self.parser = UpgradeDecliningParser(self)  # type: ignore[assignment]  # has all methods of it that uvicorn calls
         self._expect_data()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -67,7 +69,12 @@ class HttpProtocol(HttpToolsProtocol):
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
             self._refuse(HeadersTooLarge(MAX_HEAD))
             raise ValueError  # stops the parser
-        super().on_headers_complete()
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(InvalidRequest(msg, code="invalid_http"))

@@ -9,12 +9,16 @@ from typing import Generic, Literal, Protocol, TypedDict, TypeVar
 
 from llm_api import __version__
 from llm_api.engine.messages import EngineInfo
+from llm_api.protocol.chat import ChatCompletionChunk
+from llm_api.protocol.completions import Completion
+from llm_api.protocol.request import GenerationRequest
 from llm_api.protocol.response import Usage
 from llm_api.service.choice import ChoiceDelta, ChoiceFinishReason, ScoredToken
 from llm_api.service.request_sequences import RequestSequences
 
+Chunk = ChatCompletionChunk | Completion
 Whole_co = TypeVar("Whole_co", covariant=True)
-Chunk_co = TypeVar("Chunk_co", covariant=True)
+Chunk_co = TypeVar("Chunk_co", bound=Chunk, covariant=True)
 
 
 class Envelope(TypedDict):
@@ -68,9 +72,11 @@ class Assembly(Protocol[Whole_co, Chunk_co]):
 class EngineAnswer(Generic[Whole_co, Chunk_co]):
     """An `Answer` (llm_api.service.model_service). `begin` plans the request; it is called when the answer is consumed."""
 
-    def __init__(self, begin: Callable[[], Awaitable[tuple[RequestSequences, Assembly[Whole_co, Chunk_co]]]], include_usage: bool) -> None:
+    def __init__(
+        self, begin: Callable[[], Awaitable[tuple[RequestSequences, Assembly[Whole_co, Chunk_co]]]], request: GenerationRequest
+    ) -> None:
         self._begin = begin
-        self._include_usage = include_usage
+        self._request = request
 
     async def infer(self) -> Whole_co:
         sequences, assembly = await self._begin()
@@ -87,6 +93,8 @@ class EngineAnswer(Generic[Whole_co, Chunk_co]):
             async for deltas in steps:
                 for delta in deltas:
                     for chunk in assembly.chunks(delta):
+                        if self._request.include_usage_in_chunks:
+                            chunk.usage = sequences.usage
                         yield chunk
-        if self._include_usage:
+        if self._request.include_usage:
             yield assembly.usage_chunk(sequences.usage)

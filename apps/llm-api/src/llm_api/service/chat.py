@@ -1,10 +1,8 @@
 """Chat completions: from a conversation to a plan that fits the model, and from deltas to chunks or the whole answer."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from llm_api.chat.plain_text import PlainText
-from llm_api.chat.template import ChatTemplate, ChatTemplateError
+from llm_api.chat.template import ChatTemplate
 from llm_api.engine.messages import EngineInfo
 from llm_api.protocol.chat import (
     AnswerMessage,
@@ -21,67 +19,51 @@ from llm_api.protocol.chat import (
 from llm_api.protocol.errors import InvalidRequest
 from llm_api.protocol.response import Usage
 from llm_api.service.answer import Envelope, WholeChoice
+from llm_api.service.chat_prompt import ChatPrompts, UnusedField
 from llm_api.service.choice import IMPOSSIBLE, ChoiceDelta, ScoredToken, finite
-from llm_api.service.plan import Plan, Prompt, chat_sampling, check_text_length, fit_completion
+from llm_api.service.plan import Plan, Prompt, chat_sampling, fit_completion
+from llm_api.settings import RequestFields
 from llm_api.tokenization.stop_strings import StopPattern
 from llm_api.tokenization.tokenizer import Tokenizer
 
 
 class ChatPlanner:
-    """Renders and encodes a conversation. Slow for long texts, so it runs off the event loop; threads may share it.
+    """Slow for long texts, so it runs off the event loop; threads may share it.
 
     Raises InvalidRequest if the model cannot take the request.
     """
 
-    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate) -> None:
-        self._tokenizer = tokenizer
-        self._template = template
-        self._plain_text = PlainText(_control_tokens(tokenizer, template), template.prompt)
+    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate, fields: RequestFields = "warn") -> None:
+        self._fields = fields
+        self._prompts = ChatPrompts(tokenizer, template)
 
     def plan(self, request: ChatCompletionRequest, info: EngineInfo) -> Plan:
-        token_ids = self._encode(self._render(request), info)
-        max_tokens = fit_completion(len(token_ids), request.token_limit, info.max_model_len, "messages")
+        token_ids = self._prompts.token_ids(request, info.max_model_len)
+        unused = self._prompts.unused_fields(request)
+        if unused and self._fields == "strict":
+            raise _unused_field(unused[0])
+        limit, cut = request.token_limit, self._fields != "strict"
+        max_tokens = fit_completion(len(token_ids), limit, info.max_model_len, "messages", cut=cut)
         return Plan(
             prompts=[Prompt(token_ids)],
             sampling=chat_sampling(request, max_tokens, info.vocab_size),
             n=request.n or 1,
             stops=tuple(map(StopPattern, request.stop_strings)),
-            joins_prompt=False,
+            joins_prompt=bool(request.continue_final_message),
+            keeps_stops=bool(request.include_stop_str_in_output),
+            ignored_fields=(*_cut(request, max_tokens), *(field.name for field in unused)),
         )
 
-    def _encode(self, parts: Sequence[str], info: EngineInfo) -> list[int]:
-        least_tokens = self._tokenizer.least_tokens("".join(parts))
-        check_text_length(max(least_tokens, len(parts) - 1), info.max_model_len, "messages")
-        return [token_id for part in self._tokenizer.encode_batch(parts, add_special_tokens=False) for token_id in part]
 
-    def _render(self, request: ChatCompletionRequest) -> list[str]:
-        """Returns the prompt in parts. Each part is encoded separately."""
-        messages = [message.model_dump(exclude_none=True) for message in request.messages]
-        try:
-            parts = self._plain_text.parts(messages)
-        except ChatTemplateError as error:
-            raise InvalidRequest(str(error), param="messages") from error
-        self._check_names_used(messages)
-        return parts
+def _cut(request: ChatCompletionRequest, max_tokens: int) -> list[str]:
+    """The field that asks for more tokens than the context has room for."""
+    if request.token_limit is None or request.token_limit <= max_tokens:
+        return []
+    return ["max_tokens" if request.max_completion_tokens is None else "max_completion_tokens"]
 
-    def _check_names_used(self, messages: Sequence[Mapping[str, Any]]) -> None:
-        """Refuses a `name` that the template ignores: the prompt is then the same without it. One message of each role is checked."""
-        first_named = {message["role"]: position for position, message in reversed(list(enumerate(messages))) if "name" in message}
-        text = self._try(messages) if first_named else None
-        for role, position in first_named.items():
-            if self._try([_nameless(message) if message["role"] == role else message for message in messages]) == text:
-                raise InvalidRequest(
-                    f"'messages[{position}].name' is not supported: this model's chat template does not use the name in a {role} message;"
-                    " leave it out, or write it into the content.",
-                    param=f"messages[{position}].name",
-                    code="unsupported_parameter",
-                )
 
-    def _try(self, messages: Sequence[Mapping[str, Any]]) -> str | None:
-        try:
-            return self._template.prompt(messages)
-        except ChatTemplateError:  # the template requires the name, so it uses it
-            return None
+def _unused_field(field: UnusedField) -> InvalidRequest:
+    return InvalidRequest(f"'{field.name}' has no effect: {field.reason}; leave it out.", param=field.name, code="unsupported_parameter")
 
 
 class ChatAssembly:
@@ -131,14 +113,3 @@ def _token(token: ScoredToken, tokenizer: Tokenizer) -> TokenLogprob:
             for other, value in top
         ],
     )
-
-
-def _control_tokens(tokenizer: Tokenizer, template: ChatTemplate) -> set[str]:
-    """Returns the special tokens and the template's own markers. Some families, such as DeepSeek, do not declare the markers special."""
-    sample = template.sample()
-    markers = {token for token in tokenizer.added_tokens if token in sample and not (token[0].isalnum() or token[0].isspace())}
-    return markers.union(tokenizer.special_tokens)
-
-
-def _nameless(message: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in message.items() if key != "name"}

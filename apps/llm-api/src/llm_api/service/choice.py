@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from llm_api.engine.messages import SequenceOutput, TokenLogprobs
-from llm_api.service.plan import Echo
+from llm_api.service.plan import Echo, Plan
 from llm_api.tokenization.detokenizer import Detokenizer
 from llm_api.tokenization.stop_strings import StopStrings
 
@@ -45,12 +45,15 @@ class ChoiceDelta:
 class GrowingChoice:
     """Holds back text that may be the start of a stop string, together with its tokens' logprobs."""
 
-    def __init__(self, index: int, detokenizer: Detokenizer, stops: StopStrings, scored: bool, echo: Echo | None) -> None:
+    def __init__(self, index: int, detokenizer: Detokenizer, plan: Plan, echo: Echo | None) -> None:
         self.index = index
         self.finish_reason: ChoiceFinishReason | None = None
         self._detokenizer = detokenizer
-        self._stops = stops
-        self._scored = scored
+        self._stops = StopStrings(plan.stops, included=plan.keeps_stops)
+        self._keeps_stops = plan.keeps_stops
+        self._min_tokens = plan.sampling.min_tokens
+        self._received = 0
+        self._scored = plan.sampling.logprobs is not None
         self._echo = echo
         self._pending: list[ScoredToken] = []
         self._decoded = self._emitted = len(echo.text) if echo else 0
@@ -61,7 +64,7 @@ class GrowingChoice:
         if self._echo:
             self._begin_with(self._echo, output, delta)
             self._echo = None
-        text, stopped = self._stops.push(self._decode(output))
+        text, stopped = self._push(output)
         if output.finish_reason and not stopped:
             text += self._stops.flush()
         if stopped or output.finish_reason:
@@ -71,14 +74,20 @@ class GrowingChoice:
         delta.tokens += self._release(everything=self.finish_reason is not None and not stopped)
         return delta
 
+    def _push(self, output: SequenceOutput) -> tuple[str, bool]:
+        """Stop strings do not end a choice within its first `min_tokens` tokens."""
+        self._received += len(output.token_ids)
+        text = self._decode(output)
+        return self._stops.push(text) if self._received > self._min_tokens else (text, False)
+
     def _begin_with(self, echo: Echo, output: SequenceOutput, delta: ChoiceDelta) -> None:
         delta.text = echo.text
         if self._scored and output.prompt_logprobs:
             delta.tokens = list(map(ScoredToken, echo.token_ids, echo.offsets, output.prompt_logprobs))
 
     def _decode(self, output: SequenceOutput) -> str:
-        """Decodes the new tokens. The end-of-text token has no text and is not part of the answer."""
-        token_ids = output.token_ids[:-1] if output.finish_reason == "stop" else output.token_ids
+        """Decodes the new tokens. The token that ended the sequence is not part of the answer, unless the request keeps it."""
+        token_ids = output.token_ids[:-1] if output.finish_reason == "stop" and not self._keeps_stops else output.token_ids
         text = self._score_all(token_ids, output.logprobs or []) if self._scored else self._detokenizer.push(token_ids)
         return text + self._detokenizer.flush() if output.finish_reason else text
 

@@ -9,6 +9,7 @@ from llm_api.protocol.response import Usage
 from llm_api.service.answer import Envelope, WholeChoice
 from llm_api.service.choice import ChoiceDelta, ScoredToken, finite
 from llm_api.service.plan import Echo, Plan, Prompt, check_text_length, completion_sampling, fit_completion
+from llm_api.settings import RequestFields
 from llm_api.tokenization.stop_strings import StopPattern
 from llm_api.tokenization.tokenizer import Tokenizer
 
@@ -19,16 +20,21 @@ class CompletionPlanner:
     Raises InvalidRequest if the model cannot take the request.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, fields: RequestFields = "warn") -> None:
         self._tokenizer = tokenizer
+        self._fields = fields
 
     def plan(self, request: CompletionRequest, info: EngineInfo) -> Plan:
+        prompts = [self._prompt(request, given, path, info) for path, given in _by_path(request)]
+        longest = max(len(prompt.token_ids) for prompt in prompts)
         return Plan(
-            prompts=[self._prompt(request, given, path, info) for path, given in _by_path(request)],
+            prompts=prompts,
             sampling=completion_sampling(request, request.token_limit, info.vocab_size),
             n=request.n or 1,
             stops=tuple(map(StopPattern, request.stop_strings)),
             joins_prompt=True,
+            keeps_stops=bool(request.include_stop_str_in_output),
+            ignored_fields=("max_tokens",) if longest + request.token_limit > info.max_model_len else (),
         )
 
     def _prompt(self, request: CompletionRequest, given: str | Sequence[int], path: str, info: EngineInfo) -> Prompt:
@@ -40,7 +46,7 @@ class CompletionPlanner:
             prompt = self._of_ids(list(given), bool(request.echo))
         if not prompt.token_ids:
             raise InvalidRequest(f"'{path}' is empty: send at least one token.", param=path)
-        fit_completion(len(prompt.token_ids), request.token_limit, info.max_model_len, path)
+        fit_completion(len(prompt.token_ids), request.token_limit, info.max_model_len, path, cut=self._fields != "strict")
         return prompt
 
     def _of_text(self, text: str, echo: bool) -> Prompt:

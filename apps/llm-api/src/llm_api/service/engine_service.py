@@ -20,6 +20,7 @@ from llm_api.service.model_service import ServiceHealth, ServicePhase
 from llm_api.service.plan import Plan
 from llm_api.service.request_record import RequestRecord
 from llm_api.service.request_sequences import Engine, RequestSequences
+from llm_api.settings import RequestFields
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
 
@@ -34,6 +35,7 @@ class EngineServiceConfig:
     model_name: str
     engine_load_timeout: float
     engine_stall_timeout: float
+    request_fields: RequestFields = "warn"
     created: int = field(default_factory=lambda: int(time.time()))
 
 
@@ -45,8 +47,8 @@ class EngineService:
         self._tokenizer = tokenizer
         self._engine = engine
         self._metrics = metrics
-        self._chat_planner = ChatPlanner(tokenizer, template)
-        self._completion_planner = CompletionPlanner(tokenizer)
+        self._chat_planner = ChatPlanner(tokenizer, template, config.request_fields)
+        self._completion_planner = CompletionPlanner(tokenizer, config.request_fields)
         self._planning = ThreadPoolExecutor(PLANNING_THREADS, thread_name_prefix="planning")
         engine.on_step = metrics.step
 
@@ -75,7 +77,7 @@ class EngineService:
             assembly = ChatAssembly(envelope, self._tokenizer, scored=plan.sampling.logprobs is not None)
             return self._sequences(plan, envelope["id"]), assembly
 
-        return EngineAnswer(begin, request.include_usage)
+        return EngineAnswer(begin, request)
 
     def complete(self, request: CompletionRequest) -> EngineAnswer[Completion, Completion]:
         async def begin() -> tuple[RequestSequences, CompletionAssembly]:
@@ -84,7 +86,7 @@ class EngineService:
             envelope = new_envelope("cmpl", self._config.model_name, info)
             return self._sequences(plan, envelope["id"]), CompletionAssembly(envelope, self._tokenizer, request.logprobs)
 
-        return EngineAnswer(begin, request.include_usage)
+        return EngineAnswer(begin, request)
 
     async def start(self) -> None:
         await self._engine.start()
@@ -100,6 +102,9 @@ class EngineService:
         return await asyncio.get_running_loop().run_in_executor(self._planning, plan, request, info)
 
     def _sequences(self, plan: Plan, request_id: str) -> RequestSequences:
+        if self._config.request_fields == "warn":
+            for name in plan.ignored_fields:
+                self._metrics.ignored_field(name)
         record = RequestRecord(self._metrics, plan.prompt_tokens, plan.sequences)
         return RequestSequences(self._engine, self._tokenizer, plan, record, request_id)
 

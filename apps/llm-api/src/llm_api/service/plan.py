@@ -12,7 +12,7 @@ from llm_api.tokenization.stop_strings import StopPattern
 
 SAMPLING_FIELDS = (
     "temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty",
-    "logit_bias", "seed", "ignore_eos",
+    "logit_bias", "seed", "ignore_eos", "min_tokens", "stop_token_ids", "allowed_token_ids",
 )  # fmt: skip
 
 
@@ -40,6 +40,8 @@ class Plan:
     n: int
     stops: tuple[StopPattern, ...]
     joins_prompt: bool
+    keeps_stops: bool = False  # what stops a sequence is part of its text
+    ignored_fields: tuple[str, ...] = ()  # of the request, which the model does not use
 
     @property
     def prompt_tokens(self) -> int:
@@ -62,11 +64,14 @@ def check_text_length(least_tokens: int, max_model_len: int, param: str) -> None
         raise _too_long(f"at least {least_tokens + 1}", max_model_len, param)
 
 
-def fit_completion(prompt_tokens: int, requested: int | None, max_model_len: int, param: str) -> int:
-    """Returns how many tokens the completion may have: the requested number, or the rest of the context."""
+def fit_completion(prompt_tokens: int, requested: int | None, max_model_len: int, param: str, *, cut: bool = False) -> int:
+    """Returns how many tokens the completion may have: the requested number, or the rest of the context.
+
+    `cut`: a number that does not fit means the rest of the context, too. Else it raises ContextLengthExceeded.
+    """
     if prompt_tokens >= max_model_len:
         raise _too_long(str(prompt_tokens), max_model_len, param)
-    if requested is None:
+    if requested is None or (cut and prompt_tokens + requested > max_model_len):
         return max_model_len - prompt_tokens
     if prompt_tokens + requested > max_model_len:
         raise ContextLengthExceeded(
@@ -91,12 +96,18 @@ def completion_sampling(request: CompletionRequest, max_tokens: int, vocab_size:
 def _given(request: GenerationRequest, vocab_size: int) -> dict[str, Any]:
     """The fields that are not null. The engine's defaults for the others change nothing, as in OpenAI's API."""
     for token_id in request.logit_bias or ():
-        if token_id >= vocab_size:
-            raise InvalidRequest(
-                f"Token id {token_id} in 'logit_bias' is outside of the vocabulary: it must be at most {vocab_size - 1}.",
-                param=f"logit_bias.{token_id}",
-            )
+        _check_token(token_id, "logit_bias", f"logit_bias.{token_id}", vocab_size)
+    for field in ("stop_token_ids", "allowed_token_ids"):
+        for position, token_id in enumerate(getattr(request, field) or ()):
+            _check_token(token_id, field, f"{field}[{position}]", vocab_size)
     return {field: value for field in SAMPLING_FIELDS if (value := getattr(request, field)) is not None}
+
+
+def _check_token(token_id: int, field: str, param: str, vocab_size: int) -> None:
+    if token_id >= vocab_size:
+        raise InvalidRequest(
+            f"Token id {token_id} in '{field}' is outside of the vocabulary: it must be at most {vocab_size - 1}.", param=param
+        )
 
 
 def _too_long(tokens: str, max_model_len: int, param: str) -> ContextLengthExceeded:

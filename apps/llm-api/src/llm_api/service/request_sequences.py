@@ -12,10 +12,7 @@ from llm_api.protocol.response import Usage
 from llm_api.service.choice import ChoiceDelta, GrowingChoice
 from llm_api.service.plan import Plan, Prompt
 from llm_api.service.request_record import RequestRecord
-from llm_api.tokenization.stop_strings import StopStrings
 from llm_api.tokenization.tokenizer import Tokenizer
-
-CONTINUED_TOKENS = 8  # last tokens of a prompt that the detokenizer needs to continue its text
 
 Item = TypeVar("Item")
 
@@ -87,9 +84,8 @@ class RequestSequences:
         return list(deltas.values())
 
     def _choice(self, index: int, prompt: Prompt) -> GrowingChoice:
-        continued = prompt.token_ids[-CONTINUED_TOKENS:] if self.plan.joins_prompt else ()
-        scored = self.plan.sampling.logprobs is not None
-        return GrowingChoice(index, self._tokenizer.detokenizer(continued), StopStrings(self.plan.stops), scored, prompt.echo)
+        continued = prompt.token_ids if self.plan.joins_prompt else ()
+        return GrowingChoice(index, self._tokenizer.detokenizer(continued), self.plan, prompt.echo)
 
     def _advance_choice(self, choice: GrowingChoice, output: SequenceOutput) -> ChoiceDelta:
         if output.finish_reason == "error":

@@ -15,6 +15,7 @@ class RequestContext:
     cached_tokens: int = 0
     completion_tokens: int = 0
     finish_reason: str | None = None
+    ignored_fields: list[str] = field(default_factory=list)  # names as the client wrote them, so they are not logged
 
 
 REQUEST_CONTEXT: ContextVar[RequestContext] = ContextVar("request_context")

@@ -1,11 +1,15 @@
 """Prometheus metrics: vLLM's names with the prefix `llm_` and vLLM's buckets, so that its dashboards and scalers can be reused."""
 
+import re
 from collections.abc import Callable
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import generate_latest
 
+from llm_api.telemetry.context import current_request
+
+INDEX = re.compile(r"\[\d+\]")
 FIRST_TOKEN = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640, 2560,
 )  # fmt: skip
@@ -77,6 +81,7 @@ class Metrics:
     def _http_metrics(self) -> None:
         registry = self.registry
         self.rejections = Counter("llm_admission_rejections", "Requests turned away.", ["reason"], registry=registry)
+        self.ignored_fields = Counter("llm_ignored_fields", "Fields that requests were served without.", ["field"], registry=registry)
         self.http_requests = Counter("http_requests", "HTTP requests.", ["method", "handler", "status"], registry=registry)
         self.http_seconds = Histogram(
             "http_request_duration_seconds", "From the request's head to the response's last byte.", ["method", "handler"],
@@ -129,6 +134,11 @@ class Metrics:
     def rejected(self, reason: str) -> None:
         """`reason`: queue_full, unread_bodies, loading, draining or failed."""
         self.rejections.labels(reason).inc()
+
+    def ignored_field(self, name: str, *, known: bool = True) -> None:
+        """Notes a field that the current request is served without. The label has no indices, and no names that clients invent."""
+        current_request().ignored_fields.append(name)
+        self.ignored_fields.labels(INDEX.sub("[]", name) if known else "unknown").inc()
 
     def key_used(self, key: str, prompt_tokens: int, completion_tokens: int) -> None:
         self.key_tokens.labels(key, "prompt").inc(prompt_tokens)

@@ -1,13 +1,16 @@
 """Incremental detokenization: a character that is split over several tokens appears when it is complete."""
 
 import codecs
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from itertools import islice, product
 from typing import Protocol
 
 from tokenizers import Tokenizer
 
 REPLACEMENT = "\ufffd"
 LONGEST_CHARACTER = 4  # bytes in UTF-8, and so tokens
+CONTEXT = 8  # tokens: enough for every decoder to continue a text
+WITHOUT_TEXT = 16  # tokens that may wait for text, so that a step's cost has a limit
 
 
 class Detokenizer(Protocol):
@@ -21,12 +24,17 @@ class Detokenizer(Protocol):
 
 
 class ByteDetokenizer:
-    """For vocabularies whose tokens stand for bytes. Each token costs one dictionary lookup."""
+    """For vocabularies whose tokens stand for bytes. Each token costs one dictionary lookup.
 
-    def __init__(self, token_bytes: Callable[[int], bytes], strip_start: int = 0) -> None:
+    The text continues the ids of `after`. If their last character is incomplete, it belongs to this text.
+    """
+
+    def __init__(self, token_bytes: Callable[[int], bytes], strip_start: int = 0, after: Sequence[int] = ()) -> None:
         self._token_bytes = token_bytes
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._strip = strip_start
+        before = b"".join(reversed(list(islice(filter(None, map(token_bytes, reversed(after))), LONGEST_CHARACTER))))
+        self._decoder.decode(before)
+        self._strip = 0 if before else strip_start
 
     def push(self, ids: Sequence[int]) -> str:
         text = self._decoder.decode(b"".join(map(self._token_bytes, ids)))
@@ -44,34 +52,45 @@ class ByteDetokenizer:
 
 
 class StreamDetokenizer:
-    """For any other decoder of the tokenizers library. The text continues the ids of `after`.
+    """For any other decoder of the tokenizers library. The text continues the ids of `after`, as with ByteDetokenizer.
 
     The library's own DecodeStream raises an exception in the middle of a text where bytes are no UTF-8. This decodes the last tokens
     together instead: what they add to the text before them is new.
     """
 
-    def __init__(self, tokenizer: Tokenizer, after: Sequence[int] = ()) -> None:
-        self._tokenizer = tokenizer
-        self._ids = list(after)
-        self._context = 0  # the new tokens are decoded with those from here on
-        self._read = len(self._ids)  # the text of the tokens before is out
+    def __init__(self, tokenizer: Tokenizer, special: Collection[int], after: Sequence[int] = ()) -> None:
+        self._decode = tokenizer.decode
+        self._special = special
+        self._before, self._new = self._ends(after)
 
     def push(self, ids: Sequence[int]) -> str:
-        return "".join(map(self._text_of, ids))
+        return "".join(self._text_of(token_id) for token_id in ids if token_id not in self._special)
 
     def flush(self) -> str:
-        before, now = self._decoded()
-        return now[len(before) :]
+        return self._added()[0]
 
     def _text_of(self, token_id: int) -> str:
-        self._ids.append(token_id)
-        before, now = self._decoded()
-        incomplete = now.endswith(REPLACEMENT) and len(self._ids) - self._read < LONGEST_CHARACTER
-        if incomplete or len(now) <= len(before):
+        self._new.append(token_id)
+        text, incomplete = self._added()
+        waits = incomplete if text else len(self._new) < WITHOUT_TEXT
+        if waits:
             return ""
-        self._context, self._read = self._read, len(self._ids)
-        return now[len(before) :]
+        self._before, self._new = self._new, []
+        return text
 
-    def _decoded(self) -> tuple[str, str]:
-        decode = self._tokenizer.decode
-        return decode(self._ids[self._context : self._read]), decode(self._ids[self._context :])
+    def _added(self) -> tuple[str, bool]:
+        """The text of the new tokens, and whether its last character may become another one."""
+        before, now = self._decode(self._before), self._decode(self._before + self._new)
+        return now[len(before) :], now.endswith(REPLACEMENT) and len(self._new) < LONGEST_CHARACTER
+
+    def _ends(self, after: Sequence[int]) -> tuple[list[int], list[int]]:
+        """The last ids, which begin and end with a whole character if they can, and the ids of an incomplete one after them."""
+        with_text = (token_id for token_id in reversed(after) if token_id not in self._special)
+        last = list(islice(with_text, CONTEXT + LONGEST_CHARACTER))[::-1]
+        cuts = product(range(len(last), max(len(last) - LONGEST_CHARACTER, 0), -1), range(max(len(last) - CONTEXT, 0) + 1))
+        end, start = next((cut for cut in cuts if self._is_whole(last[cut[1] : cut[0]])), (len(last), 0))
+        return last[start:end], last[end:]
+
+    def _is_whole(self, ids: Sequence[int]) -> bool:
+        text = self._decode(ids)
+        return not (text.startswith(REPLACEMENT) or text.endswith(REPLACEMENT))

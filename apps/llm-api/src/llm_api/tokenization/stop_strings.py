@@ -22,13 +22,15 @@ class StopPattern:
 class StopStrings:
     """The first complete stop string ends the text; of two that are complete at once, the longer one. No push may follow a match."""
 
-    def __init__(self, stops: Sequence[str | StopPattern]) -> None:
+    def __init__(self, stops: Sequence[str | StopPattern], *, included: bool = False) -> None:
+        """`included`: the text ends after the stop string, not before it."""
+        self._included = included
         self._patterns = [stop if isinstance(stop, StopPattern) else StopPattern(stop) for stop in stops]
         self._lengths = [0] * len(self._patterns)
         self._held = ""
 
     def push(self, text: str) -> tuple[str, bool]:
-        """Returns the text that precedes any stop string, and whether one was found. Holds back text that may begin one."""
+        """Returns the text up to any stop string, and whether one was found. Holds back text that may begin one."""
         if not self._patterns:
             return text, False
         lengths, whole = self._lengths, self._held + text
@@ -39,7 +41,7 @@ class StopStrings:
                 if lengths[index] == len(pattern.stop):
                     matched = max(matched, lengths[index])
             if matched:
-                return whole[: position - matched], True
+                return whole[: position if self._included else position - matched], True
         cut = len(whole) - max(lengths)
         self._held = whole[cut:]
         return whole[:cut], False

@@ -2,7 +2,7 @@
 
 import codecs
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 import tokenizers
 
 from llm_api.tokenization.detokenizer import ByteDetokenizer, Detokenizer, StreamDetokenizer
+from llm_api.tokenization.marked_prompt import MarkedPromptEncoder
+from llm_api.tokenization.surrogates import without_lone_surrogates
 from llm_api.tokenization.token_bytes import token_bytes_from
 
 
@@ -17,7 +19,8 @@ class Tokenizer:
     """Safe to share between threads."""
 
     def __init__(self, model_path: Path) -> None:
-        source = (model_path / "tokenizer.json").read_text(encoding="utf-8")
+        self._file = model_path / "tokenizer.json"
+        source = self._file.read_text(encoding="utf-8")
         self._tokenizer = tokenizers.Tokenizer.from_str(source)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -38,12 +41,16 @@ class Tokenizer:
 
         Releases the GIL, unlike the library's `encode`. Lone surrogates become U+FFFD.
         """
-        whole = [_without_lone_surrogates(text) for text in texts]
+        whole = [without_lone_surrogates(text) for text in texts]
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(whole, add_special_tokens=add_special_tokens)]
+
+    def marked_encoder(self, control_tokens: Collection[str]) -> MarkedPromptEncoder:
+        """For prompts in which some strings of `control_tokens` are plain text. Takes as long as loading the tokenizer."""
+        return MarkedPromptEncoder(self._file, control_tokens)
 
     def encode_with_offsets(self, text: str, add_special_tokens: bool) -> tuple[list[int], list[int]]:
         """The ids, and the character offset of each in the text."""
-        encoding = self._tokenizer.encode_batch([_without_lone_surrogates(text)], add_special_tokens=add_special_tokens)[0]
+        encoding = self._tokenizer.encode_batch([without_lone_surrogates(text)], add_special_tokens=add_special_tokens)[0]
         return encoding.ids, [start for start, _ in encoding.offsets]
 
     def text_with_offsets(self, ids: Sequence[int]) -> tuple[str, list[int]]:
@@ -63,11 +70,13 @@ class Tokenizer:
         return detokenizer.push(ids) + detokenizer.flush()
 
     def detokenizer(self, after: Sequence[int] = ()) -> Detokenizer:
-        """Detokenizes ids that continue the ids of `after`. Some vocabularies drop a space at the start of a text."""
+        """Detokenizes ids that continue the ids of `after`. Some vocabularies drop a space at the start of a text.
+
+        An incomplete character at the end of `after` is completed.
+        """
         if self._reads is None:
-            return StreamDetokenizer(self._tokenizer, after)
-        continues = any(map(self._bytes_of_text, after))
-        return ByteDetokenizer(self._bytes_of_text, 0 if continues else self._reads.strip_start)
+            return StreamDetokenizer(self._tokenizer, self._special_ids, after)
+        return ByteDetokenizer(self._bytes_of_text, self._reads.strip_start, after)
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes of one token, special tokens included; empty for an id outside the vocabulary."""
@@ -101,11 +110,3 @@ class Tokenizer:
     @cached_property
     def _longest_token(self) -> int:
         return max(map(len, self._tokenizer.get_vocab()))
-
-
-def _without_lone_surrogates(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text

@@ -8,13 +8,15 @@ from pydantic import BaseModel
 
 from llm_api.api.body import BodyReader
 from llm_api.api.cutoff import Cutoff
+from llm_api.api.endpoints.models import Models
 from llm_api.api.middleware.admission import Admission
 from llm_api.api.openapi import error_responses, event_stream, json_body
+from llm_api.api.request_fields import ignored_fields_header
 from llm_api.api.responses import json_response
 from llm_api.api.sse import EventStream
 from llm_api.protocol.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest
 from llm_api.protocol.completions import Completion, CompletionRequest
-from llm_api.protocol.errors import GenerationTimeout, ModelNotFound
+from llm_api.protocol.errors import GenerationTimeout
 from llm_api.protocol.request import GenerationRequest
 from llm_api.server.lifecycle import Lifecycle
 from llm_api.service.model_service import Answer, ModelService
@@ -31,6 +33,7 @@ Chunk = TypeVar("Chunk", bound=BaseModel)
 class GenerationEndpoints:
     settings: Settings
     service: ModelService
+    models: Models
     lifecycle: Lifecycle
     admission: Admission
     body: BodyReader
@@ -64,7 +67,7 @@ class GenerationEndpoints:
         return await self._respond(http, request, self.service.complete(request))
 
     async def _respond(self, http: Request, request: GenerationRequest, answer: Answer[Whole, Chunk]) -> Response:
-        self._check_model(request.model)
+        current_request().model = self.models.find(request.model).id
         places = self.admission.places(request.sequences)
         seconds = self.settings.request_timeout
         late = GenerationTimeout(f"The request took longer than {seconds:g} seconds and was ended.")
@@ -74,9 +77,5 @@ class GenerationEndpoints:
             return EventStream(answer.stream_infer(), places, cutoff, self.settings, omitted)
         with places:
             async with cutoff.armed(), cutoff.watching(http.receive):
-                return json_response(await answer.infer())
-
-    def _check_model(self, model: str) -> None:
-        if all(model != known.id for known in self.service.models()):
-            raise ModelNotFound(model)
-        current_request().model = model
+                whole = await answer.infer()
+        return json_response(whole, headers=ignored_fields_header())

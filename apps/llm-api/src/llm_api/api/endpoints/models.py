@@ -16,8 +16,21 @@ ModelId = Annotated[str, Path(description="Model id; it may contain slashes.", j
 
 
 class Models:
-    def __init__(self, service: ModelService) -> None:
+    def __init__(self, service: ModelService, aliases: tuple[str, ...]) -> None:
+        """`aliases`: more names for the service's first model."""
         self._service = service
+        self._aliases = aliases
+
+    def find(self, name: str) -> Model:
+        """The model of this id or alias. Raises ModelNotFound."""
+        for known in self._all():
+            if known.id == name:
+                return known
+        raise ModelNotFound(name)
+
+    def _all(self) -> list[Model]:
+        models = self._service.models()
+        return models + [models[0].model_copy(update={"id": alias}) for alias in self._aliases]
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["Models"], responses=error_responses(401, 500, 503))
@@ -38,10 +51,7 @@ class Models:
         return router
 
     async def list_models(self) -> Response:
-        return json_response(ModelList(data=self._service.models()))
+        return json_response(ModelList(data=self._all()))
 
     async def retrieve_model(self, model: ModelId) -> Response:
-        for known in self._service.models():
-            if known.id == model:
-                return json_response(known)
-        raise ModelNotFound(model)
+        return json_response(self.find(model))

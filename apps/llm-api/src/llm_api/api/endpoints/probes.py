@@ -1,10 +1,12 @@
-"""The probes: /livez, /readyz and /healthz. None of them depends on the load."""
+"""The probes: /livez, /readyz and /healthz, and the names that other servers have for /healthz. None of them depends on the load."""
 
 from typing import Literal
 
 from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from llm_api import __version__
 from llm_api.api.responses import json_response
 from llm_api.server.lifecycle import Lifecycle
 from llm_api.service.model_service import ModelService
@@ -34,7 +36,9 @@ class Probes:
         ):
             unavailable = {"model": Health, "description": "Not at the moment; `detail` gives the reason."}
             router.add_api_route(path, endpoint, response_model=Health, responses={503: unavailable}, summary=summary)
-            router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
+        for path in ("/health", "/ping"):
+            router.add_api_route(path, self.healthz, include_in_schema=False)
+        router.add_api_route("/version", self.version, include_in_schema=False)
         return router
 
     async def livez(self) -> Response:
@@ -47,6 +51,9 @@ class Probes:
     async def healthz(self) -> Response:
         health = self._service.health()
         return self._report(health.phase == "ready" and health.progressing)
+
+    async def version(self) -> Response:
+        return JSONResponse({"version": __version__})
 
     def _report(self, healthy: bool) -> Response:
         health = self._service.health()

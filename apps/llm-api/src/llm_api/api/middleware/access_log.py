@@ -11,7 +11,7 @@ from llm_api.telemetry.context import RequestContext, current_request
 from llm_api.telemetry.metrics import Metrics
 
 CLIENT_LEFT = 499  # nginx's status for a client that left before the response
-LOGGED = tuple(field.name for field in fields(RequestContext) if field.name != "arrived")
+LOGGED = tuple(field.name for field in fields(RequestContext) if field.name not in {"arrived", "ignored_fields"})
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 

@@ -16,13 +16,19 @@ class AuthMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._keys.required and not is_open(scope["path"]):
-            current_request().key_name = self._authenticate(Headers(scope=scope).get("authorization", ""))
+            current_request().key_name = self._authenticate(_key_in(Headers(scope=scope)))
         await self.app(scope, receive, send)
 
-    def _authenticate(self, authorization: str) -> str:
-        scheme, _, key = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not key.strip():
+    def _authenticate(self, key: str) -> str:
+        if not key:
             raise Unauthorized("You didn't provide an API key. Send it in the header `Authorization: Bearer YOUR_KEY`.")
-        if (name := self._keys.name_of(key.strip())) is None:
+        if (name := self._keys.name_of(key)) is None:
             raise Unauthorized("Incorrect API key provided.", code="invalid_api_key")
         return name
+
+
+def _key_in(headers: Headers) -> str:
+    """The key of the first header that has one: OpenAI's, Anthropic's, Azure's."""
+    scheme, _, bearer = headers.get("authorization", "").partition(" ")
+    keys = (bearer if scheme.lower() == "bearer" else "", headers.get("x-api-key", ""), headers.get("api-key", ""))
+    return next((key.strip() for key in keys if key.strip()), "")

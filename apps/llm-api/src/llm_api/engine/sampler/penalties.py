@@ -1,4 +1,4 @@
-"""Penalties and biases, which change the logits of single tokens before temperature and truncation."""
+"""Penalties, biases and bans, which change the logits of single tokens before temperature and truncation."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from llm_api.engine.sequence import Sequence
+
+BANNED = -1e30  # finite, so that a token is left where everything is banned; far below any logit, also when divided by a temperature
 
 
 def apply_penalties(logits: Tensor, sequences: list[Sequence]) -> list[int]:
@@ -30,6 +32,10 @@ def _penalties(sequence: Sequence) -> Iterator[Callable[[Tensor], None]]:
         yield partial(_frequency, token_ids=tokens, frequency=sampling.frequency_penalty, presence=sampling.presence_penalty)
     if sampling.logit_bias:
         yield partial(_bias, logit_bias=sampling.logit_bias)
+    if sequence.num_completion < sampling.min_tokens and sequence.end_token_ids:
+        yield partial(_ban, token_ids=sorted(sequence.end_token_ids))
+    if sampling.allowed_token_ids:
+        yield partial(_allow, token_ids=sampling.allowed_token_ids)
 
 
 def _repetition(row: Tensor, token_ids: list[int], penalty: float) -> None:
@@ -49,3 +55,15 @@ def _frequency(row: Tensor, token_ids: list[int], frequency: float, presence: fl
 def _bias(row: Tensor, logit_bias: dict[int, float]) -> None:
     tokens = torch.tensor(list(logit_bias), device=row.device)
     row[tokens] += torch.tensor(list(logit_bias.values()), dtype=row.dtype, device=row.device)
+
+
+def _ban(row: Tensor, token_ids: list[int]) -> None:
+    row[torch.tensor([token for token in token_ids if token < len(row)], dtype=torch.int64, device=row.device)] = BANNED
+
+
+def _allow(row: Tensor, token_ids: list[int]) -> None:
+    """Other tokens are banned more than any that `_ban` has banned."""
+    allowed = torch.tensor(token_ids, device=row.device)
+    logits = row[allowed].clone()
+    row.fill_(2 * BANNED)
+    row[allowed] = logits

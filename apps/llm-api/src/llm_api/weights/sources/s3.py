@@ -45,6 +45,7 @@ def fetch_s3(model: S3Model, snapshot: Snapshot, folder: Path, progress: Progres
             counter = _Counter(report, snapshot.size - left, snapshot.size)
             client = _client()
             for file in missing:  # boto3 uses a temporary name and parallel parts, and retries
+                (folder / file.name).parent.mkdir(exist_ok=True)
                 client.download_file(model.bucket, model.key(file.name), str(folder / file.name), Callback=counter)
 
 

@@ -6,6 +6,7 @@ from fnmatch import fnmatch
 from llm_api.weights.errors import UnsupportedModel, WeightsError
 from llm_api.weights.folder import SLOW_TOKENIZERS, no_safe_weights
 
+_TEMPLATES = "additional_chat_templates/*.jinja"
 _BESIDE_WEIGHTS = ("*.json", "*.jinja", "merges.txt", "vocab.txt", *SLOW_TOKENIZERS)
 
 
@@ -38,7 +39,8 @@ class Snapshot:
 
 def needed_files(source: str, files: list[RemoteFile], with_code: bool) -> list[RemoteFile]:
     """The files needed to serve the model. Raises WeightsError, before any download, when there are no safetensors."""
-    files = [file for file in files if "/" not in file.name]  # folders hold other formats of the same model
+    # Other folders hold other formats of the same model.
+    files = [file for file in files if "/" not in file.name or fnmatch(file.name, _TEMPLATES)]
     names = {file.name for file in files}
     weights = {name for name in names if name.endswith(".safetensors")}
     if not weights:

@@ -1,0 +1,103 @@
+"""From a conversation to the tokens of its prompt, and which of the request's fields the chat template does not use."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+from llm_api.chat.control_tokens import control_tokens
+from llm_api.chat.plain_text import PlainText, RenderedPrompt
+from llm_api.chat.template import ChatTemplate, ChatTemplateError, PromptOptions
+from llm_api.protocol.chat import ChatCompletionRequest
+from llm_api.protocol.errors import InvalidRequest
+from llm_api.service.plan import check_text_length
+from llm_api.tokenization.marked_prompt import MarkedPromptEncoder
+from llm_api.tokenization.tokenizer import Tokenizer
+
+Messages = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class UnusedField:
+    """A field that changes nothing, because this model's chat template does not read it. `reason` continues a sentence."""
+
+    name: str
+    reason: str
+
+
+class ChatPrompts:
+    """Rendering and encoding are slow for long texts. Threads may share it. Raises InvalidRequest if the model cannot take the request."""
+
+    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate) -> None:
+        self._tokenizer = tokenizer
+        self._template = template
+        self._control_tokens = control_tokens(tokenizer.special_tokens, tokenizer.added_tokens, template)
+        self._plain_text = PlainText(self._control_tokens)
+
+    def token_ids(self, request: ChatCompletionRequest, max_model_len: int) -> list[int]:
+        rendered = self._render(request)
+        check_text_length(self._tokenizer.least_tokens(rendered.text), max_model_len, "messages")
+        if rendered.parts is None:
+            return self._tokenizer.encode(rendered.text, add_special_tokens=False)
+        return self._marked_encoder.encode(rendered.parts)
+
+    def unused_fields(self, request: ChatCompletionRequest) -> list[UnusedField]:
+        variables = [(name, path) for name, path in _variable_paths(request) if name not in self._template.variables]
+        names = self._unused_names(request)
+        return [
+            *(UnusedField(path, f"this model's chat template has no {name}") for name, path in variables),
+            *(UnusedField(f"messages[{at}].name", f"this model's chat template uses no name in a {role} message") for role, at in names),
+        ]
+
+    @cached_property
+    def _marked_encoder(self) -> MarkedPromptEncoder:
+        """Made for the first message that needs it, because it takes as much memory as the tokenizer."""
+        return self._tokenizer.marked_encoder(self._control_tokens)
+
+    def _render(self, request: ChatCompletionRequest) -> RenderedPrompt:
+        options = self._options(request)
+        try:
+            return self._plain_text.prompt(_messages(request), partial(self._template.prompt, options=options))
+        except ChatTemplateError as error:
+            raise InvalidRequest(str(error), param="messages") from error
+
+    def _options(self, request: ChatCompletionRequest) -> PromptOptions:
+        variables = {name: value for name, value in request.template_variables.items() if name in self._template.variables}
+        if self._plain_text.has_control_token(list(variables.values())):
+            raise InvalidRequest("'chat_template_kwargs' has a control token of the model; leave it out.", param="chat_template_kwargs")
+        continues = bool(request.continue_final_message)
+        return PromptOptions(
+            begins_answer=not continues and request.add_generation_prompt is not False, continues=continues, variables=variables
+        )
+
+    def _unused_names(self, request: ChatCompletionRequest) -> list[tuple[str, int]]:
+        """Roles whose `name` the template ignores, each with its first message that has one: the prompt is then the same without it."""
+        messages = _messages(request)
+        first_named = {message["role"]: position for position, message in reversed(list(enumerate(messages))) if "name" in message}
+        text = self._try(messages) if first_named else None
+        return [
+            (role, position)
+            for role, position in first_named.items()
+            if self._try([_nameless(message) if message["role"] == role else message for message in messages]) == text
+        ]
+
+    def _try(self, messages: Messages) -> str | None:
+        try:
+            return self._template.prompt(messages)
+        except ChatTemplateError:  # the template requires the name, so it uses it
+            return None
+
+
+def _messages(request: ChatCompletionRequest) -> list[dict[str, Any]]:
+    return [message.model_dump(exclude_none=True) for message in request.messages]
+
+
+def _nameless(message: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in message.items() if key != "name"}
+
+
+def _variable_paths(request: ChatCompletionRequest) -> Iterator[tuple[str, str]]:
+    """The template's variables that a request sets, each with the path of its field."""
+    given = request.chat_template_kwargs or {}
+    for name in request.template_variables:
+        yield name, f"chat_template_kwargs.{name}" if name in given else name

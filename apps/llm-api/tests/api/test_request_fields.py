@@ -1,0 +1,118 @@
+"""Requests with fields that have no effect are served, and the response names the fields. test_validation.py has REQUEST_FIELDS=strict."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from api.running_server import CHAT, RunningServer, chat_body, running_server
+from api.scripted_service import MODEL
+
+IGNORED: list[tuple[dict[str, Any], str]] = [
+    ({"colour": "red"}, "colour"),
+    ({"colour": {"deep": [1, {"a": None}]}, "size": 1}, "colour, size"),
+    ({"prediction": {"type": "content", "content": "x"}}, "prediction"),
+    ({"verbosity": "low", "moderation": {}}, "verbosity, moderation"),
+    ({"store": True, "service_tier": "flex"}, "service_tier, store"),
+    ({"messages": [{"role": "user", "content": "hi", "user": "x", "cache": 1}]}, "messages[0].user, messages[0].cache"),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "hi", "x": 1}]}]},
+        "messages[0].content[0].x",
+    ),
+    ({"messages": [{"role": "assistant", "content": "a", "annotations": [{}]}]}, "messages[0].annotations"),
+    ({"stream": True, "stream_options": {"include": 1}}, "stream_options.include"),
+    ({"a b\r\nset-cookie: é": 1}, "a%20b%0D%0Aset-cookie%3A%20%C3%A9"),
+    ({"x" * 100_000: 1}, "x" * 200),
+]
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "auto"}, "tools"),
+    ({"response_format": {"type": "json_object"}}, "response_format.type"),
+    ({"audio": {}}, "audio"),
+    ({"web_search_options": {}}, "web_search_options"),
+    ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "messages[0].content[0].type"),
+    ({"colour": "red", "temperature": 3}, "temperature"),
+]
+NOTHING: list[dict[str, Any]] = [{"tools": []}, {"functions": []}, {"stop": []}, {"stop": ""}, {"stop": ["", ""]}, {"top_k": -1}]
+
+
+@pytest.mark.parametrize(("fields", "names"), IGNORED, ids=lambda value: str(value)[:60])
+def test_a_field_without_effect_is_left_out_and_named(http: httpx2.Client, fields: dict[str, Any], names: str) -> None:
+    response = http.post(CHAT, json=chat_body(**fields))
+    assert response.status_code == 200
+    assert response.headers["x-ignored-fields"] == names
+
+
+def test_completions_have_the_same_rule(http: httpx2.Client) -> None:
+    response = http.post("/v1/completions", json={"model": MODEL, "prompt": "a", "messages": [], "stream": True})
+    assert (response.status_code, response.headers["x-ignored-fields"]) == (200, "messages")
+
+
+@pytest.mark.parametrize("mode", ["strict", "warn", "ignore"])
+def test_a_field_that_changes_the_output_is_refused_in_every_mode(mode: str) -> None:
+    with running_server(request_fields=mode) as server, server.client() as http:
+        for fields, param in REFUSED:
+            response = http.post(CHAT, json=chat_body(**fields))
+            assert (response.status_code, "x-ignored-fields" in response.headers) == (400, False)
+            if mode != "strict" or "colour" not in fields:
+                assert response.json()["error"]["param"] == param
+
+
+def test_strict_refuses_and_ignore_does_not_name() -> None:
+    with running_server(request_fields="strict") as server, server.client() as http:
+        assert http.post(CHAT, json=chat_body(colour="red")).json()["error"]["code"] == "unknown_parameter"
+    with running_server(request_fields="ignore") as server, server.client() as http:
+        response = http.post(CHAT, json=chat_body(colour="red"))
+        assert (response.status_code, "x-ignored-fields" in response.headers) == (200, False)
+        assert "llm_ignored_fields_total{" not in http.get("/metrics").text
+
+
+@pytest.mark.parametrize("fields", NOTHING, ids=str)
+def test_values_that_ask_for_nothing_are_not_named(http: httpx2.Client, fields: dict[str, Any]) -> None:
+    response = http.post(CHAT, json=chat_body(**fields))
+    assert (response.status_code, "x-ignored-fields" in response.headers) == (200, False)
+
+
+@pytest.fixture
+def server() -> Iterator[RunningServer]:
+    with running_server() as running:
+        yield running
+
+
+def test_the_metric_counts_names_that_the_api_knows(server: RunningServer) -> None:
+    with server.client() as http:
+        http.post(CHAT, json=chat_body(colour=1, size=2, store=True))
+        messages = [{"role": "assistant", "content": "a", "annotations": [{}]}, {"role": "assistant", "content": "a", "annotations": [{}]}]
+        http.post(CHAT, json=chat_body(messages=messages))
+        lines = [line for line in http.get("/metrics").text.splitlines() if line.startswith("llm_ignored_fields_total")]
+    assert sorted(lines) == [
+        'llm_ignored_fields_total{field="messages[].annotations"} 2.0',
+        'llm_ignored_fields_total{field="store"} 1.0',
+        'llm_ignored_fields_total{field="unknown"} 2.0',
+    ]
+
+
+def test_a_long_list_is_cut(http: httpx2.Client) -> None:
+    header = http.post(CHAT, json=chat_body() | {f"field{number}": 0 for number in range(900)}).headers["x-ignored-fields"]
+    assert header.startswith("field0, field1, ")
+    assert header.endswith(", field19, and 880 more")
+
+
+def test_the_official_client_may_send_more(shared_server: RunningServer) -> None:
+    response = shared_server.openai().chat.completions.with_raw_response.create(
+        model=MODEL, messages=[{"role": "user", "content": "hi"}], verbosity="low", extra_body={"thinking": {"type": "disabled"}}
+    )
+    assert response.headers["x-ignored-fields"] == "verbosity, thinking"
+    assert response.parse().choices[0].message.content
+
+
+@pytest.mark.parametrize("mode", ["strict", "warn", "ignore"])
+def test_a_field_of_another_server_that_changes_the_output_is_refused_by_name(mode: str) -> None:
+    with running_server(request_fields=mode) as server, server.client() as http:
+        for field, value in {"guided_json": {"type": "object"}, "skip_special_tokens": False, "bad_words": ["a"]}.items():
+            error = http.post(CHAT, json=chat_body() | {field: value}).json()["error"]
+            assert (error["param"], field in error["message"]) == (field, True)
+
+
+def test_a_field_of_another_server_with_the_value_that_changes_nothing_is_ignored(http: httpx2.Client) -> None:
+    response = http.post(CHAT, json=chat_body(guided_json=None, bad_words=[], skip_special_tokens=True))
+    assert response.headers["x-ignored-fields"] == "guided_json, bad_words, skip_special_tokens"
