@@ -10,7 +10,7 @@ from llm_api.engine.errors import EngineError
 from llm_api.engine.kv_cache.storage import KVCacheShape
 from llm_api.engine.machine import available_memory
 from llm_api.engine.messages import EngineConfig
-from llm_api.engine.models.checkpoint import checkpoint_size
+from llm_api.engine.models.checkpoint import CheckpointSize, checkpoint_size
 from llm_api.engine.models.model_config import ModelConfig
 from llm_api.engine.models.native.quantize import BITS, GROUP
 
@@ -65,6 +65,8 @@ def check_weights_fit(config: EngineConfig, model: ModelConfig, dtype: torch.dty
     if device.type != "cpu":
         return
     stored = checkpoint_size(Path(config.model_path))
+    if model.uses_fast_path(config.runner):  # reads weights of 4 bits into the dtype; counts their scales too, a sixteenth
+        stored = CheckpointSize(stored.weights + 2 * stored.packed, 0)
     embedding = min(model.vocab_size * model.hidden_size, stored.weights)  # never quantized
     bits = BITS[config.quantization] + GROUP_BITS // GROUP if config.quantization in BITS else 8 * dtype.itemsize
     needed = embedding * dtype.itemsize + (stored.weights - embedding) * bits // 8 + stored.packed

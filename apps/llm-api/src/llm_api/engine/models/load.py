@@ -17,7 +17,6 @@ from llm_api.engine.models.model_config import ModelConfig
 from llm_api.engine.models.native.bindings import Kernels, load_kernels
 from llm_api.engine.models.native.decoder import NativeDecoder, unsupported_reason
 from llm_api.engine.models.native.layout import NativeLayout
-from llm_api.engine.models.rope import RotaryEmbedding, rope_parameters
 from llm_api.engine.models.torch_decoder import TorchDecoder, TorchLayout
 
 log = structlog.get_logger()
@@ -49,8 +48,9 @@ def load_model(
     Raises EngineError when the model cannot be loaded with these settings.
     """
     runner, model_path = settings.runner, Path(settings.model_path)
-    if runner in {"native", "torch"} and not config.has_fast_path:
-        raise EngineError(f"RUNNER={runner} supports Llama, Mistral, Qwen2 and Qwen3, not {config.model_type}: set RUNNER=auto or general")
+    refusal = config.fast_path_refusal()
+    if runner in {"native", "torch"} and refusal is not None:
+        raise EngineError(f"RUNNER={runner} does not support {refusal}: set RUNNER=auto or general")
     if not config.uses_fast_path(runner):
         _refuse_quantization(settings, f"RUNNER={runner} runs {config.model_type} on the general runner")
         # transformers takes seconds to import, so only where it is needed.
@@ -62,7 +62,7 @@ def load_model(
     kernels = None if runner == "torch" else _native_kernels(config, settings, block_size, dtype, device)
     layout = None if kernels is None else NativeLayout(kernels, settings.quantization)
     with open_checkpoint(model_path, dtype, device) as checkpoint:
-        return _read(checkpoint, config, max_model_len, dtype, device, layout)
+        return _read(checkpoint, config, max_model_len, dtype, layout)
 
 
 def _native_kernels(
@@ -85,12 +85,8 @@ def _refuse_quantization(settings: EngineConfig, reason: str) -> None:
         raise EngineError(f"QUANTIZATION={settings.quantization} requires the native runner, but {reason}: set QUANTIZATION=none")
 
 
-def _read(
-    checkpoint: Checkpoint, config: ModelConfig, max_model_len: int, dtype: torch.dtype, device: torch.device, layout: NativeLayout | None
-) -> Model:
-    rope = RotaryEmbedding(rope_parameters(config.raw), config.head_dim, max_model_len, device)
+def _read(checkpoint: Checkpoint, config: ModelConfig, max_model_len: int, dtype: torch.dtype, layout: NativeLayout | None) -> Model:
     shape = KVCacheShape(config.num_layers, config.num_kv_heads, config.head_dim, dtype)
-    eps = config.raw["rms_norm_eps"]
     if layout is not None:
-        return NativeDecoder(layout.kernels, read_decoder(checkpoint, config, layout), config, shape, eps, rope)
-    return TorchDecoder(read_decoder(checkpoint, config, TorchLayout()), shape, config.num_heads, eps, rope)
+        return NativeDecoder(layout.kernels, read_decoder(checkpoint, config, layout, max_model_len), config, shape)
+    return TorchDecoder(read_decoder(checkpoint, config, TorchLayout(), max_model_len), shape, config.num_heads)
