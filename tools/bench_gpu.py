@@ -5,7 +5,7 @@ Runs the torch decoder with its attention and CUDA graphs, without scheduler, sa
 """
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -16,7 +16,9 @@ from llm_api.engine.attention.paged import can_page, default_block_size
 from llm_api.engine.batch import Batch, build_batch
 from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
 from llm_api.engine.messages import AddRequest, SamplingParams
-from llm_api.engine.models.decoder_weights import DecoderLayer, DecoderWeights
+from llm_api.engine.models.decoder_weights import Attention, Branch, DecoderLayer, DecoderWeights, Mlp, Norm
+from llm_api.engine.models.families.registry import parts_of
+from llm_api.engine.models.families.text_config import TextConfig
 from llm_api.engine.models.linear import Linear, OutputHead
 from llm_api.engine.models.rope import RotaryEmbedding
 from llm_api.engine.models.torch_decoder import TorchDecoder, TorchLayout
@@ -37,23 +39,31 @@ class RandomWeights:
         self._device = device
         hidden, inner, heads = HIDDEN // scale, INTERMEDIATE // scale, (HEADS + 2 * KV_HEADS) * HEAD_DIM
         layout = TorchLayout()
+        norm = Norm(torch.ones(hidden, device=device), None)
+        rope = RotaryEmbedding({"rope_theta": 500_000.0, "rope_type": "default"}, HEAD_DIM, MAX_CONTEXT, device)
         self.weights: DecoderWeights[Linear, OutputHead] = DecoderWeights(
+            parts=parts_of(TextConfig(_config(scale), "llama", VOCABULARY // scale, hidden, layers, HEADS, KV_HEADS, HEAD_DIM)),
             embedding=self._matrix(VOCABULARY // scale, hidden, is_read=False),
             layers=[
                 DecoderLayer(
-                    input_norm=torch.ones(hidden, device=device),
-                    qkv=layout.linear(self._matrix(heads, hidden), None),
-                    query_norm=None,
-                    key_norm=None,
-                    output=layout.linear(self._matrix(hidden, HEADS * HEAD_DIM), None),
-                    post_attention_norm=torch.ones(hidden, device=device),
-                    gate_up=layout.gate_up(self._matrix(2 * inner, hidden), None),
-                    down=layout.linear(self._matrix(hidden, inner), None),
-                    attention=AttentionOptions(HEAD_DIM**-0.5),
+                    attention_norms=Branch(norm, None),
+                    attention=Attention(
+                        qkv=layout.linear(self._matrix(heads, hidden), None),
+                        output=layout.linear(self._matrix(hidden, HEADS * HEAD_DIM), None),
+                        query_norm=None,
+                        key_norm=None,
+                        rope=0,
+                        options=AttentionOptions(HEAD_DIM**-0.5),
+                    ),
+                    feed_forward_norms=Branch(norm, None),
+                    feed_forward=Mlp(
+                        layout.gate_up(self._matrix(2 * inner, hidden), None), layout.linear(self._matrix(hidden, inner), None)
+                    ),
                 )
                 for _ in range(layers)
             ],
-            norm=torch.ones(hidden, device=device),
+            ropes=[rope],
+            norm=norm,
             head=layout.head(self._matrix(VOCABULARY // scale, hidden)),
         )
 
@@ -63,10 +73,19 @@ class RandomWeights:
         return matrix
 
 
+def _config(scale: int) -> dict[str, Any]:
+    """The keys of config.json that a Llama's parts depend on."""
+    return {
+        "hidden_act": "silu",
+        "intermediate_size": INTERMEDIATE // scale,
+        "max_position_embeddings": MAX_CONTEXT,
+        "rms_norm_eps": 1e-5,
+    }
+
+
 def decoder(weights: RandomWeights, layers: int, block_size: int, device: torch.device) -> TorchDecoder:
     shape = KVCacheShape(layers, KV_HEADS, HEAD_DIM, torch.bfloat16)
-    rope = RotaryEmbedding({"rope_theta": 500_000.0, "rope_type": "default"}, HEAD_DIM, MAX_CONTEXT, device)
-    model = TorchDecoder(weights.weights, shape, HEADS, 1e-5, rope)
+    model = TorchDecoder(weights.weights, shape, HEADS)
     model.bind(KVCache(shape, COUNTS[-1] * -(-CONTEXT // block_size), block_size, device), COUNTS[-1])
     return model
 

@@ -26,7 +26,8 @@ struct AttentionTask {
   const int64_t *blocks;
   const typename T::Scalar *cache;  // at the kv head
   int64_t block_stride, block_size, window;
-  float scale;
+  float scale, softcap;  // softcap 0: none
+  const float *sinks;    // [group], or NULL
   const AttentionTask *next;  // the task that this thread will probably run next, or NULL
 
   int64_t queries() const { return rows * group; }
@@ -117,6 +118,8 @@ void accumulate_values(const AttentionTask<T> &task, int64_t query, int64_t chun
 template <class T>
 void update_softmax(const AttentionTask<T> &task, int64_t query, int64_t chunk, int64_t keys, const Scratch<T> &scratch) {
   float *scores = scratch.scores[query];
+  if (task.softcap > 0)
+    for (int64_t i = 0; i < keys; i += LANES) store(scores + i, softcap(load<F>(scores + i), task.softcap));
   const int64_t last = task.position(query) - chunk, first = task.first_key(query) - chunk;
   for (int64_t i = max(0, last + 1); i < keys; i++) scores[i] = -INFINITY;
   for (int64_t i = 0; i < min(first, keys); i++) scores[i] = -INFINITY;
@@ -178,7 +181,9 @@ void attend(const AttentionTask<T> &task, void *memory) {
   const int64_t queries = task.queries();
   const Scratch<T> scratch(memory, queries, task.dim);
   memset(scratch.output, 0, (size_t)(queries * task.dim) * sizeof(float));
-  for (int64_t q = 0; q < queries; q++) scratch.max_scores[q] = -INFINITY, scratch.denominators[q] = 0;
+  // A sink is a score without a key: its weight counts, and it has no value.
+  for (int64_t q = 0; q < queries; q++)
+    scratch.max_scores[q] = task.sinks ? task.sinks[q % task.group] : -INFINITY, scratch.denominators[q] = task.sinks ? 1 : 0;
   const int64_t end = task.position(queries - 1) + 1;
   for (int64_t chunk = task.first_key(0) / CHUNK * CHUNK; chunk < end; chunk += CHUNK) {
     const int64_t keys = min(CHUNK, round_up(end - chunk, KEYS));

@@ -1,6 +1,7 @@
 // Compiled once per instruction set. LLM_KERNELS is the name of the function table, LLM_NAME that of the instruction set.
 #include <vector>
 
+#include "check.h"
 #include "step.h"
 
 namespace {
@@ -55,16 +56,23 @@ int64_t workspace_bytes(const llm_model *model, int64_t rows, int64_t threads) {
                                      : Step<BFloat16>::workspace_bytes(*model, rows, threads);
 }
 
-void step(const llm_model *model, const llm_batch *batch, void *workspace, int64_t threads) {
+const char *check(const llm_model *model) {
+  if (model->dtype != LLM_FLOAT32 && model->dtype != LLM_BFLOAT16) return "the dtype is unknown";
+  return model->dtype == LLM_FLOAT32 ? ModelCheck<Float32>(*model).run() : ModelCheck<BFloat16>(*model).run();
+}
+
+const char *step(const llm_model *model, const llm_batch *batch, void *workspace, int64_t threads) {
+  if (const char *error = batch_error(*model, *batch)) return error;
   if (model->dtype == LLM_FLOAT32)
     Step<Float32>(*model, *batch, threads).run(workspace);
   else
     Step<BFloat16>(*model, *batch, threads).run(workspace);
+  return nullptr;
 }
 
 }  // namespace
 
 extern "C" {
 extern const llm_kernels LLM_KERNELS;
-const llm_kernels LLM_KERNELS = {LLM_NAME, packed_bytes, pack_any, packed_groups_bytes, pack_groups_any, matmul, workspace_bytes, step};
+const llm_kernels LLM_KERNELS = {LLM_NAME, packed_bytes, pack_any, packed_groups_bytes, pack_groups_any, matmul, check, workspace_bytes, step};
 }

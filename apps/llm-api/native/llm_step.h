@@ -10,34 +10,55 @@ extern "C" {
 enum llm_dtype { LLM_BFLOAT16 = 0, LLM_FLOAT32 = 1 };
 enum llm_format { LLM_DENSE = 0, LLM_INT8 = 1, LLM_INT4 = 2 };  // of weights: in the model's dtype or quantized
 
+enum llm_activation { LLM_SILU = 0, LLM_GELU = 1, LLM_GELU_TANH = 2, LLM_CLAMPED_SWIGLU = 3 };
+
 // y = x W^T + b, with W packed by `pack` or `pack_groups`.
 struct llm_linear {
   const void *weight;
   const float *bias;  // [out rounded up to 32] or NULL
   int64_t in, out, format;
+  int64_t bytes;  // of `weight`
+};
+
+// RMSNorm, or LayerNorm if it has a bias. `weight` is NULL if there is no norm.
+struct llm_norm {
+  const float *weight, *bias;  // [size]
+  int64_t size;
+};
+
+struct llm_mlp {
+  struct llm_linear up;  // gated: panels of gate and up alternate
+  struct llm_linear down;
 };
 
 struct llm_layer {
-  const float *input_norm;  // [hidden]
+  struct llm_norm attention_norm, attention_output_norm;
   struct llm_linear qkv;
-  const float *query_norm, *key_norm;  // [head dim] or NULL
+  struct llm_norm query_norm, key_norm;  // of a head, or of all heads together: RMSNorms
   struct llm_linear output;
-  const float *post_attention_norm;  // [hidden]
-  struct llm_linear gate_up;         // panels of gate and up alternate
-  struct llm_linear down;
-  void *cache;     // this layer's [blocks][block size * 2 * kv heads * head dim]
+  const float *cos, *sin;  // [positions, head dim]; sin includes the sign of rotate_half; NULL: positions change nothing
+  const float *sinks;      // [heads], scores that take weight from the keys; NULL: none
+  struct llm_norm mlp_norm, mlp_output_norm;
+  const struct llm_mlp *mlps;  // [experts], or the only one
+  struct llm_linear router;    // its weight is NULL if there are no experts; never quantized
+  int64_t experts, top_k;
+  void *cache;  // this layer's [blocks][block size * 2 * kv heads * head dim]
   float scale;
   int64_t window;  // tokens that a row attends to, itself included; 0: all
 };
 
 struct llm_model {
-  // Either the weights of all linear layers are quantized, or none.
-  int64_t dtype, num_layers, hidden, intermediate, heads, kv_heads, head_dim, vocabulary, block_size;
-  float eps;
-  const void *embedding;   // [vocabulary, hidden], not packed
-  const float *cos, *sin;  // [positions, head dim]; sin includes the sign of rotate_half
+  // Either the weights of all linear layers except routers are quantized, or none.
+  int64_t dtype, num_layers, hidden, heads, kv_heads, head_dim, vocabulary, positions, blocks, block_size;
+  int64_t activation;          // llm_activation
+  int64_t is_gated;            // whether an MLP multiplies with an activated gate
+  int64_t normalizes_experts;  // whether the weights of a row's experts are the softmax of their scores alone
+  float eps, embedding_scale, residual_scale;
+  float attention_softcap, logits_softcap;  // 0: none
+  float swiglu_alpha, swiglu_limit;         // of LLM_CLAMPED_SWIGLU
+  const void *embedding;                    // [vocabulary, hidden], not packed
   const struct llm_layer *layers;
-  const float *norm;
+  struct llm_norm norm;
   struct llm_linear head;
 };
 
@@ -63,8 +84,11 @@ struct llm_kernels {
                       void *packed);
   // A single matmul, for tests: x is [rows, in] in dtype, y is [rows, out].
   void (*matmul)(int64_t dtype, const struct llm_linear *, const void *x, int64_t rows, float *y);
+  // Why a model cannot be computed without reading other memory, or NULL. To be called once, before the first step.
+  const char *(*check)(const struct llm_model *);
   int64_t (*workspace_bytes)(const struct llm_model *, int64_t rows, int64_t threads);
-  void (*step)(const struct llm_model *, const struct llm_batch *, void *workspace, int64_t threads);
+  // Returns NULL, or why it computed nothing: a batch that would read or write other memory.
+  const char *(*step)(const struct llm_model *, const struct llm_batch *, void *workspace, int64_t threads);
 };
 
 // The kernels for an instruction set: avx512_bf16, avx512_vnni, avx512, avx2 or plain. NULL selects the best one of this CPU.

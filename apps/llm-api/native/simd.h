@@ -93,6 +93,10 @@ inline F exp(F x) {
 
 inline F silu(F x) { return x / (splat(1.0f) + exp(-x)); }
 
+inline F tanh(F x) { return splat(1.0f) - splat(2.0f) / (exp(x + x) + splat(1.0f)); }
+
+inline F softcap(F x, float cap) { return splat(cap) * tanh(x / splat(cap)); }
+
 // Adds to each lane the dot product of its four unsigned bytes of `codes` and its four signed bytes of `x`.
 inline I dot_bytes(I total, U codes, U x) {
 #if defined(__AVX512VNNI__)

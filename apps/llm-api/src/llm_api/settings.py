@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     runner: Literal["auto", "native", "torch", "general"] = Field(
         "auto",
         description="Implementation of the model. native (one C++ call per step) and torch (torch operators) are fast paths for "
-        "Llama-like models; general runs any model through transformers. auto uses the first that works.",
+        "common model families; general runs any model through transformers. auto uses the first that works.",
     )
     quantization: Literal["none", "int8", "int4"] = Field(
         "none", description="Quantization of the weights in memory, for the native runner only: faster and smaller, slightly less accurate."

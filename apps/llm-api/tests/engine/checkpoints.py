@@ -66,14 +66,19 @@ def save(name: str, folder: Path, max_shard_size: str = "1GB") -> Path:
 
 
 def save_random(config: PretrainedConfig, folder: Path, seed: int, **options: Any) -> Path:
-    """Large weights keep the logits apart. `options`: those of save_pretrained."""
+    """`options`: those of save_pretrained."""
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config)
+    randomize(model)
+    model.save_pretrained(folder, **options)
+    return folder
+
+
+def randomize(model: torch.nn.Module) -> None:
+    """Large weights keep the logits apart."""
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.normal_(std=0.15)
             else:
                 parameter.add_(torch.randn_like(parameter) * 0.1)
-    model.save_pretrained(folder, **options)
-    return folder

@@ -23,8 +23,6 @@ from llm_api.engine.messages import AddRequest, SamplingParams
 from llm_api.engine.models.cuda_graphs import Captured, DecodeGraphs
 from llm_api.engine.models.decoder_weights import read_decoder
 from llm_api.engine.models.model_config import ModelConfig, read_model_config
-from llm_api.engine.models.rope import RotaryEmbedding
-from llm_api.engine.models.rope_parameters import rope_parameters
 from llm_api.engine.models.torch_decoder import TorchDecoder, TorchLayout
 from llm_api.engine.sequence import Chunk, Sequence
 
@@ -35,6 +33,8 @@ Checkpoint = Callable[[str], Path]
 
 class EmptyCheckpoint:
     """The names, shapes and dtypes of a checkpoint, as fake tensors on a GPU."""
+
+    device = GPU
 
     def __init__(self, path: Path) -> None:
         with safe_open(path / "model.safetensors", "pt") as file:
@@ -52,8 +52,8 @@ class EmptyCheckpoint:
     def get(self, name: str, dtype: torch.dtype = torch.bfloat16) -> Tensor:
         return torch.empty(self._shapes[name], dtype=dtype, device=GPU)
 
-    def get_optional(self, name: str, dtype: torch.dtype = torch.bfloat16) -> Tensor | None:
-        return self.get(name, dtype) if name in self else None
+    def get_part(self, name: str, _index: int, dtype: torch.dtype | None = None) -> Tensor:
+        return torch.empty(self._shapes[name][1:], dtype=dtype or torch.bfloat16, device=GPU)
 
 
 def fake_gpu() -> FakeTensorMode:
@@ -62,10 +62,9 @@ def fake_gpu() -> FakeTensorMode:
 
 def decoder(path: Path) -> TorchDecoder:
     config: ModelConfig = read_model_config(path)
-    weights = read_decoder(EmptyCheckpoint(path), config, TorchLayout())  # type: ignore[arg-type]
-    rope = RotaryEmbedding(rope_parameters(config.raw), config.head_dim, 512, GPU)
+    weights = read_decoder(EmptyCheckpoint(path), config, TorchLayout(), 512)  # type: ignore[arg-type]
     shape = KVCacheShape(config.num_layers, config.num_kv_heads, config.head_dim, torch.bfloat16)
-    return TorchDecoder(weights, shape, config.num_heads, 1e-6, rope)
+    return TorchDecoder(weights, shape, config.num_heads)
 
 
 def batch(*lengths: tuple[int, int]) -> Batch:

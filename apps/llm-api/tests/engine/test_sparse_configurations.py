@@ -56,7 +56,7 @@ def test_yarn_stretches_the_original_context(tmp_path: Path) -> None:
     yarn = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
     rewrite(path, {"rope_parameters": LEFT_OUT, "rope_theta": 10000.0, "rope_scaling": yarn, "max_position_embeddings": 16})
     executor = tiny_executor(path)
-    assert (executor.model.name, executor.max_model_len) == ("general", 64)
+    assert (executor.model.name, executor.max_model_len) == ("native", 64)
     assert greedy(Engine(executor), PROMPTS, 16) == Reference(path).greedy(PROMPTS, 16)
 
 

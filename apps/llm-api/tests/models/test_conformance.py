@@ -32,7 +32,7 @@ def test_served_models_compute_what_transformers_computes(case: Case, tmp_path: 
         assert_conforms(folder, path, runner=runner, max_model_len=case.max_model_len)
 
 
-@pytest.mark.parametrize(("model_type", "path"), [("llama", "native"), ("gemma2", "batched"), ("bloom", "one by one")])
+@pytest.mark.parametrize(("model_type", "path"), [("llama", "native"), ("cohere", "batched"), ("bloom", "one by one")])
 def test_weights_in_half_precision_and_several_files_give_the_same(model_type: str, path: str, tmp_path: Path) -> None:
     config = tiny_config(model_type, {"dtype": "bfloat16"})
     folder = save_random(config, tmp_path, SEED, max_shard_size="60KB")

@@ -10,7 +10,7 @@ from llm_api.engine.errors import SettingRefused
 from llm_api.engine.kv_cache.storage import KVCacheShape
 from llm_api.engine.machine import available_memory
 from llm_api.engine.messages import EngineConfig
-from llm_api.engine.models.headers import read_headers
+from llm_api.engine.models.headers import CheckpointSize, read_headers
 from llm_api.engine.models.model_config import ModelConfig
 from llm_api.engine.models.native.quantize import BITS, GROUP
 
@@ -72,6 +72,8 @@ def check_weights_fit(config: EngineConfig, model: ModelConfig, dtype: torch.dty
 def weights_memory(config: EngineConfig, model: ModelConfig, dtype: torch.dtype) -> int:
     """Bytes of the weights in memory, from the headers of their files."""
     stored = read_headers(Path(config.model_path)).size()
+    if model.uses_fast_path(config.runner):  # reads weights of 4 bits into the dtype; counts their scales too, a sixteenth
+        stored = CheckpointSize(stored.weights + 2 * stored.packed, 0)
     embedding = min(model.vocab_size * model.hidden_size, stored.weights)  # never quantized
     bits = BITS[config.quantization] + GROUP_BITS // GROUP if config.quantization in BITS else 8 * dtype.itemsize
     return embedding * dtype.itemsize + (stored.weights - embedding) * bits // 8 + stored.packed

@@ -26,8 +26,9 @@ def check_settings(config: EngineConfig, model: ModelConfig) -> None:
     limit = model.max_position_embeddings
     if config.max_model_len and config.max_model_len > limit:
         raise SettingRefused(f"MAX_MODEL_LEN is {config.max_model_len}, but the model supports {limit} tokens: set at most {limit}")
-    if config.runner in {"native", "torch"} and not model.has_fast_path:
-        raise SettingRefused(f"RUNNER={config.runner} does not support {model.model_type}: set RUNNER=auto or general")
+    refusal = model.fast_path_refusal()
+    if config.runner in {"native", "torch"} and refusal is not None:
+        raise SettingRefused(f"RUNNER={config.runner} does not support {refusal}: set RUNNER=auto or general")
     if config.vocabulary_size > model.vocab_size:
         raise EngineError(
             f"the tokenizer has {config.vocabulary_size} tokens, but the model's embedding only {model.vocab_size}:"

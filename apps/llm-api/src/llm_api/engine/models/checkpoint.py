@@ -17,7 +17,7 @@ class Checkpoint:
     def __init__(self, files: dict[str, safe_open], dtype: torch.dtype, device: torch.device) -> None:
         self._files = files
         self._dtype = dtype
-        self._device = device
+        self.device = device
 
     def __contains__(self, name: str) -> bool:
         return name in self._files
@@ -30,10 +30,11 @@ class Checkpoint:
         return tuple(self._file(name).get_slice(name).get_shape())
 
     def get(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
-        return self._file(name).get_tensor(name).to(self._device, dtype or self._dtype)
+        return self._file(name).get_tensor(name).to(self.device, dtype or self._dtype)
 
-    def get_optional(self, name: str, dtype: torch.dtype | None = None) -> Tensor | None:
-        return self.get(name, dtype) if name in self else None
+    def get_part(self, name: str, index: int, dtype: torch.dtype | None = None) -> Tensor:
+        """The `index`-th element of the tensor's first dimension. The others are not read."""
+        return self._file(name).get_slice(name)[index].to(self.device, dtype or self._dtype)
 
     def _file(self, name: str) -> safe_open:
         if name not in self._files:

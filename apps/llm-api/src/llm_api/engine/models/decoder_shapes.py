@@ -1,18 +1,21 @@
-"""Compares a Llama-like checkpoint with its config.json, whose sizes the decoders trust. Reads headers, no weights."""
+"""Compares a checkpoint with the parts that its config.json declares, whose sizes the decoders trust. Reads headers, no weights."""
 
 from collections.abc import Iterator
 from typing import Protocol
 
 from llm_api.engine.errors import EngineError
+from llm_api.engine.models.families.parts import DecoderParts
 from llm_api.engine.models.headers import Shape
 from llm_api.engine.models.model_config import ModelConfig
 
-BUFFERS = ".rotary_emb.inv_freq"  # computed from config.json; older checkpoints store it
-LAYERS = "model.layers."
+BUFFERS = (".rotary_emb.inv_freq", ".masked_bias")  # computed from config.json; older checkpoints store them
+PREFIXES = ("model.", "language_model.model.", "model.language_model.")  # the second and third: of models that also see images
 
 
 class Shapes(Protocol):
     """Headers, or a Checkpoint."""
+
+    def __contains__(self, name: str) -> bool: ...
 
     def __iter__(self) -> Iterator[str]: ...
 
@@ -24,9 +27,10 @@ def check_shapes(checkpoint: Shapes, config: ModelConfig) -> None:
 
     Raises EngineError for the first difference.
     """
-    expected = _expected(config)
+    parts, prefix = config.parts(), prefix_of(checkpoint)
+    expected = dict(_expected(parts, config, prefix))
     for name in checkpoint:
-        if name.startswith(LAYERS) and name not in expected and not name.endswith(BUFFERS):
+        if name.startswith(f"{prefix}layers.") and name not in expected and not name.endswith(BUFFERS):
             raise EngineError(
                 f"a {config.model_type} model with the keys of config.json has no tensor {name}: the two do not belong together"
             )
@@ -38,35 +42,29 @@ def check_shapes(checkpoint: Shapes, config: ModelConfig) -> None:
             )
 
 
-def _expected(config: ModelConfig) -> dict[str, Shape]:
+def prefix_of(checkpoint: Shapes) -> str:
+    """What precedes the names of the decoder's tensors, except the head's."""
+    return next((prefix for prefix in PREFIXES if f"{prefix}embed_tokens.weight" in checkpoint), PREFIXES[0])
+
+
+def head_name(parts: DecoderParts, prefix: str) -> str:
+    return prefix.removesuffix("model.").removeprefix("model.language_model.") + parts.head
+
+
+def _expected(parts: DecoderParts, config: ModelConfig, prefix: str) -> Iterator[tuple[str, Shape]]:
     vocabulary = (config.vocab_size, config.hidden_size)
-    shapes: dict[str, Shape] = {"model.embed_tokens.weight": vocabulary, "model.norm.weight": (config.hidden_size,)}
-    if not config.raw.get("tie_word_embeddings"):
-        shapes["lm_head.weight"] = vocabulary
-    layer = _layer(config)
-    return shapes | {f"{LAYERS}{number}.{name}": shape for number in range(config.num_layers) for name, shape in layer.items()}
+    yield prefix + parts.embedding, vocabulary
+    yield from _prefixed(prefix, parts.norm.shapes())
+    if not parts.is_tied:
+        yield head_name(parts, prefix), vocabulary
+    for layer in parts.layers:
+        for norms in (layer.attention_norms, layer.feed_forward_norms):
+            for norm in (norms.before, norms.after):
+                if norm is not None:
+                    yield from _prefixed(prefix, norm.shapes())
+        for shapes in (*layer.attention.shapes(config.num_heads), *layer.feed_forward.shapes()):
+            yield from _prefixed(prefix, shapes)
 
 
-def _layer(config: ModelConfig) -> dict[str, Shape]:
-    hidden, intermediate = config.hidden_size, config.raw["intermediate_size"]
-    queries, keys = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
-    attention = {"q": (queries, hidden), "k": (keys, hidden), "v": (keys, hidden), "o": (hidden, queries)}
-    mlp = {"gate": (intermediate, hidden), "up": (intermediate, hidden), "down": (hidden, intermediate)}
-    linear = {f"self_attn.{name}_proj": shape for name, shape in attention.items()}
-    linear |= {f"mlp.{name}_proj": shape for name, shape in mlp.items()}
-    shapes: dict[str, Shape] = {f"{name}.weight": shape for name, shape in linear.items()}
-    shapes |= {f"{name}.bias": shape[:1] for name, shape in linear.items() if _has_bias(name, config)}
-    shapes |= {f"{name}_layernorm.weight": (hidden,) for name in ("input", "post_attention")}
-    if config.model_type == "qwen3":
-        shapes |= {f"self_attn.{name}_norm.weight": (config.head_dim,) for name in "qk"}
-    return shapes
-
-
-def _has_bias(name: str, config: ModelConfig) -> bool:
-    """As the family's class in transformers decides."""
-    is_attention = name.startswith("self_attn.")
-    if config.model_type == "qwen2":
-        return is_attention and name != "self_attn.o_proj"
-    if config.model_type in {"llama", "qwen3"} and is_attention:
-        return bool(config.raw.get("attention_bias"))
-    return config.model_type == "llama" and bool(config.raw.get("mlp_bias"))
+def _prefixed(prefix: str, shapes: dict[str, Shape]) -> Iterator[tuple[str, Shape]]:
+    return ((prefix + name, shape) for name, shape in shapes.items())

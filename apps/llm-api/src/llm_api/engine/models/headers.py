@@ -31,6 +31,9 @@ class Headers:
     def __init__(self, tensors: dict[str, TensorHeader]) -> None:
         self._tensors = tensors
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._tensors
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
 

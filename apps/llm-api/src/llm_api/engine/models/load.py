@@ -15,8 +15,6 @@ from llm_api.engine.models.decoder_weights import read_decoder
 from llm_api.engine.models.model_config import ModelConfig
 from llm_api.engine.models.native.decoder import NativeDecoder
 from llm_api.engine.models.native.layout import NativeLayout
-from llm_api.engine.models.rope import RotaryEmbedding
-from llm_api.engine.models.rope_parameters import rope_parameters
 from llm_api.engine.models.runner import choose_runner
 from llm_api.engine.models.torch_decoder import TorchDecoder, TorchLayout
 
@@ -60,15 +58,11 @@ def load_model(
         log.warning("using the torch runner, which is slower than the native runner", reason=runner.not_native)
     layout = None if runner.kernels is None else NativeLayout(runner.kernels, settings.quantization)
     with open_checkpoint(model_path, dtype, device) as checkpoint:
-        return _read(checkpoint, config, max_model_len, dtype, device, layout)
+        return _read(checkpoint, config, max_model_len, dtype, layout)
 
 
-def _read(
-    checkpoint: Checkpoint, config: ModelConfig, max_model_len: int, dtype: torch.dtype, device: torch.device, layout: NativeLayout | None
-) -> Model:
-    rope = RotaryEmbedding(rope_parameters(config.raw), config.head_dim, max_model_len, device)
+def _read(checkpoint: Checkpoint, config: ModelConfig, max_model_len: int, dtype: torch.dtype, layout: NativeLayout | None) -> Model:
     shape = KVCacheShape(config.num_layers, config.num_kv_heads, config.head_dim, dtype)
-    eps = config.raw["rms_norm_eps"]
     if layout is not None:
-        return NativeDecoder(layout.kernels, read_decoder(checkpoint, config, layout), config, shape, eps, rope)
-    return TorchDecoder(read_decoder(checkpoint, config, TorchLayout()), shape, config.num_heads, eps, rope)
+        return NativeDecoder(layout.kernels, read_decoder(checkpoint, config, layout, max_model_len), config, shape)
+    return TorchDecoder(read_decoder(checkpoint, config, TorchLayout(), max_model_len), shape, config.num_heads)

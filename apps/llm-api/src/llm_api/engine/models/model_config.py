@@ -7,10 +7,13 @@ from typing import Any
 
 from llm_api.engine.errors import EngineError, shortened
 from llm_api.engine.models.end_of_text import end_of_text_ids
+from llm_api.engine.models.families.llama_like import NotSupportedError
+from llm_api.engine.models.families.parts import DecoderParts
+from llm_api.engine.models.families.registry import parts_of
+from llm_api.engine.models.families.text_config import TextConfig
 from llm_api.engine.models.rope_parameters import rope_parameters
 
-FAST_MODEL_TYPES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
-FAST_ROPE_TYPES = frozenset({"default", "linear", "llama3"})
+WITHOUT_DEFAULTS = frozenset({"llama", "mistral", "qwen2", "qwen3"})  # families whose files usually have all keys
 SIZES = frozenset(
     {"hidden_size", "intermediate_size", "max_position_embeddings", "num_attention_heads", "num_hidden_layers", "num_key_value_heads"}
 )
@@ -20,45 +23,30 @@ WRITTEN_OUT = SIZES | {"hidden_act", "rms_norm_eps", "vocab_size"}
 
 
 @dataclass(frozen=True, slots=True)
-class ModelConfig:
-    """`raw` has all keys of the text model, for settings that only one model family has."""
-
-    raw: dict[str, Any]
-    model_type: str
-    vocab_size: int
-    hidden_size: int
-    num_layers: int
-    num_heads: int
-    num_kv_heads: int
-    head_dim: int
+class ModelConfig(TextConfig):
     max_position_embeddings: int
     eos_token_ids: frozenset[int]
+
+    def parts(self) -> DecoderParts:
+        """Those of the engine's own decoders. Raises NotSupportedError where a part is missing: transformers computes such a model."""
+        return parts_of(self)
 
     @property
     def has_fast_path(self) -> bool:
         """Whether the engine's own decoders can compute the model. transformers computes the others."""
-        return (
-            self.model_type in FAST_MODEL_TYPES
-            and self.raw["hidden_act"] == "silu"
-            and rope_parameters(self.raw)["rope_type"] in FAST_ROPE_TYPES
-            and "quantization_config" not in self.raw
-        )
+        return self.fast_path_refusal() is None
+
+    def fast_path_refusal(self) -> str | None:
+        """What the engine's own decoders lack for the model; None: nothing."""
+        try:
+            self.parts()
+        except NotSupportedError as error:
+            return str(error)
+        return None
 
     def uses_fast_path(self, runner: str) -> bool:
         """`runner`: the RUNNER setting."""
         return runner != "general" and self.has_fast_path
-
-    def sliding_window(self, layer: int) -> int | None:
-        """Tokens that a layer attends to, as transformers reads the configuration; None: all. For families with a fast path."""
-        return self.raw["sliding_window"] if self._slides(layer) else None
-
-    def _slides(self, layer: int) -> bool:
-        if self.model_type not in {"qwen2", "qwen3"}:
-            return self.model_type == "mistral"
-        layer_types = self.raw.get("layer_types")
-        return self.raw.get("use_sliding_window", False) and (
-            layer_types[layer] == "sliding_attention" if layer_types else layer >= self.raw["max_window_layers"]
-        )
 
 
 def read_model_config(model_path: Path, *, allow_remote_code: bool = False) -> ModelConfig:
@@ -130,7 +118,7 @@ def _is_written_out(raw: dict[str, Any]) -> bool:
     if raw.get("use_sliding_window"):
         needed |= {"max_window_layers", "sliding_window"}
     has_theta = "rope_theta" in raw or "rope_theta" in (raw.get("rope_parameters") or {})
-    return family in FAST_MODEL_TYPES and has_theta and needed <= raw.keys()
+    return family in WITHOUT_DEFAULTS and has_theta and needed <= raw.keys()
 
 
 def _with_defaults(model_path: Path, allow_remote_code: bool) -> dict[str, Any]:

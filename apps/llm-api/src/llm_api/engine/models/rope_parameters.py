@@ -2,6 +2,8 @@
 
 from typing import Any
 
+ROPE_TYPES = frozenset({"default", "linear", "llama3", "yarn", "longrope"})  # that rope.py computes
+
 
 def rope_parameters(raw: dict[str, Any]) -> dict[str, Any]:
     """The RoPE settings of config.json in the format of transformers 5. Older files spread them over two keys."""

@@ -18,19 +18,42 @@ class LinearStruct(Structure):
         ("in_features", c_int64),
         ("out_features", c_int64),
         ("format", c_int64),
+        ("bytes", c_int64),
+    ]
+
+
+class NormStruct(Structure):
+    _fields_ = [
+        ("weight", c_void_p),
+        ("bias", c_void_p),
+        ("size", c_int64),
+    ]
+
+
+class MlpStruct(Structure):
+    _fields_ = [
+        ("up", LinearStruct),
+        ("down", LinearStruct),
     ]
 
 
 class Layer(Structure):
     _fields_ = [
-        ("input_norm", c_void_p),
+        ("attention_norm", NormStruct),
+        ("attention_output_norm", NormStruct),
         ("qkv", LinearStruct),
-        ("query_norm", c_void_p),
-        ("key_norm", c_void_p),
+        ("query_norm", NormStruct),
+        ("key_norm", NormStruct),
         ("output", LinearStruct),
-        ("post_attention_norm", c_void_p),
-        ("gate_up", LinearStruct),
-        ("down", LinearStruct),
+        ("cos", c_void_p),
+        ("sin", c_void_p),
+        ("sinks", c_void_p),
+        ("mlp_norm", NormStruct),
+        ("mlp_output_norm", NormStruct),
+        ("mlps", POINTER(MlpStruct)),
+        ("router", LinearStruct),
+        ("experts", c_int64),
+        ("top_k", c_int64),
         ("cache", c_void_p),
         ("scale", c_float),
         ("window", c_int64),
@@ -42,18 +65,26 @@ class ModelStruct(Structure):
         ("dtype", c_int64),
         ("num_layers", c_int64),
         ("hidden", c_int64),
-        ("intermediate", c_int64),
         ("heads", c_int64),
         ("kv_heads", c_int64),
         ("head_dim", c_int64),
         ("vocabulary", c_int64),
+        ("positions", c_int64),
+        ("blocks", c_int64),
         ("block_size", c_int64),
+        ("activation", c_int64),
+        ("is_gated", c_int64),
+        ("normalizes_experts", c_int64),
         ("eps", c_float),
+        ("embedding_scale", c_float),
+        ("residual_scale", c_float),
+        ("attention_softcap", c_float),
+        ("logits_softcap", c_float),
+        ("swiglu_alpha", c_float),
+        ("swiglu_limit", c_float),
         ("embedding", c_void_p),
-        ("cos", c_void_p),
-        ("sin", c_void_p),
         ("layers", POINTER(Layer)),
-        ("norm", c_void_p),
+        ("norm", NormStruct),
         ("head", LinearStruct),
     ]
 
@@ -82,8 +113,9 @@ class Kernels(Structure):
         ("packed_groups_bytes", CFUNCTYPE(c_int64, c_int64, c_int64, c_int64)),
         ("pack_groups", CFUNCTYPE(None, c_int64, c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_void_p)),
         ("matmul", CFUNCTYPE(None, c_int64, POINTER(LinearStruct), c_void_p, c_int64, c_void_p)),
+        ("check", CFUNCTYPE(c_char_p, POINTER(ModelStruct))),
         ("workspace_bytes", CFUNCTYPE(c_int64, POINTER(ModelStruct), c_int64, c_int64)),
-        ("step", CFUNCTYPE(None, POINTER(ModelStruct), POINTER(BatchStruct), c_void_p, c_int64)),
+        ("step", CFUNCTYPE(c_char_p, POINTER(ModelStruct), POINTER(BatchStruct), c_void_p, c_int64)),
     ]
 
 

@@ -1,18 +1,20 @@
-"""RUNNER=native: a Llama-like decoder on CPUs. A step is one call of the C++ library."""
+"""RUNNER=native: a decoder of any family of ours on CPUs. A step is one call of the C++ library."""
 
-from ctypes import Array, byref
+from ctypes import byref
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from llm_api.engine.batch import Batch
+from llm_api.engine.errors import EngineError
 from llm_api.engine.kv_cache.storage import KVCache, KVCacheShape
-from llm_api.engine.models.decoder_weights import DecoderLayer, DecoderWeights
+from llm_api.engine.models.decoder_weights import DecoderWeights
+from llm_api.engine.models.families.parts import Experts
 from llm_api.engine.models.model_config import ModelConfig
 from llm_api.engine.models.native import bindings
 from llm_api.engine.models.native.layout import DTYPES, PackedLinear
-from llm_api.engine.models.rope import RotaryEmbedding
+from llm_api.engine.models.native.structs import ModelStructs
 
 LOGITS_BUFFER_LIMIT = 64 * 2**20  # bytes; prompt logprobs can need more for a single step
 LANES = 16  # float32 values of the widest vectors (simd.h); attention.h computes as many keys at once
@@ -32,22 +34,21 @@ class NativeDecoder:
         weights: DecoderWeights[PackedLinear, PackedLinear],
         config: ModelConfig,
         shape: KVCacheShape,
-        eps: float,
-        rope: RotaryEmbedding,
     ) -> None:
         self.cache_shape = shape
         self._kernels = kernels
-        self._weights, self._rope = weights, rope  # kept alive: the structs point into them
-        self._layers = (bindings.Layer * config.num_layers)(*map(_layer, weights.layers))
-        self._model = _model(weights, self._layers, config, shape, eps, rope)
+        self._structs = ModelStructs(weights, config, shape.dtype)
+        self._model = self._structs.model
         self._workspace = torch.empty(0, dtype=torch.uint8)
         self._logits = torch.empty(0, weights.head.struct.out_features)
 
     def bind(self, cache: KVCache, _max_num_seqs: int) -> None:
+        """Raises EngineError if the library finds that the sizes of the model are at odds."""
         self._cache = cache
-        self._model.block_size = cache.block_size
-        for index, layer in enumerate(self._layers):
-            layer.cache = cache.layer(index).data_ptr()
+        self._structs.use_cache(cache)
+        error: bytes | None = self._kernels.check(byref(self._model))
+        if error is not None:
+            raise EngineError(f"the native runner cannot compute the model: {error.decode()}")
 
     def logits(self, batch: Batch) -> Tensor:
         threads = torch.get_num_threads()
@@ -69,7 +70,9 @@ class NativeDecoder:
             logits=logits.data_ptr(),
         )
         workspace = self._workspace_for(self._kernels.workspace_bytes(byref(self._model), rows.rows, threads))
-        self._kernels.step(byref(self._model), byref(rows), workspace.data_ptr(), threads)
+        error: bytes | None = self._kernels.step(byref(self._model), byref(rows), workspace.data_ptr(), threads)
+        if error is not None:
+            raise RuntimeError(f"the native runner refuses a step: {error.decode()}")
         return logits
 
     def _workspace_for(self, size: int) -> Tensor:
@@ -85,48 +88,6 @@ class NativeDecoder:
         if self._logits.shape[0] < outputs:
             self._logits = torch.empty(outputs, vocabulary)
         return self._logits[:outputs]
-
-
-def _layer(layer: DecoderLayer[PackedLinear]) -> bindings.Layer:
-    return bindings.Layer(
-        input_norm=layer.input_norm.data_ptr(),
-        qkv=layer.qkv.struct,
-        query_norm=None if layer.query_norm is None else layer.query_norm.data_ptr(),
-        key_norm=None if layer.key_norm is None else layer.key_norm.data_ptr(),
-        output=layer.output.struct,
-        post_attention_norm=layer.post_attention_norm.data_ptr(),
-        gate_up=layer.gate_up.struct,
-        down=layer.down.struct,
-        scale=layer.attention.scale,
-        window=layer.attention.sliding_window or 0,
-    )
-
-
-def _model(
-    weights: DecoderWeights[PackedLinear, PackedLinear],
-    layers: "Array[bindings.Layer]",
-    config: ModelConfig,
-    shape: KVCacheShape,
-    eps: float,
-    rope: RotaryEmbedding,
-) -> bindings.ModelStruct:
-    return bindings.ModelStruct(
-        dtype=DTYPES[shape.dtype],
-        num_layers=config.num_layers,
-        hidden=config.hidden_size,
-        intermediate=weights.layers[0].down.struct.in_features,
-        heads=config.num_heads,
-        kv_heads=config.num_kv_heads,
-        head_dim=config.head_dim,
-        vocabulary=weights.head.struct.out_features,
-        eps=eps,
-        embedding=weights.embedding.data_ptr(),
-        cos=rope.cos.data_ptr(),
-        sin=rope.sin.data_ptr(),
-        layers=layers,
-        norm=weights.norm.data_ptr(),
-        head=weights.head.struct,
-    )
 
 
 def unsupported_reason(
@@ -147,6 +108,12 @@ def _unsupported_shape(config: ModelConfig, block_size: int, dtype: torch.dtype)
         return f"the head dimension {config.head_dim} is not a multiple of {LANES}"
     if block_size % LANES:
         return f"BLOCK_SIZE={block_size} is not a multiple of {LANES}"
-    if config.hidden_size % 2 or config.raw["intermediate_size"] % 2:
+    if any(size % 2 for size in (config.hidden_size, *_inner_sizes(config))):
         return "the hidden and the intermediate size must be even"
     return None
+
+
+def _inner_sizes(config: ModelConfig) -> set[int]:
+    """Those of all MLPs."""
+    parts = [layer.feed_forward for layer in config.parts().layers]
+    return {mlp.inner for part in parts for mlp in (part.experts if isinstance(part, Experts) else (part,))}

@@ -39,6 +39,9 @@ class NativeLayout:
     def gate_up(self, weight: Tensor, bias: Tensor | None) -> PackedLinear:
         return self.linear(_interleaved(weight), None if bias is None else _interleaved(bias))
 
+    def router(self, weight: Tensor, bias: Tensor | None) -> PackedLinear:
+        return self._packed(weight.contiguous(), bias, "none")
+
     def head(self, weight: Tensor) -> PackedLinear:
         return self._packed(weight.contiguous(), None, HEAD_FORMATS[self._quantization])
 
@@ -51,7 +54,8 @@ class NativeLayout:
         outputs, inputs = weight.shape
         packed = self._pack(weight) if quantization == "none" else self._pack_groups(weight, quantization)
         padded = None if bias is None else pad(bias.float(), (0, -outputs % PANEL)).contiguous()
-        struct = LinearStruct(packed.data_ptr(), None if padded is None else padded.data_ptr(), inputs, outputs, FORMATS[quantization])
+        bias_at = None if padded is None else padded.data_ptr()
+        struct = LinearStruct(packed.data_ptr(), bias_at, inputs, outputs, FORMATS[quantization], packed.nbytes)
         return PackedLinear(struct, packed, padded)
 
     def _pack(self, weight: Tensor) -> Tensor:
