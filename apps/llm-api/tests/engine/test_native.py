@@ -33,7 +33,7 @@ def instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     name: str = request.param
     if load_kernels(name) is None:
         pytest.skip(f"this CPU has no {name}")
-    monkeypatch.setattr("llm_api.engine.models.load.load_kernels", lambda: load_kernels(name))
+    monkeypatch.setattr("llm_api.engine.models.runner.load_kernels", lambda: load_kernels(name))
     return name
 
 

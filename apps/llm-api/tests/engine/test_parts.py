@@ -99,7 +99,7 @@ def test_bfloat16_logprobs_are_bitwise_equal_however_the_work_is_scheduled(saved
 def test_every_instruction_set_computes_the_parts(saved: Saved, monkeypatch: pytest.MonkeyPatch, name: str, instructions: str) -> None:
     if load_kernels(instructions) is None:
         pytest.skip(f"this CPU has no {instructions}")
-    monkeypatch.setattr("llm_api.engine.models.load.load_kernels", lambda: load_kernels(instructions))
+    monkeypatch.setattr("llm_api.engine.models.runner.load_kernels", lambda: load_kernels(instructions))
     path, reference = saved(name)
     with torch.inference_mode():
         assert difference(tiny_executor(path, runner="native"), reference.logits(PROMPTS[-1])) < 2e-4
