@@ -6,6 +6,8 @@ TOKENS = 4  # of all choices together
 SEQUENCES = 16
 LARGEST = 2**31 - 1
 VOCABULARY = 49_152  # of the default model
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+MAX_VARIABLES = 32
 LIMITS = {"/v1/chat/completions": ("max_completion_tokens", "max_tokens"), "/v1/completions": ("max_tokens",)}
 
 
@@ -18,6 +20,7 @@ def fit(path: str, body: Any) -> Any:
     _limit_tokens(fitted, LIMITS[path])
     _keep_to_vocabulary(fitted)
     _leave_out_names(fitted)
+    _leave_out_template_variables(fitted)
     return fitted
 
 
@@ -40,6 +43,9 @@ def _keep_to_vocabulary(body: dict[str, Any]) -> None:
     """A larger token id gives a 400, which apps/llm-api/tests/service/test_refusals.py tests."""
     if "prompt" in body:
         body["prompt"] = _in_vocabulary(body["prompt"])
+    for field in ("stop_token_ids", "allowed_token_ids"):
+        if field in body:
+            body[field] = _in_vocabulary(body[field])
     if isinstance(bias := body.get("logit_bias"), dict):
         body["logit_bias"] = {str(int(key) % VOCABULARY) if _is_token_key(key) else key: value for key, value in bias.items()}
 
@@ -54,6 +60,19 @@ def _leave_out_names(body: dict[str, Any]) -> None:
     """The default model's template has no names, so a message with a name is refused (tested in test_refusals.py, too)."""
     if isinstance(messages := body.get("messages"), list):
         body["messages"] = [_nameless(message) if isinstance(message, dict) else message for message in messages]
+
+
+def _leave_out_template_variables(body: dict[str, Any]) -> None:
+    """The default model's template has none, and few generated conversations end with a message that can be continued."""
+    given = body.get("chat_template_kwargs")
+    valid = {
+        "reasoning_effort": body.get("reasoning_effort") in EFFORTS,
+        "enable_thinking": isinstance(body.get("enable_thinking"), bool),
+        "chat_template_kwargs": isinstance(given, dict) and len(given) <= MAX_VARIABLES,
+        "continue_final_message": body.get("continue_final_message") is True,
+    }
+    for field in filter(valid.get, valid):
+        body[field] = None
 
 
 def _nameless(message: dict[str, Any]) -> dict[str, Any]:
