@@ -55,6 +55,10 @@ class ModelCheck {
       norm(*each, m.hidden, false, "a norm");
     head_norm(layer.query_norm, queries);
     head_norm(layer.key_norm, keys);
+    require(!layer.query_norm.weight == !layer.key_norm.weight, "one of the norms of queries and keys is missing");
+    // Either each head is normalized, or all heads together. The size of the queries' norm decides for both.
+    const int64_t key_size = layer.query_norm.size == m.head_dim ? m.head_dim : keys;
+    require(!layer.query_norm.weight || layer.key_norm.size == key_size, "the norms of queries and keys are of different kinds");
     linear(layer.qkv, m.hidden, queries + 2 * keys, "qkv");
     linear(layer.output, queries, m.hidden, "the output projection");
     require(!layer.cos == !layer.sin, "one of cos and sin is missing");
@@ -112,6 +116,12 @@ inline bool all_within(const int64_t *values, int64_t count, int64_t end) {
   return true;
 }
 
+inline bool is_ascending(const int64_t *values, int64_t count) {
+  for (int64_t i = 1; i < count; i++)
+    if (values[i] <= values[i - 1]) return false;
+  return true;
+}
+
 // Whether a sequence's rows have consecutive positions, and its block table has a valid block for each position up to the last.
 inline bool sequence_fits(const llm_model &m, const llm_batch &b, int64_t sequence) {
   const int64_t first = b.row_starts[sequence], end = b.row_starts[sequence + 1];
@@ -127,7 +137,9 @@ inline const char *batch_error(const llm_model &m, const llm_batch &b) {
   if (!all_within(b.token_ids, b.rows, m.vocabulary)) return "a token id is not in the vocabulary";
   if (!all_within(b.positions, b.rows, m.positions)) return "a position is beyond the model's context";
   if (!all_within(b.slots, b.rows, m.blocks * m.block_size)) return "a slot is not in the cache";
+  if (b.outputs > b.rows) return "there are more outputs than rows";
   if (!all_within(b.logits_rows, b.outputs, b.rows)) return "logits of a row that the batch does not have";
+  if (!is_ascending(b.logits_rows, b.outputs)) return "the rows of the logits are not in ascending order";
   if (b.row_starts[0] != 0 || b.row_starts[b.sequences] != b.rows || b.table_starts[0] != 0)
     return "the rows are not those of the sequences";
   for (int64_t s = 0; s < b.sequences; s++)

@@ -1,6 +1,7 @@
 """A folder's templates and variables are those that transformers uses."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,32 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(UnusableTemplate, match=r"chat_template.jinja is not UTF-8: invalid start byte at byte 1"):
         ChatTemplate(folder)
     (folder / "chat_template.jinja").unlink()
-    (folder / "tokenizer_config.json").write_text("{")
-    with pytest.raises(UnusableTemplate, match=r"tokenizer_config.json is not valid JSON"):
+    for text in ("{", "[" * 100_000):
+        (folder / "tokenizer_config.json").write_text(text)
+        with pytest.raises(UnusableTemplate, match=r"tokenizer_config.json is not valid JSON"):
+            ChatTemplate(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("tokenizer_config.json", {"chat_template": 5}, "chat_template is not a string, an object of strings, or a list"),
+        ("chat_template.json", {"chat_template": True}, "chat_template is not a string, an object of strings, or a list"),
+        ("tokenizer_config.json", {"chat_template": ["a"]}, "chat_template is not a string, an object of strings, or a list"),
+        ("tokenizer_config.json", {"chat_template": [{"template": "a"}]}, "chat_template is not a string, an object of strings, or a list"),
+        ("tokenizer_config.json", {"chat_template": [{"name": "default"}]}, "the template 'default' in chat_template is not a string"),
+        ("tokenizer_config.json", {"chat_template": {"default": 5}}, "the template 'default' in chat_template is not a string"),
+        ("tokenizer_config.json", {"eos_token": {}}, "eos_token has no string under content"),
+        ("special_tokens_map.json", {"sep_token": {"content": 5}}, "sep_token has no string under content"),
+        ("tokenizer_config.json", {"extra_special_tokens": {"image": {}}}, "extra_special_tokens.image has no string under content"),
+        ("tokenizer_config.json", {"chat_control_tokens": 5}, "chat_control_tokens is not a list of strings"),
+        ("tokenizer_config.json", {"chat_control_tokens": "</s>"}, "chat_control_tokens is not a list of strings"),
+        ("tokenizer_config.json", {"chat_control_tokens": [5]}, "chat_control_tokens is not a list of strings"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_named_with_its_file(tmp_path: Path, file: str, content: dict[str, Any], reason: str) -> None:
+    folder = model_folder(tmp_path)
+    (folder / file).write_text(json.dumps(content))
+    with pytest.raises(UnusableTemplate, match=f"^{re.escape(f'{file}: {reason}')}") as refused:
         ChatTemplate(folder)
+    assert "\n" not in str(refused.value)

@@ -1,14 +1,17 @@
 """The C++ library refuses a model or a step at odds with itself before it reads memory that does not belong to them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from engine.checkpoints import save_random
 from engine.conftest import tiny_executor
 from engine.fast_families import fast_families
 
+from llm_api.engine.batch import build_batch
 from llm_api.engine.errors import EngineError
 from llm_api.engine.executor import Executor
 from llm_api.engine.messages import AddRequest, SamplingParams
@@ -70,6 +73,9 @@ def refusal(path: Path, change: Change | None = None) -> str | None:
         ("olmo2", "layers.1.qkv.weight", None, "layer 1: qkv"),
         ("olmo2", "layers.2.output.out_features", 96, "layer 2: the output projection"),
         ("olmo2", "layers.2.output.bytes", 64 * 63 * 4, "layer 2: the output projection"),
+        ("olmo2", "layers.1.query_norm.weight", None, "layer 1: one of the norms of queries and keys is missing"),
+        ("olmo2", "layers.1.key_norm.weight", None, "layer 1: one of the norms of queries and keys is missing"),
+        ("olmo2", "layers.1.query_norm.size", 16, "layer 1: the norms of queries and keys are of different kinds"),
         ("olmo2", "layers.0.sin", None, "layer 0: one of cos and sin is missing"),
         ("olmo2", "layers.0.window", -1, "layer 0: the window is negative"),
         ("olmo2", "layers.0.mlps.0.up.out_features", 96, "layer 0: the up projection"),
@@ -116,3 +122,22 @@ def test_a_step_at_odds_is_refused(executor: Executor, token_ids: list[int], blo
     with pytest.raises(RuntimeError, match=f"the native runner refuses a step: {reason}"):
         run(executor, token_ids, block_ids)
     run(executor, [3, 4], [0])
+
+
+@pytest.mark.parametrize(
+    ("logits_rows", "reason"),
+    [
+        ([0, 1, 2], "there are more outputs than rows"),
+        ([0, 2], "logits of a row that the batch does not have"),
+        ([-1, 1], "logits of a row that the batch does not have"),
+        ([1, 0], "the rows of the logits are not in ascending order"),
+        ([1, 1], "the rows of the logits are not in ascending order"),
+    ],
+)
+def test_a_step_whose_logits_are_not_those_of_its_rows_is_refused(executor: Executor, logits_rows: list[int], reason: str) -> None:
+    sequence = Sequence(AddRequest(request_id="0", prompt_token_ids=[3, 4], sampling=SamplingParams(max_tokens=1)), 0)
+    sequence.block_ids = [0]
+    batch, _ = build_batch([Chunk(sequence, 0, 2)], executor.cache.block_size, executor.device)
+    executor.model.logits(replace(batch, logits_rows=torch.tensor([0, 1]), num_outputs=2))
+    with pytest.raises(RuntimeError, match=f"the native runner refuses a step: {reason}"):
+        executor.model.logits(replace(batch, logits_rows=torch.tensor(logits_rows), num_outputs=len(logits_rows)))

@@ -190,6 +190,15 @@ async def test_a_model_that_cannot_be_loaded_is_reported_in_one_line(tmp_path: P
     await client.stop()
 
 
+async def test_a_request_that_waits_for_a_model_that_cannot_be_loaded_gets_the_exit_code(tmp_path: Path) -> None:
+    client = EngineClient(config(tmp_path))
+    await client.start()
+    with pytest.raises(EngineDied, match=r"config\.json cannot be read") as died:
+        await collect(client, "early")
+    assert died.value.exit_code == client.state.exit_code == 65
+    await client.stop()
+
+
 async def test_an_engine_does_not_outlive_a_killed_parent(checkpoint: Callable[[str], Path]) -> None:
     program = f"""
 import asyncio

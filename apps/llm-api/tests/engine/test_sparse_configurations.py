@@ -4,6 +4,8 @@ The engine must read them as transformers does, or reject them.
 """
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from engine.reference import Reference
 from safetensors.torch import load_file, save_file
 
 from llm_api.engine.errors import EngineError
+from llm_api.engine.messages import EngineConfig
+from llm_api.engine.preflight import preflight
 
 PROMPTS = [[(11 * i * (j + 2)) % 297 + 3 for i in range(length)] for j, length in enumerate((3, 20, 45))]
 LEFT_OUT = None
@@ -127,11 +131,62 @@ def test_every_file_names_ids_that_end_a_text(tmp_path: Path, files: dict[str, d
     assert tiny_executor(path, end_token_ids=(9,)).end_token_ids == expected | {9}
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", "{}", '{"model_type": "unheard_of"}', "null"])
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{", "{}", '{"model_type": "unheard_of"}', '{"model_type": ["llama"]}', "null", pytest.param("[" * 100_000, id="deep")],
+)
 def test_a_broken_configuration_is_refused_in_one_line(checkpoint: Callable[[str], Path], tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(EngineError, match=r"config\.json") as refused:
         tiny_executor(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+LINEAR, LLAMA3, YARN = ({"rope_type": kind, "rope_theta": 10000.0} for kind in ("linear", "llama3", "yarn"))
+LONGROPE = {"rope_type": "longrope", "rope_theta": 10000.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"vocab_size": "x"}, 'vocab_size is "x", but must be a whole number above 0'),
+        ({"vocab_size": None}, "vocab_size is null"),
+        ({"hidden_size": 64.0}, "hidden_size is 64.0"),
+        ({"num_hidden_layers": "2"}, 'num_hidden_layers is "2"'),
+        ({"num_hidden_layers": 0}, "num_hidden_layers is 0"),
+        ({"num_hidden_layers": True}, "num_hidden_layers is true"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000, but must be a whole number from 1 to 10000"),
+        ({"num_attention_heads": -4}, "num_attention_heads is -4"),
+        ({"num_key_value_heads": [2]}, "num_key_value_heads is [2]"),
+        ({"head_dim": "16"}, 'head_dim is "16"'),
+        ({"intermediate_size": -96}, "intermediate_size is -96"),
+        ({"max_position_embeddings": "256"}, 'max_position_embeddings is "256"'),
+        ({"rms_norm_eps": "1e-5"}, 'rms_norm_eps is "1e-5", but must be a number'),
+        ({"hidden_act": ["silu"]}, 'hidden_act is ["silu"], but must be a string'),
+        ({"rope_parameters": LONGROPE | {"short_factor": [1.0] * 7, "partial_rotary_factor": None}}, "rope_parameters.short_factor has 7"),
+        ({"quantization_config": "fp8"}, 'quantization_config is "fp8", but must be an object'),
+        ({"layer_types": ["full_attention"]}, "layer_types has 1 items, but num_hidden_layers is 3"),
+        ({"layer_types": "full_attention"}, 'layer_types is "full_attention", but must be a list'),
+        ({"use_sliding_window": True, "sliding_window": "8", "max_window_layers": 1}, 'sliding_window is "8"'),
+        ({"rope_theta": 10000.0, "rope_parameters": 5}, "rope_parameters is 5, but must be an object"),
+        ({"rope_parameters": LINEAR}, "rope_parameters has no factor, which the RoPE type linear needs"),
+        ({"rope_parameters": LLAMA3 | {"factor": 4.0}}, "rope_parameters has no low_freq_factor"),
+        ({"rope_parameters": YARN}, "rope_parameters has no factor, which the RoPE type yarn needs"),
+        ({"rope_parameters": YARN | {"factor": "4"}}, 'rope_parameters.factor is "4", but must be a number above 0'),
+        ({"rope_parameters": LONGROPE}, "rope_parameters has no short_factor"),
+        ({"rope_parameters": LONGROPE | {"short_factor": [1.0] * 7}}, "rope_parameters.short_factor has 7 items, but a head has 8 pairs"),
+        ({"rope_parameters": LEFT_OUT, "rope_theta": 1e4, "rope_scaling": {"type": "linear"}}, "rope_scaling has no factor"),
+        ({"rope_parameters": {"rope_type": ["linear"], "rope_theta": 1e4}}, 'rope_parameters.rope_type is ["linear"]'),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_by_its_key_before_the_engine_starts(
+    checkpoint: Callable[[str], Path], tmp_path: Path, changes: dict[str, Any], fault: str
+) -> None:
+    path = shutil.copytree(checkpoint("qwen2"), tmp_path / "model")
+    config = json.loads((path / "config.json").read_text()) | {"rope_theta": 1e4} | changes
+    (path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(EngineError, match=re.escape(f"{path}/config.json: {fault}")) as refused:
+        preflight(EngineConfig(model_path=str(path), vocabulary_size=300))
     assert "\n" not in str(refused.value)
 
 

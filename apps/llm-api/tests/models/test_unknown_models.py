@@ -48,6 +48,22 @@ HAS_NO_CACHE = """
         return super().forward(input_ids=input_ids, position_ids=torch.arange(input_ids.shape[1]).unsqueeze(0))
 """
 
+FAILS = """
+    def forward(self, input_ids=None, **options):
+        if input_ids.shape[1] in {lengths}:
+            raise TypeError("a kind that it does not know")
+        return super().forward(input_ids=input_ids, **options)
+"""
+FAILS_IN_BATCHES = FAILS.format(lengths="{16}")  # of the trial: 5 and 6 tokens, and padding
+FAILS_IN_PARTS = FAILS.format(lengths="{5, 16}")
+OTHER_SHAPE_IN_BATCHES = """
+    def forward(self, input_ids=None, **options):
+        output = super().forward(input_ids=input_ids, **options)
+        if input_ids.shape[1] == 16:
+            output.logits = output.logits[..., :7]
+        return output
+"""
+
 
 @pytest.fixture(autouse=True)
 def _modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,8 +81,14 @@ def own_model(folder: Path, code: str) -> Path:
 
 @pytest.mark.parametrize(
     ("code", "path"),
-    [(PLAIN, "batched"), (COUNTS_POSITIONS, "one by one"), (IGNORES_POSITIONS, "one by one")],
-    ids=["plain", "counts", "ignores"],
+    [
+        (PLAIN, "batched"),
+        (COUNTS_POSITIONS, "one by one"),
+        (IGNORES_POSITIONS, "one by one"),
+        (FAILS_IN_BATCHES, "one by one"),
+        (OTHER_SHAPE_IN_BATCHES, "one by one"),
+    ],
+    ids=["plain", "counts", "ignores", "fails", "other shape"],
 )
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_it_is_served_in_batches_only_if_batches_change_nothing(tmp_path: Path, code: str, path: str, dtype: str) -> None:
@@ -75,8 +97,12 @@ def test_it_is_served_in_batches_only_if_batches_change_nothing(tmp_path: Path, 
 
 @pytest.mark.parametrize(
     ("code", "reason"),
-    [(MIXES_NEIGHBOURS, "cannot compute a text in parts"), (HAS_NO_CACHE, "only 0 of 3 layers")],
-    ids=["mixes", "no cache"],
+    [
+        (MIXES_NEIGHBOURS, "cannot compute a text in parts"),
+        (HAS_NO_CACHE, "only 0 of 3 layers"),
+        (FAILS_IN_PARTS, "cannot compute a text in parts: it fails with TypeError: a kind that it does not know: not supported"),
+    ],
+    ids=["mixes", "no cache", "fails"],
 )
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_it_is_refused_if_parts_of_a_text_give_another_result(tmp_path: Path, code: str, reason: str, dtype: str) -> None:

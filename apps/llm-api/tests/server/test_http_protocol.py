@@ -5,7 +5,7 @@ import select
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPResponse
 
 import pytest
@@ -52,6 +52,13 @@ def refusal(connection: socket.socket) -> tuple[int, str]:
     assert response.headers["x-request-id"]
     assert connection.recv(1) == b""
     return response.status, error["code"]
+
+
+def is_closed(connection: socket.socket) -> bool:
+    with suppress(ConnectionError):
+        while connection.recv(100_000):
+            pass
+    return True  # else the read would have timed out
 
 
 def post(body: bytes, version: str = "1.1", *headers: str) -> bytes:
@@ -214,6 +221,17 @@ def test_an_offer_to_upgrade_is_declined_and_the_body_is_kept(server: RunningSer
             for at in range(0, len(request), size):
                 connection.sendall(request[at : at + size])
             assert answer(connection).status == 200
+
+
+def test_a_flood_of_offers_to_upgrade_ends_the_connection(server: RunningServer) -> None:
+    flood = 4000 * ("\r\n".join([GET.decode().strip(), *H2C, "", ""]).encode())
+    with connected(server) as connection:
+        with suppress(ConnectionError):  # the server closes while the client sends
+            connection.sendall(flood)
+        assert is_closed(connection)
+    with connected(server) as connection:
+        connection.sendall(GET + b"\r\n")
+        assert answer(connection).status == 200
 
 
 def test_an_offer_to_upgrade_without_a_body_is_declined(server: RunningServer) -> None:

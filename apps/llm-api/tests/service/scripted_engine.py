@@ -14,6 +14,7 @@ INFO = EngineInfo(
     device="cpu",
     dtype="bfloat16",
     runner="native",
+    quantization="none",
     kv_cache_tokens=4096,
     load_seconds=1,
 )

@@ -73,3 +73,4 @@ async def test_the_fingerprint_changes_with_settings_that_affect_the_text(serve:
 
     assert await fingerprint() == await fingerprint(max_model_len=512)
     assert await fingerprint() != await fingerprint(dtype="float32")
+    assert await fingerprint() != await fingerprint(quantization="int8")

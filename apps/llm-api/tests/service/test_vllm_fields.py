@@ -42,6 +42,13 @@ async def test_the_engine_gets_the_token_fields(serve: Serve, scripted: Scripted
     assert (sampling.min_tokens, sampling.stop_token_ids, sampling.allowed_token_ids) == (2, [5, 7], [5, 6, 7])
 
 
+@pytest.mark.parametrize(("fields", "penalty"), [({"repeat_penalty": 1.1}, 1.1), ({"repeat_penalty": 1.1, "repetition_penalty": 1.3}, 1.3)])
+async def test_repeat_penalty_is_another_name(serve: Serve, scripted: Scripted, fields: dict[str, float], penalty: float) -> None:
+    engine = scripted(TEXT)
+    await serve(engine).chat(chat(**fields)).infer()
+    assert engine.requests[0][1].repetition_penalty == penalty
+
+
 @pytest.mark.parametrize("field", ["stop_token_ids", "allowed_token_ids"])
 async def test_a_token_outside_of_the_vocabulary_is_named(serve: Serve, scripted: Scripted, field: str) -> None:
     with pytest.raises(ApiError, match="outside of the vocabulary") as refused:

@@ -62,6 +62,11 @@ def _unreadable(folder: Path) -> None:
     (folder / "config.json").mkdir()
 
 
+def _unreadable_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.model").mkdir()
+
+
 @pytest.mark.parametrize(
     ("damage", "line"),
     [
@@ -76,6 +81,7 @@ def _unreadable(folder: Path) -> None:
         (_write("config.json", "{}"), r"has no model_type"),
         (_write("model.safetensors.index.json", '{"weight_map": {"a": "model-00002.safetensors"}}'), r"has no model-00002\.safetensors"),
         (_unreadable, r"cannot read .*config\.json: Is a directory"),
+        (_unreadable_tokenizer, r"cannot read .*tokenizer\.model: Is a directory"),
     ],
 )
 def test_an_invalid_folder_is_reported_in_one_line(damage: Callable[[Path], None], line: str, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ def mount_docs(app: FastAPI, page: str, assets: str) -> None:
 
     async def serve_page(request: Request) -> Response:
         if request.scope["raw_path"].endswith(b"/"):  # the relative addresses would be below it
-            return RedirectResponse(f"..{page}")
+            path = request.scope["raw_path"]
+            return RedirectResponse("../" * (len(path) - len(path.rstrip(b"/"))) + page.lstrip("/"))
         return HTMLResponse(html, headers={"content-security-policy": POLICY})
 
     app.add_route(page, serve_page, include_in_schema=False)

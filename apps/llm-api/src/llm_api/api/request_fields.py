@@ -1,80 +1,149 @@
 """REQUEST_FIELDS: whether a request with fields that have no effect is refused, or served without them."""
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails, from_json, to_json
+from pydantic_core import ErrorDetails, from_json
 
-from llm_api.api.validation import MAX_ERRORS, Location, field_location, field_name, invalid_request
+from llm_api.api.validation import MAX_ERRORS, Location, field_location, invalid_request, path_name
 from llm_api.protocol.errors import InvalidRequest
 from llm_api.settings import RequestFields
 from llm_api.telemetry.context import current_request
 from llm_api.telemetry.metrics import Metrics
 
 HEADER = "x-ignored-fields"
-MAX_NAMED = 20  # fields in the header
-PASSES = 5  # a field can come to light when another one is gone
-WITHOUT_EFFECT = {"extra_forbidden", "ineffective_parameter"}
+MAX_HEADER = 1000  # characters of names
+INDEX = re.compile(r"\[\d+\]")
+PASSES = 40  # a list is validated up to its first error, so a pass finds one kind of field
+UNKNOWN, INEFFECTIVE = "extra_forbidden", "ineffective_parameter"
 # Fields of other servers that change what is generated, with the value that changes nothing. A request that asks for another one is
 # never served without the field.
-CHANGES_OUTPUT: dict[str, object] = dict.fromkeys(
+NEUTRAL: dict[str, object] = dict.fromkeys(
     (
-        "bad_words", "chat_template", "documents", "dry_multiplier", "format", "grammar", "guided_choice",
-        "guided_grammar", "guided_json", "guided_regex", "images", "json_schema", "logits_processors", "mirostat", "prompt_logprobs",
-        "regex", "structured_outputs", "truncate_prompt_tokens", "typical_p", "xtc_probability",
+        "bad_words", "chat_template", "documents", "ebnf", "format", "grammar", "guided_choice", "guided_grammar", "guided_json",
+        "guided_regex", "image_url", "images", "input_audio", "json_schema", "logits_processors", "max_completion_tokens",
+        "max_new_tokens", "min_new_tokens", "n_predict", "num_predict", "prompt_logprobs", "regex", "stop_sequences",
+        "structured_outputs", "suffix", "truncate_prompt_tokens", "video_url",
     )
 )  # fmt: skip
-CHANGES_OUTPUT |= {
+NEUTRAL |= {
+    "add_special_tokens": True,
     "best_of": 1,
+    "dry_multiplier": 0,
     "echo": False,
+    "length_penalty": 1,
+    "mirostat": 0,
+    "no_repeat_ngram_size": 0,
+    "response_format": {"type": "text"},
     "skip_special_tokens": True,
+    "tfs": 1,
+    "top_a": 0,
+    "typical_p": 1,
     "use_beam_search": False,
+    "xtc_probability": 0,
 }
 NOTHING: tuple[object, ...] = (None, "", [], {})
 
 Body = TypeVar("Body", bound=BaseModel)
 
 
+@dataclass(frozen=True, slots=True)
+class _Removed:
+    name: str
+    is_known: bool  # to this API, which has no use for it
+
+
 def read_fields(body: bytes, model: type[Body], mode: RequestFields, metrics: Metrics) -> Body:
     """Raises InvalidRequest. Fields without effect are left out, named in the request's context and counted, as `mode` says."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        if mode == "strict":
+            raise invalid_request(error) from None
+        content, first = _parsed(body, error), error
+    removed = _remove(content, first)
     for _ in range(PASSES):
         try:
-            return model.model_validate_json(body)
+            request = model.model_validate(content)
         except ValidationError as error:
-            ignored = [] if mode == "strict" or error.error_count() > MAX_ERRORS else _without_effect(error)
-            if not ignored:
-                raise invalid_request(error) from None
+            removed += _remove(content, error)
+        else:
             if mode == "warn":
-                for detail in ignored:
-                    metrics.ignored_field(field_name(detail), known=detail["type"] != "extra_forbidden")
-            body = _without(body, map(field_location, ignored))
-    return model.model_validate_json(body)
+                for field in removed:
+                    metrics.ignored_field(field.name, field.name if field.is_known else "unknown")
+            return request
+    raise InvalidRequest(f"The body has more than {PASSES} kinds of unknown fields.", code="unknown_parameter")
 
 
 def ignored_fields_header() -> dict[str, str]:
-    """Names what the current request was served without. Empty if nothing was left out."""
-    names = current_request().ignored_fields
-    more = [f"and {len(names) - MAX_NAMED} more"] if len(names) > MAX_NAMED else []
-    return {HEADER: ", ".join([*(quote(name, safe="[].") for name in names[:MAX_NAMED]), *more])} if names else {}
+    """Names what the current request was served without: the first field of each kind. Empty if nothing was left out."""
+    ignored = current_request().ignored_fields
+    kinds = {INDEX.sub("", name): quote(name, safe="[].") for name in reversed(ignored)}
+    shown: list[str] = []
+    for name in reversed(kinds.values()):
+        if sum(map(len, shown)) + len(name) > MAX_HEADER:
+            break
+        shown.append(name)
+    hidden = len(ignored) - len(shown)
+    return {HEADER: ", ".join([*shown, *([f"and {hidden} more"] if hidden else [])])} if ignored else {}
 
 
-def _without_effect(error: ValidationError) -> list[ErrorDetails]:
-    """Raises InvalidRequest for a field of another server that would change the output."""
-    ignored = [detail for detail in error.errors(include_url=False) if detail["type"] in WITHOUT_EFFECT]
+def _parsed(body: bytes, error: ValidationError) -> Any:
+    try:
+        return from_json(body)
+    except ValueError:
+        raise invalid_request(error) from None
+
+
+def _remove(content: Any, error: ValidationError) -> list[_Removed]:
+    """Removes the fields without effect that `error` lists, also from messages and parts of the same kind. Raises InvalidRequest."""
+    details = error.errors(include_url=False) if error.error_count() <= MAX_ERRORS else []
+    ignored = [detail for detail in details if detail["type"] in {UNKNOWN, INEFFECTIVE}]
     for detail in ignored:
-        name, value = field_name(detail), detail["input"]
-        if name in CHANGES_OUTPUT and value not in NOTHING and value != CHANGES_OUTPUT[name]:
-            raise InvalidRequest(f"'{name}' is not supported by this server; leave it out.", param=name, code="unsupported_parameter")
-    return ignored
+        _refuse_if_it_changes_the_output(detail)
+    if not ignored:
+        raise invalid_request(error) from None
+    return [
+        _Removed(path_name(location), detail["type"] == INEFFECTIVE)
+        for detail in ignored
+        for location in list(_alike(content, field_location(detail), detail["type"]))
+        if _pop(content, location)
+    ]
 
 
-def _without(body: bytes, locations: Iterator[Location]) -> bytes:
-    content = from_json(body)
-    for *path, last in locations:
-        owner: Any = content
-        for item in path:
-            owner = owner[item]
-        owner.pop(last, None)
-    return to_json(content, inf_nan_mode="constants")
+def _refuse_if_it_changes_the_output(detail: ErrorDetails) -> None:
+    location, value = field_location(detail), detail["input"]
+    name = location[-1]
+    if name in NEUTRAL and value not in NOTHING and value != NEUTRAL[str(name)]:
+        path = path_name(location)
+        raise InvalidRequest(f"'{path}' is not supported by this server; leave it out.", param=path, code="unsupported_parameter")
+
+
+def _alike(content: Any, location: Location, kind: str) -> Iterator[Location]:
+    """The field in all messages of its role, or in all parts: one validation names it in the first of them only."""
+    *owner, field = location
+    if owner[:1] != ["messages"] or len(owner) < 2:
+        yield location
+        return
+    messages = content["messages"]
+    role = messages[owner[1]].get("role")
+    for at, message in enumerate(messages):
+        if len(owner) == 2 and _has(message, field, kind) and message.get("role") == role:
+            yield ["messages", at, field]
+        elif len(owner) > 2 and isinstance(message, dict) and isinstance(parts := message.get("content"), list):
+            yield from (["messages", at, "content", index, field] for index, part in enumerate(parts) if _has(part, field, kind))
+
+
+def _has(owner: Any, field: str | int, kind: str) -> bool:
+    return isinstance(owner, dict) and field in owner and (kind == UNKNOWN or owner[field] not in NOTHING)
+
+
+def _pop(content: Any, location: Location) -> bool:
+    *path, last = location
+    for item in path:
+        content = content[item]
+    return bool(isinstance(content, dict) and content.pop(last, _Removed) is not _Removed)

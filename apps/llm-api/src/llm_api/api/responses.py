@@ -34,7 +34,8 @@ def as_api_error(error: Exception) -> ApiError:
 def _from_router(error: HTTPException) -> ApiError:
     headers = Headers(error.headers or {})
     if error.status_code == 405:
-        supported = headers.get("allow", "others").replace("GET", "GET, HEAD")
+        methods = headers.get("allow", "others").split(", ")
+        supported = ", ".join([*methods, "HEAD"] if "GET" in methods and "HEAD" not in methods else methods)
         headers = Headers({"allow": supported})
         return MethodNotAllowed(f"This path does not support this method. It supports {supported}.", headers=headers)
     return InvalidRequest(str(error.detail), headers=headers)

@@ -22,6 +22,7 @@ EXPECTED = {
 }
 JSON_NAMES = {str: "a string", bool: "a boolean", int: "an integer", float: "a decimal", list: "an array", dict: "an object"}
 Location = list[str | int]
+BRANCHES = frozenset({"<string>", "<array>", "<strings>", "<tokens>", "<arrays>", "[key]"})
 Explain = Callable[[str, ErrorDetails, dict[str, Any]], tuple[str, str]]  # (param, error, its ctx) -> (message, code)
 
 
@@ -30,7 +31,7 @@ def invalid_request(error: ValidationError) -> InvalidRequest:
     if error.error_count() > MAX_ERRORS:
         return InvalidRequest(f"The body has {error.error_count()} invalid or unknown fields.", code="invalid_value")
     detail = error.errors(include_url=False)[0]
-    param, context = field_name(detail), detail.get("ctx", {})
+    param, context = _param(detail), detail.get("ctx", {})
     message, code = EXPLAIN.get(detail["type"], _other)(param, detail, context)
     return InvalidRequest(message, param=param or None, code=code)
 
@@ -38,22 +39,28 @@ def invalid_request(error: ValidationError) -> InvalidRequest:
 def field_location(detail: ErrorDetails) -> Location:
     """The keys and indices that lead to the field, without the names of union branches."""
     location = detail["loc"]
-    is_role = len(location) > 2 and location[0] == "messages"  # the branch of a message comes after its index
-    return [item for position, item in enumerate(location) if not (_is_branch(item) or (is_role and position == 2))]
+    is_own_key = detail["type"] == "extra_forbidden"  # then the last item is what the client wrote
+    has_role = len(location) > 2 and location[0] == "messages"  # the branch of a message comes after its index
+    return [
+        item
+        for position, item in enumerate(location)
+        if (is_own_key and position == len(location) - 1) or not (item in BRANCHES or (has_role and position == 2))
+    ]
 
 
-def field_name(detail: ErrorDetails) -> str:
-    """The path of the field, such as `messages[0].content`."""
+def path_name(location: Location) -> str:
+    """The path of a field, such as `messages[0].content`."""
     path = ""
-    for item in field_location(detail):
+    for item in location:
         path += f"[{item}]" if isinstance(item, int) else f".{item}" if path else item
+    return path[:MAX_PARAM]
+
+
+def _param(detail: ErrorDetails) -> str:
+    path = path_name(field_location(detail))
     if detail["type"].startswith("union_tag"):
         path += ".role"
     return str(detail.get("ctx", {}).get("param", path))[:MAX_PARAM]
-
-
-def _is_branch(item: str | int) -> bool:
-    return isinstance(item, str) and ((item.startswith("<") and item.endswith(">")) or item == "[key]")
 
 
 def _json_name(value: object) -> str:

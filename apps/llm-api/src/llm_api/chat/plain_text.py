@@ -38,8 +38,8 @@ class PlainText:
         self._any_mark = re.compile(f"{nonce}[123]")
 
     def has_control_token(self, value: Any) -> bool:
-        """Whether a string in the value contains one."""
-        return any(map(self._token.search, _strings(value)))
+        """Whether a string in the value, or a key, contains one."""
+        return any(map(self._token.search, _strings(value, with_keys=True)))
 
     def prompt(self, messages: Sequence[Message], render: Render) -> RenderedPrompt:
         prompt = render(messages)
@@ -74,12 +74,14 @@ def _changed(value: Any, change: Change) -> Any:
     return [_changed(item, change) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _strings(value: Any) -> Iterator[str]:
+def _strings(value: Any, with_keys: bool = False) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list | tuple):
         for item in value.values() if isinstance(value, dict) else value:
-            yield from _strings(item)
+            yield from _strings(item, with_keys)
+        if with_keys and isinstance(value, dict):
+            yield from value
 
 
 def _any_of(tokens: Collection[str]) -> str:

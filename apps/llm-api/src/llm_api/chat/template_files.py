@@ -25,7 +25,7 @@ def read_templates(model_path: Path) -> dict[str, str]:
     if files:
         return {name: _read(file) for name, file in files.items()}
     for config in ("tokenizer_config.json", "chat_template.json"):
-        if templates := _named(_read_json(model_path / config).get("chat_template")):
+        if templates := _named(_read_json(model_path / config).get("chat_template"), config):
             return templates
     return {}
 
@@ -33,26 +33,51 @@ def read_templates(model_path: Path) -> dict[str, str]:
 def read_special_tokens(model_path: Path) -> dict[str, str]:
     """The variables `bos_token`, `eos_token` and so on, which templates may write."""
     config = _read_json(model_path / "tokenizer_config.json")
+    files = dict.fromkeys(config, "tokenizer_config.json")
     if "added_tokens_decoder" not in config:  # like transformers, which reads the older file only in this case
-        config |= _read_json(model_path / "special_tokens_map.json")
+        older = _read_json(model_path / "special_tokens_map.json")
+        config |= older
+        files |= dict.fromkeys(older, "special_tokens_map.json")
     extra = config.get("extra_special_tokens")
-    named = {name: value for name, value in config.items() if name.endswith("_token")} | (extra if isinstance(extra, dict) else {})
-    contents = {name: value["content"] if isinstance(value, dict) else value for name, value in named.items()}
+    named = {name: (value, files[name], name) for name, value in config.items() if name.endswith("_token")}
+    if isinstance(extra, dict):
+        file = files["extra_special_tokens"]
+        named |= {name: (value, file, f"extra_special_tokens.{name}") for name, value in extra.items()}
+    contents = {name: _content(*each) for name, each in named.items()}
     return {name: content for name, content in contents.items() if isinstance(content, str)}
 
 
 def read_control_tokens(model_path: Path) -> list[str] | None:
     """`chat_control_tokens`: the tokens that, besides the special ones, shape a conversation. None where the model names none."""
-    named: list[str] | None = _read_json(model_path / "tokenizer_config.json").get("chat_control_tokens")
+    named: Any = _read_json(model_path / "tokenizer_config.json").get("chat_control_tokens")
+    if named is not None and not (isinstance(named, list) and all(isinstance(token, str) for token in named)):
+        raise UnusableTemplate("tokenizer_config.json: chat_control_tokens is not a list of strings. Write each token as a string.")
     return named
 
 
-def _named(configured: Any) -> dict[str, str]:
+def _content(value: Any, file: str, key: str) -> Any:
+    """The text of a token, which is written alone or as an object."""
+    if not isinstance(value, dict):
+        return value
+    if not isinstance(value.get("content"), str):
+        raise UnusableTemplate(f"{file}: {key} has no string under content. Add the token's text, or remove {key}.")
+    return value["content"]
+
+
+def _named(configured: Any, file: str) -> dict[str, str]:
+    if configured is None:
+        return {}
     if isinstance(configured, str):
         return {DEFAULT: configured}
-    if isinstance(configured, Mapping):
-        return dict(configured)
-    return {item["name"]: item["template"] for item in configured or ()}
+    if isinstance(configured, list) and all(isinstance(item, Mapping) and isinstance(item.get("name"), str) for item in configured):
+        configured = {item["name"]: item.get("template") for item in configured}
+    if not isinstance(configured, Mapping):
+        expected = "a string, an object of strings, or a list of objects with name and template"
+        raise UnusableTemplate(f"{file}: chat_template is not {expected}. Write it as one of these.")
+    for name, source in configured.items():
+        if not isinstance(source, str):
+            raise UnusableTemplate(f"{file}: the template {name!r} in chat_template is not a string. Write it as a string.")
+    return dict(configured)
 
 
 def _read(path: Path) -> str:
@@ -67,7 +92,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(_read(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnusableTemplate(f"{path.name} is not valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise UnusableTemplate(f"{path.name} is not a JSON object")

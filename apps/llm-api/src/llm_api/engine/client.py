@@ -170,7 +170,7 @@ class EngineClient:
         self.state = EngineState(phase="failed", error=reason, exit_code=self.state.exit_code)
         self._settled.set()
         for stream in self._requests.values():
-            stream.fail(EngineDied(reason))
+            stream.fail(EngineDied(reason, self.state.exit_code))
 
 
 def _describe(status: int) -> str:

@@ -113,6 +113,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     dtype: str
     runner: str
+    quantization: str
     kv_cache_tokens: int
     load_seconds: float
 

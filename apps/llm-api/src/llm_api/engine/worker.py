@@ -100,7 +100,7 @@ def _load(config: EngineConfig, inbox: SimpleQueue[ToEngine], send: Callable[[Fr
     warm_up(executor)
     return_free_memory()
     threading.Thread(target=_populate, args=(executor.cache,), daemon=True).start()
-    send(EngineState(phase="ready", info=_info(executor, time.perf_counter() - started)))
+    send(EngineState(phase="ready", info=_info(executor, config.quantization, time.perf_counter() - started)))
     return EngineLoop(executor, inbox, send, config.enable_prefix_caching)
 
 
@@ -111,7 +111,7 @@ def _populate(cache: KVCache) -> None:
         cache.populate(available_memory)
 
 
-def _info(executor: Executor, seconds: float) -> EngineInfo:
+def _info(executor: Executor, quantization: str, seconds: float) -> EngineInfo:
     return EngineInfo(
         max_model_len=executor.max_model_len,
         max_num_seqs=executor.max_num_seqs,
@@ -119,6 +119,7 @@ def _info(executor: Executor, seconds: float) -> EngineInfo:
         device=str(executor.device),
         dtype=str(executor.dtype).removeprefix("torch."),
         runner=executor.model.name,
+        quantization=quantization,
         kv_cache_tokens=executor.cache.num_blocks * executor.cache.block_size,
         load_seconds=round(seconds, 2),
     )

@@ -41,6 +41,12 @@ class AssistantMessage(StrictModel):
     audio: Unsupported = None
     refusal: Unsupported = None
     content: Content
+    reasoning_content: str | None = None
+    """The thoughts of an earlier answer, for chat templates that read them."""
+    reasoning: str | None = None
+    """Another name of reasoning_content."""
+    thinking: str | None = None
+    """Another name of reasoning_content."""
     name: Name = None
 
 

@@ -60,6 +60,8 @@ class GenerationRequest(StrictModel):
     presence_penalty: Penalty | None = None
     repetition_penalty: Annotated[float, Field(ge=0.1, le=10)] | None = None
     """Divides the logits of tokens that are already in the prompt or completion; 1 disables it. Not in OpenAI's API."""
+    repeat_penalty: Annotated[float, Field(ge=0.1, le=10)] | None = None
+    """Another name of repetition_penalty, which takes precedence. llama.cpp and Ollama have it."""
     logit_bias: (
         Annotated[dict[BiasedToken, Bias], Field(json_schema_extra={"propertyNames": {"pattern": "^(0|[1-9][0-9]{0,8})$"}})] | None
     ) = None
@@ -72,7 +74,7 @@ class GenerationRequest(StrictModel):
         ]
         | None
     ) = None
-    """Strings that end the completion. The completion does not include them. Empty strings end nothing."""
+    """Strings that end the completion, which does not include them by default. Empty strings end nothing."""
     include_stop_str_in_output: bool | None = None
     """Keep the stop string, or the token of stop_token_ids, that ended the completion. Not in OpenAI's API."""
     min_tokens: Annotated[int, Field(ge=0, le=2**31 - 1), WHOLE] | None = None

@@ -6,8 +6,9 @@ HttpClient over http:// offer h2c.
 
 from typing import Protocol
 
-from httptools import HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+MAX_OFFERS = 32  # of pipelined requests that arrive together: each one copies the rest of the data
 UPGRADE_HEADERS = frozenset({b"upgrade", b"http2-settings"})
 
 
@@ -40,14 +41,15 @@ class UpgradeDecliningParser:
 
     def feed_data(self, data: bytes) -> None:
         """Raises HttpParserUpgrade for CONNECT, and HttpParserError."""
-        try:
-            self._parser.feed_data(data)
-        except HttpParserUpgrade as offer:
-            if not self.should_upgrade():
-                raise
-            head = self._head_without_offer()
-            self._parser = HttpRequestParser(self._protocol)  # the message begins again
-            self.feed_data(head + data[offer.args[0] :])
+        for _ in range(MAX_OFFERS):
+            try:
+                return self._parser.feed_data(data)
+            except HttpParserUpgrade as offer:
+                if not self.should_upgrade():
+                    raise
+                data = self._head_without_offer() + data[offer.args[0] :]
+                self._parser = HttpRequestParser(self._protocol)  # the message begins again
+        raise HttpParserError("too many offers to upgrade at once")
 
     def _head_without_offer(self) -> bytes:
         request_line = b"%b %b HTTP/%b" % (self.get_method(), self._protocol.url, self.get_http_version().encode())

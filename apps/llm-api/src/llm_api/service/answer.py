@@ -36,7 +36,8 @@ def new_envelope(prefix: Literal["chatcmpl", "cmpl"], model: str, info: EngineIn
 
 def _fingerprint(model: str, info: EngineInfo) -> str:
     """Identifies everything that decides which text a seed gives."""
-    return "fp_" + sha256(f"{model}/{info.dtype}/{info.device}/{info.runner}/{__version__}".encode()).hexdigest()[:10]
+    deciding = f"{model}/{info.dtype}/{info.quantization}/{info.device}/{info.runner}/{__version__}"
+    return "fp_" + sha256(deciding.encode()).hexdigest()[:10]
 
 
 @dataclass(slots=True)

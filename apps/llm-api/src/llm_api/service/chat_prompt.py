@@ -7,13 +7,14 @@ from typing import Any
 
 from llm_api.chat.control_tokens import control_tokens
 from llm_api.chat.plain_text import PlainText, RenderedPrompt
-from llm_api.chat.template import ChatTemplate, ChatTemplateError, PromptOptions
+from llm_api.chat.template import GIVEN, ChatTemplate, ChatTemplateError, PromptOptions
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.errors import InvalidRequest
 from llm_api.service.plan import check_text_length
 from llm_api.tokenization.marked_prompt import MarkedPromptEncoder
 from llm_api.tokenization.tokenizer import Tokenizer
 
+MAX_NAME = 200
 Messages = Sequence[Mapping[str, Any]]
 
 
@@ -63,7 +64,10 @@ class ChatPrompts:
 
     def _options(self, request: ChatCompletionRequest) -> PromptOptions:
         variables = {name: value for name, value in request.template_variables.items() if name in self._template.variables}
-        if self._plain_text.has_control_token(list(variables.values())):
+        for name in GIVEN & request.template_variables.keys():
+            field = f"chat_template_kwargs.{name}"
+            raise InvalidRequest(f"'{field}' cannot be set; the service sets it.", param=field)
+        if self._plain_text.has_control_token(variables):
             raise InvalidRequest("'chat_template_kwargs' has a control token of the model; leave it out.", param="chat_template_kwargs")
         continues = bool(request.continue_final_message)
         return PromptOptions(
@@ -100,4 +104,4 @@ def _variable_paths(request: ChatCompletionRequest) -> Iterator[tuple[str, str]]
     """The template's variables that a request sets, each with the path of its field."""
     given = request.chat_template_kwargs or {}
     for name in request.template_variables:
-        yield name, f"chat_template_kwargs.{name}" if name in given else name
+        yield name, f"chat_template_kwargs.{name}"[:MAX_NAME] if name in given else name

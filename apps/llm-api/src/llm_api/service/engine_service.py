@@ -104,7 +104,8 @@ class EngineService:
     def _sequences(self, plan: Plan, request_id: str) -> RequestSequences:
         if self._config.request_fields == "warn":
             for name in plan.ignored_fields:
-                self._metrics.ignored_field(name)
+                is_variable = name.startswith("chat_template_kwargs.")
+                self._metrics.ignored_field(name, "chat_template_kwargs" if is_variable else name)
         record = RequestRecord(self._metrics, plan.prompt_tokens, plan.sequences)
         return RequestSequences(self._engine, self._tokenizer, plan, record, request_id)
 

@@ -112,7 +112,8 @@ def _given(request: GenerationRequest, vocab_size: int) -> dict[str, Any]:
     for field in ("stop_token_ids", "allowed_token_ids"):
         for position, token_id in enumerate(getattr(request, field) or ()):
             _check_token(token_id, field, f"{field}[{position}]", vocab_size)
-    return {field: value for field in SAMPLING_FIELDS if (value := getattr(request, field)) is not None}
+    given = {field: value for field in SAMPLING_FIELDS if (value := getattr(request, field)) is not None}
+    return given if request.repeat_penalty is None else {"repetition_penalty": request.repeat_penalty} | given
 
 
 def _check_token(token_id: int, field: str, param: str, vocab_size: int) -> None:

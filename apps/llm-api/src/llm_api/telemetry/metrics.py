@@ -135,10 +135,10 @@ class Metrics:
         """`reason`: queue_full, unread_bodies, loading, draining or failed."""
         self.rejections.labels(reason).inc()
 
-    def ignored_field(self, name: str, *, known: bool = True) -> None:
-        """Notes a field that the current request is served without. The label has no indices, and no names that clients invent."""
+    def ignored_field(self, name: str, label: str) -> None:
+        """Notes a field that the current request is served without. `label` must not be a name that a client invented."""
         current_request().ignored_fields.append(name)
-        self.ignored_fields.labels(INDEX.sub("[]", name) if known else "unknown").inc()
+        self.ignored_fields.labels(INDEX.sub("[]", label)).inc()
 
     def key_used(self, key: str, prompt_tokens: int, completion_tokens: int) -> None:
         self.key_tokens.labels(key, "prompt").inc(prompt_tokens)

@@ -26,21 +26,24 @@ class Tokenizer:
     def __init__(self, model_path: Path) -> None:
         """Raises UnusableTokenizer."""
         self._file = model_path / "tokenizer.json"
-        source = self._file.read_text(encoding="utf-8")
         try:
+            source = self._file.read_text(encoding="utf-8")
             self._tokenizer = tokenizers.Tokenizer.from_str(source)
-        except Exception as error:  # the library has no class for it
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the library has no class for its errors, and its panics are no Exception
             reason = f"{self._file} is not a tokenizer that tokenizers {tokenizers.__version__} can read: {error}"
             raise UnusableTokenizer(reason[:300]) from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         definition: dict[str, Any] = json.loads(source)
-        self.kind: str = definition["model"]["type"]  # BPE, Unigram, WordPiece or WordLevel
-        self._special_ids = {token["id"] for token in definition["added_tokens"] if token["special"]}
-        self.special_tokens = [token["content"] for token in definition["added_tokens"] if token["special"]]
-        self.added_tokens = [token["content"] for token in definition["added_tokens"]]
-        self._reads = token_bytes_from(definition["decoder"])
-        self._keeps_length = definition["normalizer"] is None
+        added = definition.get("added_tokens") or []
+        self.kind = type(self._tokenizer.model).__name__  # BPE, Unigram, WordPiece or WordLevel
+        self._special_ids = {token["id"] for token in added if token["special"]}
+        self.special_tokens = [token["content"] for token in added if token["special"]]
+        self.added_tokens = [token["content"] for token in added]
+        self._reads = token_bytes_from(definition.get("decoder"))
+        self._keeps_length = definition.get("normalizer") is None
         self._bytes: dict[int, bytes] = {}
         self._text_bytes: dict[int, bytes] = dict.fromkeys(self._special_ids, b"")
 

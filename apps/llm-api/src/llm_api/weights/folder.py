@@ -34,7 +34,7 @@ def inspect(folder: Path) -> FolderFacts:
 
 def _check_convertible(folder: Path, names: set[str]) -> None:
     ranks = next((name for name in sorted(names) if name.endswith(".tiktoken")), None)
-    if "tokenizer.model" in names and not (folder / "tokenizer.model").read_bytes().startswith(_SENTENCEPIECE):
+    if "tokenizer.model" in names and not _bytes(folder / "tokenizer.model").startswith(_SENTENCEPIECE):
         ranks = "tokenizer.model"
     if ranks:
         raise UnsupportedModel(
@@ -70,14 +70,19 @@ def _config(folder: Path, names: set[str]) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UnreadableModel(f"cannot read {path}: {error.strerror}.") from error
-    except ValueError as error:
+        content = json.loads(_bytes(path))
+    except (ValueError, RecursionError) as error:
         raise IncompleteModel(f"{path} is not valid JSON: {error}.") from error
     if not isinstance(content, dict):
         raise IncompleteModel(f"{path} is not a JSON object.")
     return content
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableModel(f"cannot read {path}: {error.strerror}.") from error
 
 
 def _check_weights(folder: Path, names: set[str]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_api.engine.errors import EngineError, shortened
+from llm_api.engine.models.config_values import fault_of
 from llm_api.engine.models.end_of_text import end_of_text_ids
 from llm_api.engine.models.families.llama_like import NotSupportedError
 from llm_api.engine.models.families.parts import DecoderParts
@@ -63,13 +64,18 @@ def written_out_config(model_path: Path) -> ModelConfig | None:
 
 
 def _checked(model_type: str, text: dict[str, Any], model_path: Path) -> ModelConfig:
+    """Refuses values that anything later would fail on."""
+    if fault := fault_of(model_type, text):
+        raise EngineError(f"{model_path}/config.json: {fault}")
     try:
-        return _model_config(model_type, text, model_path)
+        config = _model_config(model_type, text, model_path)
+        config.fast_path_refusal()  # computes with the other values
     except KeyError as error:
         reason = "not a text generation model, or one without attention (recurrent, as Mamba): not supported"
         raise EngineError(f"{model_path}/config.json lacks {error}: {reason}") from error
-    except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
+    except (TypeError, ValueError, ArithmeticError, AttributeError, IndexError) as error:
         raise EngineError(f"{model_path}/config.json has a value of the wrong kind: {error}") from error
+    return config
 
 
 def _model_config(model_type: str, text: dict[str, Any], model_path: Path) -> ModelConfig:
@@ -101,9 +107,9 @@ def _context_length(text: dict[str, Any]) -> int:
 def _json(model_path: Path) -> dict[str, Any]:
     try:
         raw = json.loads((model_path / "config.json").read_text())
-        if not isinstance(raw, dict) or "model_type" not in raw:
+        if not isinstance(raw, dict) or not isinstance(raw.get("model_type"), str):
             raise ValueError("it is not a JSON object with a model_type")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EngineError(f"{model_path}/config.json cannot be read: {error}") from error
     return raw
 
@@ -117,7 +123,8 @@ def _is_written_out(raw: dict[str, Any]) -> bool:
         needed.add("sliding_window")
     if raw.get("use_sliding_window"):
         needed |= {"max_window_layers", "sliding_window"}
-    has_theta = "rope_theta" in raw or "rope_theta" in (raw.get("rope_parameters") or {})
+    parameters = raw.get("rope_parameters")
+    has_theta = "rope_theta" in raw or (isinstance(parameters, dict) and "rope_theta" in parameters)
     return family in WITHOUT_DEFAULTS and has_theta and needed <= raw.keys()
 
 

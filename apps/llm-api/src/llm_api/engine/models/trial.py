@@ -12,6 +12,7 @@ from llm_api.engine.batch import build_batch
 from llm_api.engine.errors import EngineError, shortened
 from llm_api.engine.kv_cache.storage import KVCache
 from llm_api.engine.messages import AddRequest, SamplingParams
+from llm_api.engine.models.attention_bridge import Unsupported
 from llm_api.engine.models.batched import BatchedModel
 from llm_api.engine.models.one_by_one import OneByOneModel
 from llm_api.engine.sequence import Chunk, Sequence
@@ -37,9 +38,17 @@ class Trial:
             name = type(model).__name__
             raise EngineError(f"{name} does not run on a text alone: {type(error).__name__}: {shortened(error)}") from error
 
-    @torch.inference_mode()
     def difference(self, model: BatchedModel | OneByOneModel) -> str | None:
-        """What differs, or None. Binds the model to a small KV cache."""
+        """What differs or fails, or None. Binds the model to a small KV cache. Raises Unsupported as the model does."""
+        try:
+            return self._difference(model)
+        except Unsupported:
+            raise
+        except Exception as error:  # models fail in many ways
+            return f"it fails with {type(error).__name__}: {shortened(error)}"
+
+    @torch.inference_mode()
+    def _difference(self, model: BatchedModel | OneByOneModel) -> str | None:
         model.bind(KVCache(model.cache_shape, max(map(max, BLOCKS)) + 1, BLOCK_SIZE, self._device), len(STEPS))
         sequences = [_sequence(prompt) for prompt in self._prompts]
         for parts in zip(*STEPS, strict=True):

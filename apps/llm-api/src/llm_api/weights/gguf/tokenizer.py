@@ -1,6 +1,7 @@
 """The tokenizer of a GGUF: the tokens, ids, merges and control tokens that the file lists, as tokenizer.json."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,7 @@ def _check_tokens(tokens: Sequence[str], rows: int) -> None:
     if len(tokens) > rows:
         raise UnsupportedModel(f"tokenizer.ggml.tokens has {len(tokens)} tokens, but token_embd.weight has {rows} rows.")
     if len(set(tokens)) < len(tokens):
-        repeated = next(token for number, token in enumerate(tokens) if token in tokens[:number])
+        repeated = next(token for token, times in Counter(tokens).items() if times > 1)
         raise UnsupportedModel(f"tokenizer.ggml.tokens lists {repeated!r} twice: convert the model again.")
 
 
