@@ -51,7 +51,7 @@ class Runner:
     async def suite(self, suite: Suite, environment: Mapping[str, str]) -> str:
         """Runs the suite, and records a pass unless the inputs changed meanwhile. Returns its log; empty if another suite has failed."""
         before = self._fingerprint(suite) if suite.skippable and not self.failed else None
-        log, passed = await self.command(f"make {suite.name}", ["make", suite.name], environment)
+        log, passed = await self.command(f"make {suite.name}", ["nice", "-n", str(suite.niceness), "make", suite.name], environment)
         if passed and before is not None and before == self._fingerprint(suite):
             self._records.add(suite.name, before, self._commit)
         return log

@@ -16,15 +16,17 @@ class Suite:
     unrelated: path prefixes of tracked files that cannot change its result. Everything else is one of its inputs, new files included.
     skippable: may be left out when it has already passed with the same inputs on this machine.
     uses_cluster: the cluster and the image are inputs, too.
+    niceness: as of nice(1). Rollouts of the other lane lose requests when replicas start and end much slower than usual.
     """
 
     name: str
     unrelated: tuple[str, ...] = ()
     skippable: bool = True
     uses_cluster: bool = False
+    niceness: int = 0
 
 
-TEST = Suite("test", skippable=False)
+TEST = Suite("test", skippable=False, niceness=5)
 SMOKE = Suite("smoke", (*KUBERNETES, *PAGES, *UNIT_TESTS, *ON_A_CLUSTER, "proxy/", "tests/contract/", "tests/reverse_proxy/"))
 CONTRACT = Suite("contract", (*KUBERNETES, *PAGES, *ON_A_CLUSTER, "proxy/", "tests/fresh_start/", "tests/reverse_proxy/"))
 PROXY = Suite("e2e-proxy", (*KUBERNETES, *PAGES, *UNIT_TESTS, *ON_A_CLUSTER, "tests/contract/", "tests/fresh_start/"))
