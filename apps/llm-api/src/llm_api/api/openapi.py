@@ -14,8 +14,9 @@ from starlette.responses import JSONResponse, Response
 from llm_api.protocol.errors import ErrorResponse
 from llm_api.protocol.response import ResponseModel
 from llm_api.service.model_service import ModelService
+from llm_api.settings import PATH_PREFIX
 
-PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+/?")
+PREFIX = re.compile(f"{PATH_PREFIX}/?")
 REF = "#/components/schemas/{model}"
 NEEDS_KEY: dict[str, Any] = {"security": [{"ApiKey": []}]}
 SCHEME = {"type": "http", "scheme": "bearer", "description": "An API key, if the server has any."}

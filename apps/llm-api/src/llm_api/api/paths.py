@@ -1,7 +1,6 @@
 """Which paths need no API key, and which serve the model."""
 
-HEALTH_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/health", "/ping"})
-OPEN_PATHS = HEALTH_PATHS | {"/docs", "/openapi.json", "/version"}
+OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/health", "/ping", "/docs", "/openapi.json", "/version"})
 DOCS_ASSETS = "/docs/assets"
 MODEL_PATHS = "/v1/"
 

@@ -1,4 +1,4 @@
-"""Control tokens in messages are treated as plain text: `<|im_end|>` in a message is ten characters, not the token."""
+"""Control tokens in messages are treated as plain text: `<|im_end|>` in a message is text, not the token."""
 
 import re
 import secrets

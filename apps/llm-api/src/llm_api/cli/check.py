@@ -21,15 +21,16 @@ Examples:
 
 `llm-api check hf://Qwen/Qwen3-0.6B@main`: downloads a model like `llm-api pull`, and checks it
 
-`QUANTIZATION=int4 MAX_MODEL_LEN=32768 llm-api check ~/models/Qwen3-0.6B`: checks it with these settings; all those of `llm-api serve` apply
+`QUANTIZATION=int4 llm-api check ~/models/Qwen3-0.6B`: checks it with a setting of `llm-api serve`
 
 `llm-api check --json ~/models/Qwen3-0.6B | jq .context`: prints one value; sizes are in bytes, lengths in tokens
 
-It reads config.json, the headers of the weights, the tokenizer and the chat template, but no weights, and generates nothing.
-The memory is that of weights and KV cache. The processes themselves take about 750 MB more.
+It reads config.json, the headers of the weights, the tokenizer and the chat template. It reads no
+weights and generates nothing. The memory is that of weights and KV cache. The processes
+themselves take about 750 MB more.
 
-Exit codes: 0 the model would be served, 65 a file is at fault or the model is not supported, 78 a setting or this machine
-is at fault; others as `llm-api pull`.
+Exit codes: 0 the model would be served, 65 a file is at fault or the model is not supported, 78 a
+setting or this machine is at fault; others as `llm-api pull`.
 """
 
 

@@ -42,7 +42,7 @@ class AssistantMessage(StrictModel):
     refusal: Unsupported = None
     content: Content
     reasoning_content: str | None = None
-    """The thoughts of an earlier answer, for chat templates that read them."""
+    """The reasoning of an earlier answer, for chat templates that read it."""
     reasoning: str | None = None
     """Another name of reasoning_content."""
     thinking: str | None = None

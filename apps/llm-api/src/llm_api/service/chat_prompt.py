@@ -76,9 +76,11 @@ class ChatPrompts:
 
     def _unused_names(self, request: ChatCompletionRequest) -> list[tuple[str, int]]:
         """Roles whose `name` the template ignores, each with its first message that has one: the prompt is then the same without it."""
+        first_named = {message.role: at for at, message in reversed(list(enumerate(request.messages))) if message.name is not None}
+        if not first_named:
+            return []
         messages = _messages(request)
-        first_named = {message["role"]: position for position, message in reversed(list(enumerate(messages))) if "name" in message}
-        text = self._try(messages) if first_named else None
+        text = self._try(messages)
         return [
             (role, position)
             for role, position in first_named.items()

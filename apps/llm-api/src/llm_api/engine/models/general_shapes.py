@@ -16,7 +16,7 @@ from llm_api.engine.models.model_config import ModelConfig
 
 def check_general(model_path: Path, config: ModelConfig, dtype: torch.dtype, allow_remote_code: bool, max_model_len: int) -> None:
     """transformers fills what a checkpoint lacks with random weights, and passes over what the class does not know. Raises EngineError
-    for a tensor that is missing or of another shape, and for one that a layer could use but for config.json, such as a bias.
+    for a tensor that is missing or of another shape, and for one that config.json switches off, such as a bias.
     """
     if "quantization_config" in config.raw:
         return  # tensors of quantized checkpoints have other names and shapes; some methods load on a GPU only

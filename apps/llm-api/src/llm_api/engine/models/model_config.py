@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,16 @@ UNSTATED_CONTEXT = 2048  # of models without position embeddings whose configura
 WRITTEN_OUT = SIZES | {"hidden_act", "rms_norm_eps", "vocab_size"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModelConfig(TextConfig):
     max_position_embeddings: int
     eos_token_ids: frozenset[int]
 
     def parts(self) -> DecoderParts:
         """Those of the engine's own decoders. Raises NotSupportedError where a part is missing: transformers computes such a model."""
-        return parts_of(self)
+        if isinstance(self._parts, NotSupportedError):
+            raise self._parts
+        return self._parts
 
     @property
     def has_fast_path(self) -> bool:
@@ -39,11 +42,15 @@ class ModelConfig(TextConfig):
 
     def fast_path_refusal(self) -> str | None:
         """What the engine's own decoders lack for the model; None: nothing."""
+        return str(self._parts) if isinstance(self._parts, NotSupportedError) else None
+
+    @cached_property
+    def _parts(self) -> DecoderParts | NotSupportedError:
+        """Computed once: a mixture of experts has ten thousand parts, and a start asks for them several times."""
         try:
-            self.parts()
+            return parts_of(self)
         except NotSupportedError as error:
-            return str(error)
-        return None
+            return error
 
     def uses_fast_path(self, runner: str) -> bool:
         """`runner`: the RUNNER setting."""

@@ -1,5 +1,7 @@
 """Families with one MLP per layer. Each function declares a family's parts as its class in transformers computes them."""
 
+from typing import Any
+
 from llm_api.engine.models.families.llama_like import (
     NormNames,
     NotSupportedError,
@@ -161,6 +163,38 @@ def starcoder2(config: TextConfig) -> DecoderParts:
 
 
 def gemma(config: TextConfig) -> DecoderParts:
+    return _gemma_like(config)
+
+
+def gemma2(config: TextConfig) -> DecoderParts:
+    return _gemma_with_windows(config, softcap=config.raw["attn_logit_softcapping"])
+
+
+def gemma3(config: TextConfig) -> DecoderParts:
+    types = config.raw["layer_types"]
+    return _gemma_with_windows(
+        config,
+        query_key_norm=lambda _heads: config.head_dim,
+        ropes=tuple(rope_of_type(config, kind) for kind in ("full_attention", "sliding_attention")),
+        rope=lambda layer: int(types[layer] == "sliding_attention"),
+    )
+
+
+def _gemma_with_windows(config: TextConfig, **parts: Any) -> DecoderParts:
+    raw = config.raw
+    return _gemma_like(
+        config,
+        norm_names=GEMMA_NORMS,
+        window=sliding_by_type(config),
+        scale=raw["query_pre_attn_scalar"] ** -0.5,
+        activation=activation_of(raw["hidden_activation"]),
+        logits_softcap=raw["final_logit_softcapping"],
+        **parts,
+    )
+
+
+def _gemma_like(config: TextConfig, **parts: Any) -> DecoderParts:
+    """`parts`: arguments of `llama_like`."""
     _refuse_bidirectional(config)
     bias = bool(config.raw["attention_bias"])
     return llama_like(
@@ -171,48 +205,7 @@ def gemma(config: TextConfig) -> DecoderParts:
         embedding_scale=config.hidden_size**0.5,
         is_embedding_scale_rounded=True,
         feed_forward=_plain_mlp,
-    )
-
-
-def gemma2(config: TextConfig) -> DecoderParts:
-    _refuse_bidirectional(config)
-    raw, bias = config.raw, bool(config.raw["attention_bias"])
-    return llama_like(
-        config,
-        qkv_bias=bias,
-        output_bias=bias,
-        norm_kind=NormKind.RMS_PLUS_ONE,
-        norm_names=GEMMA_NORMS,
-        window=sliding_by_type(config),
-        scale=raw["query_pre_attn_scalar"] ** -0.5,
-        softcap=raw["attn_logit_softcapping"],
-        activation=activation_of(raw["hidden_activation"]),
-        embedding_scale=config.hidden_size**0.5,
-        is_embedding_scale_rounded=True,
-        logits_softcap=raw["final_logit_softcapping"],
-        feed_forward=_plain_mlp,
-    )
-
-
-def gemma3(config: TextConfig) -> DecoderParts:
-    _refuse_bidirectional(config)
-    raw, bias = config.raw, bool(config.raw["attention_bias"])
-    return llama_like(
-        config,
-        qkv_bias=bias,
-        output_bias=bias,
-        norm_kind=NormKind.RMS_PLUS_ONE,
-        norm_names=GEMMA_NORMS,
-        query_key_norm=lambda _heads: config.head_dim,
-        ropes=tuple(rope_of_type(config, kind) for kind in ("full_attention", "sliding_attention")),
-        rope=lambda layer: int(raw["layer_types"][layer] == "sliding_attention"),
-        window=sliding_by_type(config),
-        scale=raw["query_pre_attn_scalar"] ** -0.5,
-        activation=activation_of(raw["hidden_activation"]),
-        embedding_scale=config.hidden_size**0.5,
-        is_embedding_scale_rounded=True,
-        logits_softcap=raw["final_logit_softcapping"],
-        feed_forward=_plain_mlp,
+        **parts,
     )
 
 

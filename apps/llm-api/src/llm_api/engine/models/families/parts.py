@@ -127,7 +127,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class DecoderParts:
-    """A whole decoder. All names are relative to the checkpoint's prefix (see `layers_prefix`)."""
+    """A whole decoder. All names are relative to the checkpoint's prefix (`prefix_of` in registry.py)."""
 
     embedding: str
     norm: Norm

@@ -78,18 +78,11 @@ FP4_GROUP = 32  # weights that share an exponent
 
 
 @dataclass(frozen=True, slots=True)
-class Mxfp4Expert:
-    """As StackedExpert, in 4 bits: `name`_blocks [experts, out, in / 32, 16] has two weights a byte, `name`_scales their exponents.
+class Mxfp4Expert(StackedExpert):
+    """In 4 bits: `name`_blocks [experts, out, in / 32, 16] has two weights a byte, `name`_scales their exponents.
 
     https://www.opencompute.org/documents/ocp-microscaling-formats-mx-v1-0-spec-final-pdf
     """
-
-    name: str
-    expert: int
-    count: int
-    outputs: int
-    inputs: int
-    order: "Callable[[Tensor], Tensor]"
 
     def shapes(self) -> dict[str, Shape]:
         scales = (self.count, self.outputs, self.inputs // FP4_GROUP)
