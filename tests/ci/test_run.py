@@ -108,6 +108,14 @@ def test_everything_runs_with_one_image_on_one_cluster(place: Place) -> None:
     assert output.splitlines()[-1].startswith("total")
 
 
+def test_the_lane_of_the_cluster_helps_the_other_when_its_suites_have_ended(place: Place) -> None:
+    waits = "test:\n\t@until [ -e $$HOME/proxy ]; do sleep 0.1; done\ne2e-proxy:\n\t@touch $$HOME/proxy\n"
+    (place.folder / "clone/Makefile").write_text(waits + MAKEFILE.replace("test smoke contract e2e-proxy:", "smoke contract:"))
+    code, output = place.run()
+    assert code == 0, output
+    assert minutes(output) == dict.fromkeys(SUITES, "passed")
+
+
 def test_a_second_run_leaves_out_all_but_the_unit_tests(place: Place) -> None:
     place.run()
     place.commit("docs/proxy.md")

@@ -16,7 +16,7 @@ class Suite:
     unrelated: path prefixes of tracked files that cannot change its result. Everything else is one of its inputs, new files included.
     skippable: may be left out when it has already passed with the same inputs on this machine.
     uses_cluster: the cluster and the image are inputs, too.
-    niceness: as of nice(1). Rollouts of the other lane lose requests when replicas start and end much slower than usual.
+    niceness: as of nice(1). Rollouts and restarts of the other lane lose requests when replicas start and end much slower than usual.
     """
 
     name: str
@@ -27,14 +27,15 @@ class Suite:
 
 
 TEST = Suite("test", skippable=False, niceness=5)
-SMOKE = Suite("smoke", (*KUBERNETES, *PAGES, *UNIT_TESTS, *ON_A_CLUSTER, "proxy/", "tests/contract/", "tests/reverse_proxy/"))
-CONTRACT = Suite("contract", (*KUBERNETES, *PAGES, *ON_A_CLUSTER, "proxy/", "tests/fresh_start/", "tests/reverse_proxy/"))
+SMOKE = Suite("smoke", (*KUBERNETES, *PAGES, *UNIT_TESTS, *ON_A_CLUSTER, "proxy/", "tests/contract/", "tests/reverse_proxy/"), niceness=5)
+CONTRACT = Suite("contract", (*KUBERNETES, *PAGES, *ON_A_CLUSTER, "proxy/", "tests/fresh_start/", "tests/reverse_proxy/"), niceness=5)
 PROXY = Suite("e2e-proxy", (*KUBERNETES, *PAGES, *UNIT_TESTS, *ON_A_CLUSTER, "tests/contract/", "tests/fresh_start/"))
 NOT_IN_THE_CLUSTER = ("docs/", "proxy/", "tests/contract/", "tests/fresh_start/", "tests/reverse_proxy/")
 IMAGE = Suite("image", NOT_IN_THE_CLUSTER, uses_cluster=True)
 CLUSTER = Suite("e2e", NOT_IN_THE_CLUSTER, uses_cluster=True)
 DELIVERY = Suite("e2e-delivery", NOT_IN_THE_CLUSTER, uses_cluster=True)
 
-# Two lanes run at the same time. The suites of a lane run one after another; the second lane mostly waits for rollouts.
+# Two lanes run at the same time. The suites of a lane run one after another; the second lane mostly waits for rollouts. When its suites
+# have ended, it takes those that are left of the first lane, from the last one on: the longest.
 ON_THIS_MACHINE = (TEST, SMOKE, CONTRACT, PROXY)
 ON_THE_CLUSTER = (CLUSTER, DELIVERY)
