@@ -126,13 +126,41 @@ def test_invalid_http_is_refused(server: RunningServer) -> None:
         assert refusal(connection) == (400, "invalid_http")
 
 
-def test_invalid_http_after_a_request_does_not_break_its_response(server: RunningServer) -> None:
+@pytest.mark.parametrize("together", [True, False], ids=["one packet", "two packets"])
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+def test_invalid_http_after_a_request_does_not_cost_its_response(server: RunningServer, stream: bool, together: bool) -> None:
+    valid, invalid = post(json.dumps(chat_body("hold", stream=stream)).encode()), b"nonsense\r\n\r\n"
     with connected(server) as connection:
-        connection.sendall(post(json.dumps(chat_body("hold", stream=True)).encode()))
-        head = connection.recv(1000)
-        connection.sendall(b"nonsense\r\n\r\n")
-        received = head + b"".join(iter(lambda: connection.recv(1000), b""))
-        assert received.count(b"HTTP/1.1") == 1
+        connection.sendall(valid + invalid if together else valid)
+        time.sleep(0.5)
+        if not together:
+            connection.sendall(invalid)
+            time.sleep(0.5)
+        server.service.release()
+        response = answer(connection)
+        assert response.status == 200
+        assert response.body.endswith(b"data: [DONE]\n\n" if stream else b"}")  # type: ignore[attr-defined]
+        assert connection.recv(1) == b""
+
+
+def chunked(*, valid: bool) -> bytes:
+    body = json.dumps(chat_body()).encode()
+    head = post(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    return head + b"%x\r\n%b\r\n%b" % (len(body), body, b"0\r\n\r\n" if valid else b"no size\r\n")
+
+
+def test_a_body_in_invalid_chunks_is_refused(server: RunningServer) -> None:
+    with connected(server) as connection:
+        connection.sendall(chunked(valid=False))
+        assert refusal(connection) == (400, "invalid_http")
+
+
+@pytest.mark.parametrize("requests", [1, 2])
+def test_a_pipelined_body_in_invalid_chunks_does_not_cost_earlier_responses(server: RunningServer, requests: int) -> None:
+    with connected(server) as connection:
+        connection.sendall(chunked(valid=True) * requests + chunked(valid=False))
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert (received.count(b"HTTP/1.1 "), received.count(b"HTTP/1.1 200")) == (requests, requests)
 
 
 def keeps_taking(connection: socket.socket) -> bool:

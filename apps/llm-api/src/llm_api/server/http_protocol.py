@@ -1,5 +1,5 @@
 """uvicorn's HTTP protocol with four additions: limits on a request's head, declined upgrades, a clean end for partly read requests,
-and OpenAI's error object for requests that never reach the application."""
+and OpenAI's error object for invalid HTTP, which never costs the answers to the requests before it."""
 
 import asyncio
 import uuid
@@ -22,8 +22,9 @@ FIRST_PROBE, LAST_PROBE = 0.1, 5.0  # seconds between probes of a client that ma
 class HttpProtocol(HttpToolsProtocol):
     _head_size = 0
     _head_timer: asyncio.TimerHandle | None = None  # set while a head arrives
-    _lingering = False
+    _ignores_data = False
     _lingers_after_response = False
+    _running: RequestResponseCycle | None = None  # pipelined requests wait for its response; `cycle` is the newest of them
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
@@ -36,7 +37,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._lingering:
+        if self._ignores_data:
             return
         super().data_received(data)
         if self._head_timer:
@@ -86,6 +87,7 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_response_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]  # Starlette's types
+        self._running = cycle
         super()._start_asgi_task(cycle, FramedApp(app, cycle, self._linger_after_response))  # type: ignore[arg-type]
 
     def _linger_after_response(self) -> None:
@@ -114,13 +116,31 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_timer = None
 
     def _refuse(self, error: ApiError) -> None:
-        """Answers a request that does not reach the application."""
+        """Answers invalid HTTP, and ends the connection once earlier requests have their responses."""
         self._end_head()
-        if self._lingering or self.transport.is_closing():
+        if self._ignores_data or self.transport.is_closing():
             return
-        if self.cycle is not None and not self.cycle.response_complete:  # an error cannot be sent in the middle of a response
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._respond(error)
+        elif not cycle.more_body:
+            self._end_after(cycle)
+        elif self.pipeline:
+            self.pipeline.popleft()  # its body is invalid
+            self._end_after(self.pipeline[0][0] if self.pipeline else self._running)
+        elif cycle.response_started:  # an error cannot be sent in the middle of a response
             self.transport.close()
-            return
+        else:
+            cycle.disconnected = True  # the application's response, if any, is not sent
+            cycle.message_event.set()
+            self._respond(error)
+
+    def _end_after(self, last: RequestResponseCycle | None) -> None:
+        self._ignores_data = True
+        if last is not None:
+            last.keep_alive = False
+
+    def _respond(self, error: ApiError) -> None:
         request_id, body = uuid.uuid4().hex, error.response().model_dump_json().encode()
         structlog.stdlib.get_logger("llm_api.access").info("refused", status=error.status, code=error.code, request_id=request_id)
         headers = {"content-type": "application/json", "content-length": len(body), "x-request-id": request_id, "connection": "close"}
@@ -131,7 +151,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _linger(self) -> None:
         """Closing while the client still sends would reset the connection, and the answer with it."""
         if not self.transport.is_closing():
-            self._lingering = True
+            self._ignores_data = True
             self.transport.write_eof()
             self.flow.resume_reading()
             self.loop.call_later(LINGER, self.transport.close)
