@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from llm_api.protocol.chat import ChatCompletionChunk
+from llm_api.protocol.chat_answer import ChatCompletionChunk
 from llm_api.protocol.completions import Completion
 from llm_api.protocol.errors import ErrorResponse
 

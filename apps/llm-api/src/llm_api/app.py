@@ -28,7 +28,8 @@ from llm_api.api.middleware.request_id import RequestIdMiddleware
 from llm_api.api.middleware.request_target import HeadMiddleware, RequestTargetMiddleware
 from llm_api.api.openapi import install_openapi
 from llm_api.api.paths import DOCS_ASSETS, OPEN_PATHS
-from llm_api.protocol.chat import ChatCompletionChunk, ChatCompletionRequest
+from llm_api.protocol.chat import ChatCompletionRequest
+from llm_api.protocol.chat_answer import ChatCompletionChunk
 from llm_api.protocol.completions import CompletionRequest
 from llm_api.server.lifecycle import Lifecycle
 from llm_api.server.listening import StartError

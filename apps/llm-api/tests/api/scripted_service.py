@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from llm_api.protocol.chat import AnswerMessage, ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, Choice, ChunkChoice, Delta
+from llm_api.protocol.chat import ChatCompletionRequest
+from llm_api.protocol.chat_answer import AnswerMessage, ChatCompletion, ChatCompletionChunk, Choice, ChunkChoice, Delta
 from llm_api.protocol.completions import Completion, CompletionChoice, CompletionRequest
 from llm_api.protocol.models import Model
 from llm_api.protocol.response import Usage

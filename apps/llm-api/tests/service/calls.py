@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from llm_api.protocol.chat import ChatCompletionChunk, ChatCompletionRequest
+from llm_api.protocol.chat import ChatCompletionRequest
+from llm_api.protocol.chat_answer import ChatCompletionChunk
 from llm_api.protocol.completions import Completion, CompletionRequest
 from llm_api.service.engine_service import EngineService
 from llm_api.service.model_service import Answer

@@ -2,7 +2,7 @@ import pytest
 from service.calls import chat, chat_text
 from service.conftest import Scripted, Serve
 
-from llm_api.protocol.chat import ChatCompletionChunk
+from llm_api.protocol.chat_answer import ChatCompletionChunk
 from llm_api.protocol.response import Usage
 from llm_api.tokenization.tokenizer import Tokenizer
 

@@ -194,7 +194,8 @@ class CountedDecoder:
     def __init__(self) -> None:
         self.decoded = 0
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
+        assert not skip_special_tokens  # the detokenizer leaves them out, but for those that it keeps
         self.decoded += len(ids)
         return "".join(chr(ord("a") + token_id) for token_id in ids if token_id < 10)
 

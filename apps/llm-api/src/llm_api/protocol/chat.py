@@ -1,4 +1,4 @@
-"""Chat completions: request, response, stream chunk."""
+"""Chat completions: the request."""
 
 from typing import Annotated, Literal, Self
 
@@ -8,10 +8,8 @@ from pydantic.config import JsonDict
 from llm_api.protocol.chat_messages import Message
 from llm_api.protocol.fields import WHOLE, Ineffective, IneffectiveTrue, OnlyEmpty, StrictModel, Unsupported, invalid, only_with
 from llm_api.protocol.request import STREAM_OPTIONS_NEED_STREAM, GenerationRequest
-from llm_api.protocol.response import ResponseModel, Usage, without_usage
 
 QUESTION: JsonDict = {"role": "user", "content": "What is Kubernetes?"}
-FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
 class TextFormat(StrictModel):
@@ -89,71 +87,3 @@ class ChatCompletionRequest(GenerationRequest):
     def token_limit(self) -> int | None:
         """The maximum number of completion tokens. None means as many as fit into the context."""
         return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
-
-
-class TopLogprob(ResponseModel):
-    token: str
-    logprob: float
-    bytes: list[int] | None
-
-
-class TokenLogprob(TopLogprob):
-    """`logprob` is always finite: -9999.0 stands for a probability of 0."""
-
-    top_logprobs: list[TopLogprob]
-
-
-class ChoiceLogprobs(ResponseModel):
-    content: list[TokenLogprob] | None
-    refusal: None = None
-
-
-class AnswerMessage(ResponseModel):
-    role: Literal["assistant"] = "assistant"
-    content: str | None
-    refusal: None = None
-
-
-class Choice(ResponseModel):
-    index: int
-    message: AnswerMessage
-    logprobs: ChoiceLogprobs | None = None
-    finish_reason: FinishReason
-
-
-class ChatCompletion(ResponseModel):
-    id: str
-    object: Literal["chat.completion"] = "chat.completion"
-    created: int
-    model: str
-    choices: list[Choice]
-    usage: Usage
-    system_fingerprint: str | None = Field(None, exclude_if=lambda value: value is None)
-
-
-class Delta(ResponseModel):
-    """The part of the message that one chunk adds. Fields that are None are not sent."""
-
-    role: Literal["assistant"] | None = Field(None, exclude_if=lambda value: value is None)
-    content: str | None = Field(None, exclude_if=lambda value: value is None)
-
-
-class ChunkChoice(ResponseModel):
-    index: int
-    delta: Delta
-    logprobs: ChoiceLogprobs | None = None
-    finish_reason: FinishReason | None = None
-
-
-class ChatCompletionChunk(ResponseModel):
-    """`usage` is sent only if the request has include_usage, and is null until the last chunk."""
-
-    model_config = ConfigDict(json_schema_extra=without_usage)
-
-    id: str
-    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
-    created: int
-    model: str
-    choices: list[ChunkChoice]
-    usage: Usage | None = None
-    system_fingerprint: str | None = Field(None, exclude_if=lambda value: value is None)

@@ -7,7 +7,7 @@ from pydantic.config import JsonDict
 
 from llm_api.protocol.fields import WHOLE, WHOLE_ITEMS, TokenId, Unsupported, invalid
 from llm_api.protocol.request import STREAM_OPTIONS_NEED_STREAM, GenerationRequest
-from llm_api.protocol.response import ResponseModel, Usage, without_usage
+from llm_api.protocol.response import ResponseModel, Usage, is_none, without_usage
 
 DEFAULT_MAX_TOKENS = 16
 BEST_OF_NEEDS_N: JsonDict = {
@@ -118,4 +118,4 @@ class Completion(ResponseModel):
     model: str
     choices: list[CompletionChoice]
     usage: Usage | None = None
-    system_fingerprint: str | None = Field(None, exclude_if=lambda value: value is None)
+    system_fingerprint: str | None = Field(None, exclude_if=is_none)

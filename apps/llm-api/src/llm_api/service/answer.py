@@ -8,8 +8,9 @@ from hashlib import sha256
 from typing import Generic, Literal, Protocol, TypedDict, TypeVar
 
 from llm_api import __version__
+from llm_api.chat.output.parts import OutputPart
 from llm_api.engine.messages import EngineInfo
-from llm_api.protocol.chat import ChatCompletionChunk
+from llm_api.protocol.chat_answer import ChatCompletionChunk
 from llm_api.protocol.completions import Completion
 from llm_api.protocol.request import GenerationRequest
 from llm_api.protocol.response import Usage
@@ -46,6 +47,7 @@ class WholeChoice:
 
     index: int
     texts: list[str] = field(default_factory=list)
+    parts: list[OutputPart] = field(default_factory=list)
     tokens: list[ScoredToken] = field(default_factory=list)
     finish_reason: ChoiceFinishReason = "stop"
 
@@ -55,6 +57,7 @@ class WholeChoice:
 
     def add(self, delta: ChoiceDelta) -> None:
         self.texts.append(delta.text)
+        self.parts += delta.parts
         self.tokens += delta.tokens
         if delta.finish_reason is not None:
             self.finish_reason = delta.finish_reason

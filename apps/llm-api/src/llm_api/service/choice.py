@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from llm_api.chat.output.parts import OutputPart, joined
 from llm_api.engine.messages import SequenceOutput, TokenLogprobs
 from llm_api.service.plan import Echo, Plan
 from llm_api.tokenization.detokenizer import Detokenizer
@@ -28,18 +29,20 @@ class ScoredToken:
 
 @dataclass(slots=True)
 class ChoiceDelta:
-    """What a step added to a choice: text and, if logprobs were requested, the tokens that begin in it."""
+    """What a step added to a choice: text, its parts and, if logprobs were requested, the tokens that begin in it."""
 
     index: int
     text: str
+    parts: list[OutputPart] = field(default_factory=list)  # of the text, if the choice has a parser
     tokens: list[ScoredToken] = field(default_factory=list)
     finish_reason: ChoiceFinishReason | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.text or self.tokens or self.finish_reason)
+        return bool(self.text or self.parts or self.tokens or self.finish_reason)
 
     def joined(self, later: "ChoiceDelta") -> "ChoiceDelta":
-        return ChoiceDelta(self.index, self.text + later.text, self.tokens + later.tokens, later.finish_reason)
+        parts = joined(self.parts + later.parts)
+        return ChoiceDelta(self.index, self.text + later.text, parts, self.tokens + later.tokens, later.finish_reason)
 
 
 class GrowingChoice:
@@ -55,8 +58,13 @@ class GrowingChoice:
         self._received = 0
         self._scored = plan.sampling.logprobs is not None
         self._echo = echo
+        self._parser = plan.new_parser() if plan.new_parser else None
         self._pending: list[ScoredToken] = []
         self._decoded = self._emitted = len(echo.text) if echo else 0
+
+    @property
+    def in_reasoning(self) -> bool:
+        return self._parser is not None and self._parser.in_reasoning
 
     def advance(self, output: SequenceOutput) -> ChoiceDelta:
         """Returns what `output` adds. If only the delta has a `finish_reason`, a stop string ended the choice."""
@@ -71,6 +79,8 @@ class GrowingChoice:
             self.finish_reason = delta.finish_reason = "stop" if stopped or output.finish_reason == "stop" else "length"
         self._emitted += len(text)
         delta.text += text
+        if self._parser:
+            delta.parts = joined(self._parser.push(text) + (self._parser.finish() if delta.finish_reason else []))
         delta.tokens += self._release(everything=self.finish_reason is not None and not stopped)
         return delta
 

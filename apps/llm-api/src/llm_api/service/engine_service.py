@@ -9,12 +9,14 @@ from typing import TypeVar
 
 from llm_api.chat.template import ChatTemplate
 from llm_api.engine.messages import EngineInfo, EnginePhase
-from llm_api.protocol.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest
+from llm_api.protocol.chat import ChatCompletionRequest
+from llm_api.protocol.chat_answer import ChatCompletion, ChatCompletionChunk
 from llm_api.protocol.completions import Completion, CompletionRequest
 from llm_api.protocol.errors import Unavailable
 from llm_api.protocol.models import Model
 from llm_api.service.answer import EngineAnswer, new_envelope
-from llm_api.service.chat import ChatAssembly, ChatPlanner
+from llm_api.service.chat import ChatPlanner
+from llm_api.service.chat_answer import ChatAssembly
 from llm_api.service.completions import CompletionAssembly, CompletionPlanner
 from llm_api.service.model_service import ServiceHealth, ServicePhase
 from llm_api.service.plan import Plan

@@ -4,7 +4,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
-from llm_api.protocol.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest
+from llm_api.protocol.chat import ChatCompletionRequest
+from llm_api.protocol.chat_answer import ChatCompletion, ChatCompletionChunk
 from llm_api.protocol.completions import Completion, CompletionRequest
 from llm_api.protocol.models import Model
 

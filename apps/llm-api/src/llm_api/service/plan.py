@@ -1,9 +1,10 @@
 """The engine's input for a request: prompts as tokens, sampling parameters, and a length that fits the context."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llm_api.chat.output.parts import OutputParser
 from llm_api.engine.messages import SamplingParams
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.completions import CompletionRequest
@@ -43,6 +44,8 @@ class Plan:
     stops: tuple[StopPattern, ...]
     joins_prompt: bool
     keeps_stops: bool = False  # what stops a sequence is part of its text
+    kept_token_ids: frozenset[int] = frozenset()  # special tokens that are part of the text
+    new_parser: Callable[[], OutputParser] | None = None  # of a choice; None: all text is the answer's
     ignored_fields: tuple[str, ...] = ()  # of the request, which the model does not use
 
     @property

@@ -22,7 +22,7 @@ class RequestRecord:
         self._reason: str | None = None
         self._last_output: dict[int, float] = {}
 
-    def output(self, choice_index: int, output: SequenceOutput) -> None:
+    def output(self, choice_index: int, output: SequenceOutput, is_reasoning: bool) -> None:
         now = time.monotonic()
         if not self._last_output:
             self._metrics.first_token(now - self._context.arrived)
@@ -32,6 +32,7 @@ class RequestRecord:
             self._context.cached_tokens += output.cached_tokens
         self._last_output[choice_index] = now
         self._context.completion_tokens += len(output.token_ids)
+        self._context.reasoning_tokens += len(output.token_ids) if is_reasoning else 0
 
     def choice_finished(self, reason: str) -> None:
         """Sets the request's reason: `length` if any of its choices ended by length."""
@@ -43,7 +44,7 @@ class RequestRecord:
     @property
     def usage(self) -> Usage:
         context = self._context
-        return Usage.of(context.prompt_tokens, context.completion_tokens, context.cached_tokens)
+        return Usage.of(context.prompt_tokens, context.completion_tokens, context.cached_tokens, context.reasoning_tokens)
 
     def __enter__(self) -> Self:
         return self

@@ -85,13 +85,14 @@ class RequestSequences:
 
     def _choice(self, index: int, prompt: Prompt) -> GrowingChoice:
         continued = prompt.token_ids if self.plan.joins_prompt else ()
-        return GrowingChoice(index, self._tokenizer.detokenizer(continued), self.plan, prompt.echo)
+        return GrowingChoice(index, self._tokenizer.detokenizer(continued, self.plan.kept_token_ids), self.plan, prompt.echo)
 
     def _advance_choice(self, choice: GrowingChoice, output: SequenceOutput) -> ChoiceDelta:
         if output.finish_reason == "error":
             raise EngineFailed(output.error or "The engine failed on this request.")
+        reasoned = choice.in_reasoning
         delta = choice.advance(output)
-        self._record.output(choice.index, output)
+        self._record.output(choice.index, output, reasoned or choice.in_reasoning)
         if delta.finish_reason is not None:
             self._record.choice_finished(delta.finish_reason)
             if output.finish_reason is None:

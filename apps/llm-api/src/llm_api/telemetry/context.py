@@ -14,6 +14,7 @@ class RequestContext:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    reasoning_tokens: int = 0  # of the completion tokens
     finish_reason: str | None = None
     ignored_fields: list[str] = field(default_factory=list)  # names as the client wrote them, so they are not logged
 

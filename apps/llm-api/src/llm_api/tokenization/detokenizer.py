@@ -2,6 +2,7 @@
 
 import codecs
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from itertools import islice, product
 from typing import Protocol
 
@@ -53,13 +54,14 @@ class ByteDetokenizer:
 
 class StreamDetokenizer:
     """For any other decoder of the tokenizers library. The text continues the ids of `after`, as with ByteDetokenizer.
+    Tokens of `special` have no text.
 
     The library's own DecodeStream raises an exception in the middle of a text where bytes are no UTF-8. This decodes the last tokens
     together instead: what they add to the text before them is new.
     """
 
     def __init__(self, tokenizer: Tokenizer, special: Collection[int], after: Sequence[int] = ()) -> None:
-        self._decode = tokenizer.decode
+        self._decode = partial(tokenizer.decode, skip_special_tokens=False)
         self._special = special
         self._before, self._new = self._ends(after)
 

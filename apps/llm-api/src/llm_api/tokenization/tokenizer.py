@@ -96,14 +96,15 @@ class Tokenizer:
         detokenizer = self.detokenizer()
         return detokenizer.push(ids) + detokenizer.flush()
 
-    def detokenizer(self, after: Sequence[int] = ()) -> Detokenizer:
+    def detokenizer(self, after: Sequence[int] = (), kept: Collection[int] = ()) -> Detokenizer:
         """Detokenizes ids that continue the ids of `after`. Some vocabularies drop a space at the start of a text.
 
-        An incomplete character at the end of `after` is completed.
+        An incomplete character at the end of `after` is completed. `kept`: special tokens that have a text, their own.
         """
         if self._reads is None:
-            return StreamDetokenizer(self._tokenizer, self._special_ids, after)
-        return ByteDetokenizer(self._bytes_of_text, self._reads.strip_start, after)
+            return StreamDetokenizer(self._tokenizer, frozenset(self._special_ids).difference(kept), after)
+        token_bytes = (lambda token_id: self.token_bytes(token_id) if token_id in kept else self._bytes_of_text(token_id)) if kept else None
+        return ByteDetokenizer(token_bytes or self._bytes_of_text, self._reads.strip_start, after)
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes of one token, special tokens included; empty for an id outside the vocabulary."""

@@ -14,7 +14,8 @@ from llm_api.api.openapi import error_responses, event_stream, json_body
 from llm_api.api.request_fields import ignored_fields_header
 from llm_api.api.responses import json_response
 from llm_api.api.sse import EventStream
-from llm_api.protocol.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest
+from llm_api.protocol.chat import ChatCompletionRequest
+from llm_api.protocol.chat_answer import ChatCompletion, ChatCompletionChunk
 from llm_api.protocol.completions import Completion, CompletionRequest
 from llm_api.protocol.errors import GenerationTimeout
 from llm_api.protocol.request import GenerationRequest

@@ -1,0 +1,119 @@
+"""Chat completions: from the parts of an answer to chunks, or to the whole answer."""
+
+from collections.abc import Iterator, Sequence
+
+from llm_api.chat.output.parts import Content, OutputPart, Reasoning, ToolCallArguments, ToolCallStart
+from llm_api.protocol.chat_answer import (
+    AnswerMessage,
+    ChatCompletion,
+    ChatCompletionChunk,
+    Choice,
+    ChoiceLogprobs,
+    ChunkChoice,
+    Delta,
+    FinishReason,
+    FunctionCall,
+    FunctionCallDelta,
+    TokenLogprob,
+    ToolCall,
+    ToolCallDelta,
+    TopLogprob,
+)
+from llm_api.protocol.response import Usage
+from llm_api.service.answer import Envelope, WholeChoice
+from llm_api.service.choice import IMPOSSIBLE, ChoiceDelta, ScoredToken, finite
+from llm_api.tokenization.tokenizer import Tokenizer
+
+
+class ChatAssembly:
+    def __init__(self, envelope: Envelope, tokenizer: Tokenizer, scored: bool, calls_are_named: bool = False) -> None:
+        """`calls_are_named`: the request names the function to call, which makes the finish reason `stop`, as in OpenAI's API."""
+        self._envelope = envelope
+        self._tokenizer = tokenizer
+        self._scored = scored
+        self._calls_are_named = calls_are_named
+        self._begun: set[int] = set()
+        self._calling: set[int] = set()
+
+    def chunks(self, delta: ChoiceDelta) -> Iterator[ChatCompletionChunk]:
+        """Sends the role before a choice's first text, each part in a chunk of its own, and the finish reason in the last chunk.
+
+        Logprobs come with the first part of a step, or with an empty text.
+        """
+        index = delta.index
+        if index not in self._begun:
+            self._begun.add(index)
+            yield self._chunk(ChunkChoice(index=index, delta=Delta(role="assistant", content="")))
+        logprobs = _logprobs(delta.tokens, self._tokenizer) if self._scored and (delta.parts or delta.tokens) else None
+        for part in delta.parts or ([Content("")] if delta.tokens else []):
+            if isinstance(part, ToolCallStart):
+                self._calling.add(index)
+            yield self._chunk(ChunkChoice(index=index, delta=_delta(part), logprobs=logprobs))
+            logprobs = ChoiceLogprobs(content=[]) if logprobs else None
+        if delta.finish_reason is not None:
+            reason = self._finish_reason(delta.finish_reason, index in self._calling)
+            yield self._chunk(ChunkChoice(index=index, delta=Delta(), finish_reason=reason))
+
+    def usage_chunk(self, usage: Usage) -> ChatCompletionChunk:
+        return ChatCompletionChunk(choices=[], usage=usage, **self._envelope)
+
+    def whole(self, choices: Sequence[WholeChoice], usage: Usage) -> ChatCompletion:
+        return ChatCompletion(choices=[self._choice(choice) for choice in choices], usage=usage, **self._envelope)
+
+    def _chunk(self, choice: ChunkChoice) -> ChatCompletionChunk:
+        return ChatCompletionChunk(choices=[choice], **self._envelope)
+
+    def _choice(self, choice: WholeChoice) -> Choice:
+        message = _message(choice.parts)
+        return Choice(
+            index=choice.index,
+            message=message,
+            logprobs=_logprobs(choice.tokens, self._tokenizer) if self._scored else None,
+            finish_reason=self._finish_reason(choice.finish_reason, bool(message.tool_calls)),
+        )
+
+    def _finish_reason(self, reason: FinishReason, has_calls: bool) -> FinishReason:
+        return "tool_calls" if reason == "stop" and has_calls and not self._calls_are_named else reason
+
+
+def _delta(part: OutputPart) -> Delta:
+    match part:
+        case Content(text):
+            return Delta(content=text)
+        case Reasoning(text):
+            return Delta(reasoning_content=text, reasoning=text)
+        case ToolCallStart(index, call_id, name):
+            function = FunctionCallDelta(name=name, arguments="")
+            return Delta(tool_calls=[ToolCallDelta(index=index, id=call_id, type="function", function=function)])
+        case ToolCallArguments(index, text):
+            return Delta(tool_calls=[ToolCallDelta(index=index, function=FunctionCallDelta(arguments=text))])
+
+
+def _message(parts: Sequence[OutputPart]) -> AnswerMessage:
+    content = "".join(part.text for part in parts if isinstance(part, Content))
+    reasoning = "".join(part.text for part in parts if isinstance(part, Reasoning)) or None
+    calls = [_call(part, parts) for part in parts if isinstance(part, ToolCallStart)] or None
+    without_text = not content and (calls or reasoning)
+    return AnswerMessage(content=None if without_text else content, reasoning_content=reasoning, reasoning=reasoning, tool_calls=calls)
+
+
+def _call(start: ToolCallStart, parts: Sequence[OutputPart]) -> ToolCall:
+    arguments = "".join(part.text for part in parts if isinstance(part, ToolCallArguments) and part.index == start.index)
+    return ToolCall(id=start.id, function=FunctionCall(name=start.name, arguments=arguments))
+
+
+def _logprobs(tokens: Sequence[ScoredToken], tokenizer: Tokenizer) -> ChoiceLogprobs:
+    return ChoiceLogprobs(content=[_token(token, tokenizer) for token in tokens])
+
+
+def _token(token: ScoredToken, tokenizer: Tokenizer) -> TokenLogprob:
+    logprob, top = (token.logprobs.logprob, token.logprobs.top) if token.logprobs else (IMPOSSIBLE, [])
+    return TokenLogprob(
+        token=tokenizer.token_text(token.token_id),
+        logprob=finite(logprob),
+        bytes=list(tokenizer.token_bytes(token.token_id)),
+        top_logprobs=[
+            TopLogprob(token=tokenizer.token_text(other), logprob=finite(value), bytes=list(tokenizer.token_bytes(other)))
+            for other, value in top
+        ],
+    )
