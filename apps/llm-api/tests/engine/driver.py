@@ -7,7 +7,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from llm_api.engine.executor import Executor
-from llm_api.engine.loop import EngineLoop
+from llm_api.engine.loop import EngineLoop, GrammarReady
 from llm_api.engine.messages import (
     AddRequest,
     CancelRequest,
@@ -16,10 +16,12 @@ from llm_api.engine.messages import (
     SamplingParams,
     SequenceOutput,
     StepOutput,
+    ToEngine,
     TokenLogprobs,
 )
 
 MAX_STEPS = 20_000
+GRAMMAR_SECONDS = 60
 
 
 @dataclass(slots=True)
@@ -58,7 +60,8 @@ class Engine:
     def __init__(self, executor: Executor, *, prefix_caching: bool = True, **limits: int | None) -> None:
         self.completions: dict[tuple[str, int], Completion] = {}
         self.last_step: StepOutput | None = None
-        self.loop = EngineLoop(limited(executor, **limits), SimpleQueue(), self._take, prefix_caching)
+        self.inbox: SimpleQueue[ToEngine | GrammarReady] = SimpleQueue()
+        self.loop = EngineLoop(limited(executor, **limits), self.inbox, self._take, prefix_caching)
 
     @property
     def preemptions(self) -> int:
@@ -73,6 +76,8 @@ class Engine:
         self.completions |= {(request_id, index): Completion() for index in range(n)}
         request = AddRequest(request_id=request_id, prompt_token_ids=prompt, sampling=SamplingParams(**sampling), n=n)
         self.loop.handle(request)
+        if request.sampling.grammar is not None:
+            self.loop.handle(self.inbox.get(timeout=GRAMMAR_SECONDS))
 
     def cancel(self, request_id: str, index: int | None = None) -> None:
         self.loop.handle(CancelRequest(request_id=request_id, index=index))

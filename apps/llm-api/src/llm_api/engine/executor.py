@@ -32,6 +32,7 @@ class Executor:
         num_blocks = count_blocks(config, limits, self.model.cache_shape, block_size, self.device)
         self.cache = KVCache(self.model.cache_shape, num_blocks, block_size, self.device)
         self.model.bind(self.cache, limits.max_num_seqs)
+        self.tokenizer_file = Path(config.model_path) / "tokenizer.json"
         self.end_token_ids = self.model_config.eos_token_ids.union(config.end_token_ids)
         self.max_num_seqs = limits.max_num_seqs
         self.max_num_batched_tokens = max(limits.max_num_batched_tokens, limits.max_num_seqs)

@@ -33,6 +33,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     min_tokens: int = 0  # before these, no token ends the sequence
     stop_token_ids: list[int] = []  # end the sequence, as the end of text does
     ignore_eos: bool = False
+    grammar: str | None = None  # in llguidance's Lark syntax; its end ends the sequence, whatever ignore_eos and min_tokens say
 
 
 class AddRequest(msgspec.Struct, frozen=True, kw_only=True, tag="add"):

@@ -7,6 +7,9 @@ limits the duration of a step.
 from collections import deque
 from math import inf
 
+from llguidance import LLMatcher
+
+from llm_api.engine.grammar.state import GrammarState
 from llm_api.engine.kv_cache.manager import KVCacheManager
 from llm_api.engine.messages import AddRequest
 from llm_api.engine.sequence import Chunk, Sequence, SequenceStatus
@@ -39,12 +42,18 @@ class Scheduler:
     def num_waiting(self) -> int:
         return len(self.waiting) + sum(map(len, self._siblings.values()))
 
-    def add(self, request: AddRequest) -> None:
-        """The first sequence prefills the prompt. Its siblings wait for that and then find the prompt in the prefix cache."""
-        first, *siblings = (Sequence(request, index, self._eos_token_ids) for index in range(request.n))
+    def add(self, request: AddRequest, matcher: LLMatcher | None = None) -> None:
+        """The first sequence prefills the prompt. Its siblings wait for that and then find the prompt in the prefix cache.
+
+        `matcher`: at the beginning of the request's grammar.
+        """
+        first, *siblings = (self._sequence(request, index, matcher) for index in range(request.n))
         self.waiting.append(first)
         if siblings:
             self._siblings[request.request_id] = siblings
+
+    def _sequence(self, request: AddRequest, index: int, matcher: LLMatcher | None) -> Sequence:
+        return Sequence(request, index, self._eos_token_ids, GrammarState(matcher.deep_copy()) if matcher else None)
 
     def cancel(self, request_id: str, index: int | None) -> None:
         for sequence in self._of_request(request_id):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from hashlib import blake2b
 
+from llm_api.engine.grammar.state import GrammarState
 from llm_api.engine.messages import AddRequest, TokenLogprobs
 
 
@@ -29,6 +30,7 @@ class Sequence:
         "block_ids",
         "cached_tokens",
         "end_token_ids",
+        "grammar",
         "index",
         "num_computed",
         "num_prompt",
@@ -39,8 +41,10 @@ class Sequence:
         "token_ids",
     )
 
-    def __init__(self, request: AddRequest, index: int, eos_token_ids: frozenset[int] = frozenset()) -> None:
-        """`eos_token_ids`: the model's, which end the sequence unless its request ignores them."""
+    def __init__(
+        self, request: AddRequest, index: int, eos_token_ids: frozenset[int] = frozenset(), grammar: GrammarState | None = None
+    ) -> None:
+        """`eos_token_ids`: the model's, which end the sequence unless its request ignores them. `grammar`: not that of another sequence."""
         self.request_id = request.request_id
         self.index = index
         self.sampling = request.sampling
@@ -51,7 +55,8 @@ class Sequence:
         self.block_ids: list[int] = []
         self.block_hashes: list[bytes] = []  # of the full blocks; tokens never change, so they stay valid after a preemption
         self.status = SequenceStatus.WAITING
-        ignored = request.sampling.ignore_eos
+        self.grammar = grammar
+        ignored = request.sampling.ignore_eos and grammar is None
         self.end_token_ids = frozenset(request.sampling.stop_token_ids) | (frozenset() if ignored else eos_token_ids)
         self.prompt_logprobs: list[TokenLogprobs | None] = []
         seed = request.sampling.seed

@@ -15,7 +15,7 @@ import structlog
 from llm_api.engine.errors import EngineError
 from llm_api.engine.executor import Executor
 from llm_api.engine.kv_cache.storage import KVCache
-from llm_api.engine.loop import EngineLoop
+from llm_api.engine.loop import EngineLoop, GrammarReady
 from llm_api.engine.machine import available_memory
 from llm_api.engine.memory import return_free_memory
 from llm_api.engine.messages import (
@@ -47,7 +47,7 @@ def run(fd: int) -> int:
     except EOFError:  # the API process exited before it sent a configuration
         return 0
     configure_logs(config.log_level, config.log_format)
-    inbox: SimpleQueue[ToEngine] = SimpleQueue()
+    inbox: SimpleQueue[ToEngine | GrammarReady] = SimpleQueue()
     threading.Thread(target=_receive, args=(stream, inbox), daemon=True).start()
 
     def send(message: FromEngine) -> None:
@@ -90,7 +90,7 @@ def _raise_on_failure(step: StepOutput) -> None:
             raise EngineError(f"the model fails in a test step: {output.error} See the log for details.")
 
 
-def _load(config: EngineConfig, inbox: SimpleQueue[ToEngine], send: Callable[[FromEngine], None]) -> EngineLoop:
+def _load(config: EngineConfig, inbox: SimpleQueue[ToEngine | GrammarReady], send: Callable[[FromEngine], None]) -> EngineLoop:
     started = time.perf_counter()
     send(EngineState(phase="loading"))
     executor = Executor(config)
@@ -125,7 +125,7 @@ def _info(executor: Executor, quantization: str, seconds: float) -> EngineInfo:
     )
 
 
-def _receive(stream: BinaryIO, inbox: SimpleQueue[ToEngine]) -> None:
+def _receive(stream: BinaryIO, inbox: SimpleQueue[ToEngine | GrammarReady]) -> None:
     decoder = msgspec.msgpack.Decoder(ToEngine)
     while True:
         try:

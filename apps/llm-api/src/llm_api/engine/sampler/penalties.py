@@ -23,6 +23,11 @@ def apply_penalties(logits: Tensor, sequences: list[Sequence]) -> list[int]:
     return changed
 
 
+def is_excluded(logit: Tensor) -> bool:
+    """Whether the token is none of the sequence's allowed_token_ids."""
+    return bool(logit < 1.5 * BANNED)
+
+
 def _penalties(sequence: Sequence) -> Iterator[Callable[[Tensor], None]]:
     sampling = sequence.sampling
     if sampling.repetition_penalty != 1:

@@ -7,27 +7,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llm_api.engine.sampler.penalties import apply_penalties
+from llm_api.engine.grammar.masks import StepMasks
+from llm_api.engine.sampler.penalties import apply_penalties, is_excluded
 from llm_api.engine.sequence import Sequence
 
-NOT_FINITE = -1  # in place of a token id
+NOT_FINITE, DEAD_END = -1, -2  # in place of a token id
 TOP_CANDIDATES = 1024  # most likely tokens that top-k and top-p try before the whole vocabulary is sorted
 MIN_TEMPERATURE = 1e-6  # effectively greedy; a lower one would overflow the logits
 
 
-def sample(logits: Tensor, sequences: list[Sequence], greedy: list[int] | None = None) -> list[int]:
-    """One token per row of float32 `logits` [sequences, vocabulary]. Penalties change `logits` in place.
+def sample(logits: Tensor, sequences: list[Sequence], greedy: list[int] | None = None, masks: StepMasks | None = None) -> list[int]:
+    """One token per row of float32 `logits` [sequences, vocabulary]. Penalties and masks change `logits` in place.
 
     At temperature 0 the most likely token, and the lowest token id among equals. Otherwise by inverse transform sampling with a
     uniform number of the sequence, so that the tokens of a seed do not depend on the other sequences of the batch.
-    `greedy`: the rows' most likely tokens, if they are already known.
+    `greedy`: the rows' most likely tokens, if they are already known. `masks`: of these sequences' grammars.
+    DEAD_END for a sequence whose grammar allows no token that its other parameters allow.
     """
     chosen = list(greedy_tokens(logits) if greedy is None else greedy)
-    if changed := apply_penalties(logits, sequences):
-        for row, token in zip(changed, greedy_tokens(logits[changed]), strict=True):
-            if token != NOT_FINITE:  # with no finite logit left, keep the model's own choice
+    changed = apply_penalties(logits, sequences)
+    masked = masks.apply(logits, sequences) if masks else []
+    if rows := sorted({*changed, *masked}):
+        for row, token in zip(rows, greedy_tokens(logits[rows]), strict=True):
+            if row in masked and (token == NOT_FINITE or is_excluded(logits[row, token])):
+                chosen[row] = DEAD_END
+            elif token != NOT_FINITE:  # with no finite logit left, keep the model's own choice
                 chosen[row] = token
-    random = [row for row, sequence in enumerate(sequences) if sequence.sampling.temperature > 0]
+    random = [row for row, sequence in enumerate(sequences) if sequence.sampling.temperature > 0 and chosen[row] != DEAD_END]
     # Two groups, because how a row is computed must not depend on the parameters of other rows.
     for rows in ([r for r in random if not _truncates(sequences[r])], [r for r in random if _truncates(sequences[r])]):
         if rows:
