@@ -28,7 +28,7 @@ IGNORED: list[tuple[dict[str, Any], str]] = [
 ]
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "auto"}, "tools"),
-    ({"response_format": {"type": "json_object"}}, "response_format.type"),
+    ({"response_format": {"type": "xml"}}, "response_format.type"),
     ({"audio": {}}, "audio"),
     ({"web_search_options": {}}, "web_search_options"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "messages[0].content[0]."),

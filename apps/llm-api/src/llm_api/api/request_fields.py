@@ -27,7 +27,7 @@ NEUTRAL: dict[str, object] = dict.fromkeys(
         "bad_words", "chat_template", "documents", "ebnf", "format", "grammar", "guided_choice", "guided_grammar", "guided_json",
         "guided_regex", "image_url", "images", "input_audio", "json_schema", "logits_processors", "max_completion_tokens",
         "max_new_tokens", "min_new_tokens", "n_predict", "num_predict", "prompt_logprobs", "regex", "stop_sequences",
-        "structured_outputs", "suffix", "truncate_prompt_tokens", "video_url",
+        "structural_tag", "disable_additional_properties", "suffix", "truncate_prompt_tokens", "video_url",
     )
 )  # fmt: skip
 NEUTRAL |= {
@@ -38,7 +38,6 @@ NEUTRAL |= {
     "length_penalty": 1,
     "mirostat": 0,
     "no_repeat_ngram_size": 0,
-    "response_format": {"type": "text"},
     "skip_special_tokens": True,
     "tfs": 1,
     "top_a": 0,

@@ -21,8 +21,9 @@ EXPECTED = {
     "model_type": "an object",
 }
 JSON_NAMES = {str: "a string", bool: "a boolean", int: "an integer", float: "a decimal", list: "an array", dict: "an object"}
+UNIONS = {"messages": 2, "response_format": 1}  # where a location has the name of a union's branch, which is not part of the path
 Location = list[str | int]
-BRANCHES = frozenset({"<string>", "<array>", "<strings>", "<tokens>", "<arrays>", "[key]"})
+BRANCHES = frozenset({"<string>", "<object>", "<array>", "<strings>", "<tokens>", "<arrays>", "[key]"})
 Explain = Callable[[str, ErrorDetails, dict[str, Any]], tuple[str, str]]  # (param, error, its ctx) -> (message, code)
 
 
@@ -40,11 +41,11 @@ def field_location(detail: ErrorDetails) -> Location:
     """The keys and indices that lead to the field, without the names of union branches."""
     location = detail["loc"]
     is_own_key = detail["type"] == "extra_forbidden"  # then the last item is what the client wrote
-    has_role = len(location) > 2 and location[0] == "messages"  # the branch of a message comes after its index
+    branch = UNIONS.get(str(location[0])) if location else None
     return [
         item
         for position, item in enumerate(location)
-        if (is_own_key and position == len(location) - 1) or not (item in BRANCHES or (has_role and position == 2))
+        if (is_own_key and position == len(location) - 1) or not (item in BRANCHES or position == branch)
     ]
 
 
@@ -59,7 +60,7 @@ def path_name(location: Location) -> str:
 def _param(detail: ErrorDetails) -> str:
     path = path_name(field_location(detail))
     if detail["type"].startswith("union_tag"):
-        path += ".role"
+        path += "." + detail["ctx"]["discriminator"].strip("'")
     return str(detail.get("ctx", {}).get("param", path))[:MAX_PARAM]
 
 

@@ -6,14 +6,11 @@ from pydantic import ConfigDict, Field, JsonValue, model_validator
 from pydantic.config import JsonDict
 
 from llm_api.protocol.chat_messages import Message
-from llm_api.protocol.fields import WHOLE, Ineffective, IneffectiveTrue, OnlyEmpty, StrictModel, Unsupported, invalid, only_with
+from llm_api.protocol.fields import WHOLE, Ineffective, IneffectiveTrue, OnlyEmpty, Unsupported, invalid, only_with
 from llm_api.protocol.request import STREAM_OPTIONS_NEED_STREAM, GenerationRequest
+from llm_api.protocol.structured_output import ResponseFormat
 
 QUESTION: JsonDict = {"role": "user", "content": "What is Kubernetes?"}
-
-
-class TextFormat(StrictModel):
-    type: Literal["text"]
 
 
 class ChatCompletionRequest(GenerationRequest):
@@ -50,7 +47,7 @@ class ChatCompletionRequest(GenerationRequest):
     """Accepted, without effect."""
     prompt_cache_retention: Literal["in-memory", "in_memory", "24h"] | None = None
     """Accepted, without effect."""
-    response_format: TextFormat | None = None
+    response_format: ResponseFormat | None = None
     modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1, fail_fast=True)] | None = None
     tools: OnlyEmpty = None
     functions: OnlyEmpty = None
@@ -67,6 +64,12 @@ class ChatCompletionRequest(GenerationRequest):
     def _top_logprobs_need_logprobs(self) -> Self:
         if self.top_logprobs is not None and not self.logprobs:
             raise invalid("top_logprobs", "is only allowed when 'logprobs' is true")
+        return self
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if self.structured_outputs is not None and self.response_format is not None and self.response_format.type != "text":
+            raise invalid("structured_outputs", "excludes 'response_format'")
         return self
 
     @model_validator(mode="after")

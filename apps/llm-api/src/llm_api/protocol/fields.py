@@ -87,6 +87,17 @@ def string_or_array(array: str) -> Discriminator:
     return Discriminator(_json_kind, custom_error_type="invalid_type", custom_error_message=f"should be a string or an array of {array}")
 
 
+def string_or_object(object_: str) -> Discriminator:
+    message = f"should be a {object_}, as an object or as text"
+    return Discriminator(_text_or_object, custom_error_type="invalid_type", custom_error_message=message)
+
+
+def _text_or_object(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "<string>"
+    return "<object>" if isinstance(value, dict) else None
+
+
 def _json_kind(value: Any) -> str | None:
     """Chooses a union's branch by the JSON type, so that an error is about one branch only."""
     if isinstance(value, str):

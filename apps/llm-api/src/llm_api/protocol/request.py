@@ -22,6 +22,7 @@ from llm_api.protocol.fields import (
     only_with,
     string_or_array,
 )
+from llm_api.protocol.structured_output import StructuredOutputs
 
 MAX_TOKEN_IDS = 1024
 STREAM_OPTIONS_NEED_STREAM = only_with("stream_options", "object", "stream")
@@ -83,6 +84,8 @@ class GenerationRequest(StrictModel):
     """Tokens that end the completion. Not in OpenAI's API."""
     allowed_token_ids: Annotated[list[TokenId], Field(min_length=1, max_length=MAX_TOKEN_IDS, fail_fast=True), WHOLE_ITEMS] | None = None
     """The only tokens that may be generated. Not in OpenAI's API."""
+    structured_outputs: StructuredOutputs | None = None
+    """Hold the completion to a form. Not in OpenAI's API."""
     ignore_eos: bool | None = None
     """Continue after the end-of-text token, up to max_tokens. Not in OpenAI's API."""
     user: str | None = None

@@ -3,6 +3,7 @@
 from llm_api.chat.output.parts import PlainOutput
 from llm_api.chat.template import ChatTemplate
 from llm_api.engine.messages import EngineInfo
+from llm_api.grammar.lark import grammar
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.errors import InvalidRequest
 from llm_api.service.chat_prompt import ChatPrompts, UnusedField
@@ -23,7 +24,8 @@ class ChatPlanner:
         self._prompts = ChatPrompts(tokenizer, template)
         self._tokenizer = tokenizer
 
-    def plan(self, request: ChatCompletionRequest, info: EngineInfo) -> Plan:
+    def plan(self, request: ChatCompletionRequest, info: EngineInfo, form: str | None = None) -> Plan:
+        """`form`: the grammar's expression that the answer is held to."""
         token_ids = self._prompts.token_ids(request, info.max_model_len)
         check_vocabulary(token_ids, self._tokenizer, info.vocab_size, "messages")
         unused = self._prompts.unused_fields(request)
@@ -33,7 +35,7 @@ class ChatPlanner:
         max_tokens = fit_completion(len(token_ids), limit, info.max_model_len, "messages", cut=cut)
         return Plan(
             prompts=[Prompt(token_ids)],
-            sampling=chat_sampling(request, max_tokens, info.vocab_size),
+            sampling=chat_sampling(request, max_tokens, info.vocab_size, grammar(form) if form else None),
             n=request.n or 1,
             stops=tuple(map(StopPattern, request.stop_strings)),
             joins_prompt=bool(request.continue_final_message),

@@ -15,6 +15,7 @@ from llm_api.protocol.completions import Completion, CompletionRequest
 from llm_api.protocol.errors import Unavailable
 from llm_api.protocol.models import Model
 from llm_api.service.answer import EngineAnswer, new_envelope
+from llm_api.service.answer_forms import AnswerForms
 from llm_api.service.chat import ChatPlanner
 from llm_api.service.chat_answer import ChatAssembly
 from llm_api.service.completions import CompletionAssembly, CompletionPlanner
@@ -52,6 +53,7 @@ class EngineService:
         self._chat_planner = ChatPlanner(tokenizer, template, config.request_fields)
         self._completion_planner = CompletionPlanner(tokenizer, config.request_fields)
         self._planning = ThreadPoolExecutor(PLANNING_THREADS, thread_name_prefix="planning")
+        self._forms = AnswerForms()
         engine.on_step = metrics.step
 
     def models(self) -> list[Model]:
@@ -74,7 +76,8 @@ class EngineService:
     def chat(self, request: ChatCompletionRequest) -> EngineAnswer[ChatCompletion, ChatCompletionChunk]:
         async def begin() -> tuple[RequestSequences, ChatAssembly]:
             info = self._ready_info()
-            plan = await self._off_loop(self._chat_planner.plan, request, info)
+            form = await self._forms.of_chat(request)
+            plan = await self._off_loop(self._chat_planner.plan, request, info, form)
             envelope = new_envelope("chatcmpl", self._config.model_name, info)
             assembly = ChatAssembly(envelope, self._tokenizer, scored=plan.sampling.logprobs is not None)
             return self._sequences(plan, envelope["id"]), assembly
@@ -84,7 +87,8 @@ class EngineService:
     def complete(self, request: CompletionRequest) -> EngineAnswer[Completion, Completion]:
         async def begin() -> tuple[RequestSequences, CompletionAssembly]:
             info = self._ready_info()
-            plan = await self._off_loop(self._completion_planner.plan, request, info)
+            form = await self._forms.of_completion(request)
+            plan = await self._off_loop(self._completion_planner.plan, request, info, form)
             envelope = new_envelope("cmpl", self._config.model_name, info)
             return self._sequences(plan, envelope["id"]), CompletionAssembly(envelope, self._tokenizer, request.logprobs)
 
@@ -98,10 +102,13 @@ class EngineService:
 
     async def stop(self) -> None:
         await self._engine.stop()
+        await self._forms.stop()
         self._planning.shutdown(wait=False, cancel_futures=True)
 
-    async def _off_loop(self, plan: Callable[[Request, EngineInfo], Plan], request: Request, info: EngineInfo) -> Plan:
-        return await asyncio.get_running_loop().run_in_executor(self._planning, plan, request, info)
+    async def _off_loop(
+        self, plan: Callable[[Request, EngineInfo, str | None], Plan], request: Request, info: EngineInfo, form: str | None
+    ) -> Plan:
+        return await asyncio.get_running_loop().run_in_executor(self._planning, plan, request, info, form)
 
     def _sequences(self, plan: Plan, request_id: str) -> RequestSequences:
         if self._config.request_fields == "warn":

@@ -98,14 +98,15 @@ def check_vocabulary(token_ids: Sequence[int], tokenizer: Tokenizer, vocab_size:
         )
 
 
-def chat_sampling(request: ChatCompletionRequest, max_tokens: int, vocab_size: int) -> SamplingParams:
+def chat_sampling(request: ChatCompletionRequest, max_tokens: int, vocab_size: int, grammar: str | None) -> SamplingParams:
     logprobs = (request.top_logprobs or 0) if request.logprobs else None
-    return SamplingParams(max_tokens=max_tokens, logprobs=logprobs, **_given(request, vocab_size))
+    return SamplingParams(max_tokens=max_tokens, logprobs=logprobs, grammar=grammar, **_given(request, vocab_size))
 
 
-def completion_sampling(request: CompletionRequest, max_tokens: int, vocab_size: int) -> SamplingParams:
+def completion_sampling(request: CompletionRequest, max_tokens: int, vocab_size: int, grammar: str | None) -> SamplingParams:
     prompt_logprobs = request.logprobs if request.echo else None
-    return SamplingParams(max_tokens=max_tokens, logprobs=request.logprobs, prompt_logprobs=prompt_logprobs, **_given(request, vocab_size))
+    given = _given(request, vocab_size)
+    return SamplingParams(max_tokens=max_tokens, logprobs=request.logprobs, prompt_logprobs=prompt_logprobs, grammar=grammar, **given)
 
 
 def _given(request: GenerationRequest, vocab_size: int) -> dict[str, Any]:

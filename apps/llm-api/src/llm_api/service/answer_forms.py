@@ -1,0 +1,118 @@
+"""The form that a request holds its answer to, as an expression of a grammar. Checked before the engine gets it."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llguidance.gbnf_to_lark import any_to_lark
+from pydantic_core import from_json
+
+from llm_api.grammar.checker import GrammarChecker
+from llm_api.grammar.json_schema import SchemaRefused, blamed, schema_expression
+from llm_api.grammar.lark import any_of, grammar, nested, regex
+from llm_api.protocol.chat import ChatCompletionRequest
+from llm_api.protocol.completions import CompletionRequest
+from llm_api.protocol.errors import InvalidRequest
+from llm_api.protocol.structured_output import JsonObjectFormat, JsonSchemaFormat, StructuredOutputs
+
+OBJECT: Mapping[str, Any] = {"type": "object"}
+MAX_REASON = 300
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """`param`: the field that asks for it. `schema`: the JSON schema in that field, if it is one."""
+
+    expression: str
+    param: str
+    schema: Any = None
+
+
+class AnswerForms:
+    """Its process is started for the first request that needs it."""
+
+    def __init__(self) -> None:
+        self._checker = GrammarChecker()
+
+    async def of_chat(self, request: ChatCompletionRequest) -> str | None:
+        """None: any text. Raises InvalidRequest."""
+        match request.response_format:
+            case JsonObjectFormat():
+                return schema_expression(OBJECT)
+            case JsonSchemaFormat(json_schema=schema):
+                param = "response_format.json_schema.schema"
+                return await self.checked_schema({} if schema.schema_ is None else schema.schema_, param)
+        return await self._structured(request.structured_outputs)
+
+    async def of_completion(self, request: CompletionRequest) -> str | None:
+        """None: any text. Raises InvalidRequest."""
+        return await self._structured(request.structured_outputs)
+
+    async def checked_schema(self, schema: Mapping[str, Any] | bool, param: str) -> str:
+        """The expression of a JSON schema in the field `param`. Raises InvalidRequest."""
+        return await self._checked(await asyncio.to_thread(_schema_form, schema, param))
+
+    async def stop(self) -> None:
+        await self._checker.stop()
+
+    async def _structured(self, outputs: StructuredOutputs | None) -> str | None:
+        if outputs is None:
+            return None
+        return await self._checked(await asyncio.to_thread(_structured_form, outputs))
+
+    async def _checked(self, form: _Form) -> str:
+        if error := await self._checker.error(grammar(form.expression)):
+            raise _refusal(form.param + blamed(form.schema, error), _reason(error))
+        return form.expression
+
+
+def _structured_form(outputs: StructuredOutputs) -> _Form:
+    if outputs.json_ is not None:
+        schema = outputs.json_
+        param = "structured_outputs.json"
+        whitespace = "" if outputs.disable_any_whitespace else outputs.whitespace_pattern
+        return _schema_form(_parsed(schema, param) if isinstance(schema, str) else schema, param, whitespace)
+    if outputs.regex is not None:
+        return _Form(regex(outputs.regex), "structured_outputs.regex")
+    if outputs.choice is not None:
+        return _Form(any_of(outputs.choice), "structured_outputs.choice")
+    if outputs.grammar is not None:
+        return _grammar_form(outputs.grammar, "structured_outputs.grammar")
+    return _Form(schema_expression(OBJECT), "structured_outputs.json_object")
+
+
+def _grammar_form(text: str, param: str) -> _Form:
+    try:
+        return _Form(nested(any_to_lark(text)), param)
+    except Exception as error:  # the converter raises whatever its parser meets
+        raise _refusal(param, f"cannot be read: {error}") from error
+
+
+def _schema_form(schema: Any, param: str, whitespace: str | None = None) -> _Form:
+    try:
+        return _Form(schema_expression(schema, whitespace), param, schema)
+    except SchemaRefused as error:
+        raise _refusal(param + error.path, str(error)) from error
+
+
+def _parsed(text: str, param: str) -> Any:
+    try:
+        schema = from_json(text)
+    except ValueError as error:
+        raise _refusal(param, f"is not JSON: {error}") from error
+    if not isinstance(schema, dict | bool):
+        raise _refusal(param, "is not a JSON schema: it must be an object")
+    return schema
+
+
+def _reason(error: str) -> str:
+    """The compiler's message without the grammar's text, which the client did not write."""
+    first = error.strip().splitlines()[0] if error.strip() else error
+    for prefix in ("failed to compile JSON schema: ", "at 1(8): "):
+        first = first.partition(prefix)[2] or first
+    return first if first.startswith(("takes", "is larger")) else f"cannot be held: {first}"
+
+
+def _refusal(param: str, reason: str) -> InvalidRequest:
+    return InvalidRequest(f"'{param}' {reason[:MAX_REASON]}", param=param)
