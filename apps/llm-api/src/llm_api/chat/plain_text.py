@@ -11,7 +11,8 @@ from typing import Any
 from llm_api.chat.message_style import Message
 
 _NOTHING = r"(?!)"  # matches nowhere
-KEPT = frozenset({"role", "type"})  # keys whose values are not free text
+KEPT = frozenset({"role", "type"})  # keys of messages and parts whose values are not free text
+ARGUMENTS = "arguments"  # of a call: an object, whose keys the client invents
 
 Render = Callable[[Sequence[Message]], str]
 Change = Callable[[str], str]
@@ -66,12 +67,13 @@ class PlainText:
         return [self._any_mark.sub("", part) for part in self._token.split(marked)]
 
 
-def _changed(value: Any, change: Change) -> Any:
+def _changed(value: Any, change: Change, kept: frozenset[str] = KEPT) -> Any:
     if isinstance(value, str):
         return change(value)
     if isinstance(value, dict):
-        return {key: item if key in KEPT else _changed(item, change) for key, item in value.items()}
-    return [_changed(item, change) for item in value] if isinstance(value, list | tuple) else value
+        inner = {key: kept if key != ARGUMENTS else frozenset[str]() for key in value}
+        return {key: item if key in kept else _changed(item, change, inner[key]) for key, item in value.items()}
+    return [_changed(item, change, kept) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _strings(value: Any, with_keys: bool = False) -> Iterator[str]:

@@ -29,6 +29,7 @@ class PromptOptions:
     begins_answer: bool = True
     continues: bool = False
     variables: Mapping[str, Any] = field(default_factory=dict)
+    tools: Sequence[Mapping[str, Any]] | None = None  # for templates that read tools
 
 
 BEGINS_ANSWER = PromptOptions()
@@ -51,6 +52,11 @@ class ChatTemplate:
         self.configured_control_tokens = read_control_tokens(model_path)
 
     @property
+    def reads_tools(self) -> bool:
+        """Whether tools in a request become part of the prompt."""
+        return any("tools" in variables_of(source) for source in self._sources.values())
+
+    @property
     def exists(self) -> bool:
         return DEFAULT in self._templates
 
@@ -65,9 +71,10 @@ class ChatTemplate:
         Strings of control tokens in a message are unchanged: plain_text.py keeps them from becoming control tokens.
         """
         fitted = self._style.fit(messages)
+        variables = {**options.variables, "tools": options.tools}
         if not options.continues:
-            return self.render(fitted, add_generation_prompt=options.begins_answer, **options.variables)
-        text, tag, rest = self.render([*fitted[:-1], _with_end(fitted[-1])], **options.variables).rpartition(END.rstrip())
+            return self.render(fitted, add_generation_prompt=options.begins_answer, **variables)
+        text, tag, rest = self.render([*fitted[:-1], _with_end(fitted[-1])], **variables).rpartition(END.rstrip())
         if not tag:
             raise ChatTemplateError("The model's chat template does not keep the last message as it is, so it cannot be continued.")
         return text if rest.startswith(" ") else text.rstrip()
@@ -79,6 +86,10 @@ class ChatTemplate:
     def sample(self) -> str:
         """A short rendered chat, which contains the template's markers; empty if the template fails on it."""
         return self._try(self._style.fit(_SAMPLE))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return tuple(self._sources.values())
 
     def written_text(self) -> str:
         """The template's source and a short chat that it renders: text that its markers are in."""

@@ -45,6 +45,7 @@ class ServiceRun:
             engine_load_timeout=self._settings.engine_load_timeout,
             engine_stall_timeout=self._settings.engine_stall_timeout,
             request_fields=self._settings.request_fields,
+            tool_parser=self._settings.tool_parser,
         )
 
     def _announce_later(self, engine: EngineClient, model: str, addresses: Addresses) -> None:

@@ -6,9 +6,20 @@ from pydantic import ConfigDict, Field, JsonValue, model_validator
 from pydantic.config import JsonDict
 
 from llm_api.protocol.chat_messages import Message
-from llm_api.protocol.fields import WHOLE, Ineffective, IneffectiveTrue, OnlyEmpty, Unsupported, invalid, only_with
+from llm_api.protocol.fields import WHOLE, Ineffective, IneffectiveTrue, Unsupported, invalid, only_with
 from llm_api.protocol.request import STREAM_OPTIONS_NEED_STREAM, GenerationRequest
 from llm_api.protocol.structured_output import ResponseFormat
+from llm_api.protocol.tools import (
+    AllowedToolsChoice,
+    CallRule,
+    FunctionChoice,
+    FunctionDefinition,
+    FunctionReference,
+    Functions,
+    NamedTool,
+    ToolChoice,
+    Tools,
+)
 
 QUESTION: JsonDict = {"role": "user", "content": "What is Kubernetes?"}
 
@@ -44,15 +55,17 @@ class ChatCompletionRequest(GenerationRequest):
     store: IneffectiveTrue | None = None
     """Accepted, without effect."""
     parallel_tool_calls: bool | None = None
-    """Accepted, without effect."""
+    """False allows at most one call in an answer."""
     prompt_cache_retention: Literal["in-memory", "in_memory", "24h"] | None = None
     """Accepted, without effect."""
     response_format: ResponseFormat | None = None
     modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1, fail_fast=True)] | None = None
-    tools: OnlyEmpty = None
-    functions: OnlyEmpty = None
-    tool_choice: Literal["none"] | None = None  # after `tools`, so that an error is about the cause
-    function_call: Literal["none"] | None = None
+    tools: Tools | None = None
+    tool_choice: ToolChoice | None = None  # after `tools`, so that an error is about the cause
+    functions: Functions | None = None
+    """Older name of tools."""
+    function_call: FunctionChoice | None = None
+    """Older name of tool_choice."""
     audio: Unsupported = None
     web_search_options: Unsupported = None
     prediction: Ineffective = None
@@ -64,6 +77,20 @@ class ChatCompletionRequest(GenerationRequest):
     def _top_logprobs_need_logprobs(self) -> Self:
         if self.top_logprobs is not None and not self.logprobs:
             raise invalid("top_logprobs", "is only allowed when 'logprobs' is true")
+        return self
+
+    @model_validator(mode="after")
+    def _tools_fit_the_choice(self) -> Self:
+        if self.tools and self.functions:
+            raise invalid("functions", "excludes 'tools', its newer name")
+        field, choice = ("function_call", self.function_call) if self.functions else ("tool_choice", self.tool_choice)
+        known = [function.name for function in self.offered_functions]
+        if repeated := next((name for name in known if known.count(name) > 1), None):
+            raise invalid("tools" if self.tools else "functions", f"has two functions with the name {repeated!r}")
+        if not known and choice not in (None, "none", "auto"):
+            raise invalid(field, "is only allowed when 'tools' are given")
+        if unknown := next((name for name in _chosen(choice) if known and name not in known), None):
+            raise invalid(field, f"names the function {unknown!r}, which 'tools' does not have")
         return self
 
     @model_validator(mode="after")
@@ -81,6 +108,27 @@ class ChatCompletionRequest(GenerationRequest):
         return self
 
     @property
+    def offered_functions(self) -> list[FunctionDefinition]:
+        return [tool.function for tool in self.tools or ()] or list(self.functions or ())
+
+    @property
+    def call_rule(self) -> CallRule | None:
+        """None: the answer calls no function."""
+        choice = self.function_call if self.functions else self.tool_choice
+        functions = self.offered_functions
+        if not functions or choice == "none":
+            return None
+        prefix = "tools[{}].function.parameters" if self.tools else "functions[{}].parameters"
+        chosen = _chosen(choice)
+        allowed = [(function, prefix.format(index)) for index, function in enumerate(functions) if not chosen or function.name in chosen]
+        return CallRule(
+            mode=_mode(choice),
+            functions=tuple(function for function, _ in allowed),
+            paths=tuple(path for _, path in allowed),
+            parallel=self.parallel_tool_calls is not False and not self.functions,
+        )
+
+    @property
     def template_variables(self) -> dict[str, JsonValue]:
         """Variables of the model's chat template."""
         fields = {"reasoning_effort": self.reasoning_effort, "enable_thinking": self.enable_thinking}
@@ -90,3 +138,26 @@ class ChatCompletionRequest(GenerationRequest):
     def token_limit(self) -> int | None:
         """The maximum number of completion tokens. None means as many as fit into the context."""
         return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+
+
+def _chosen(choice: ToolChoice | FunctionChoice | None) -> list[str]:
+    """The functions that a choice is limited to; empty if it is not limited."""
+    match choice:
+        case NamedTool(function=function):
+            return [function.name]
+        case FunctionReference(name=name):
+            return [name]
+        case AllowedToolsChoice(allowed_tools=allowed):
+            return [tool.function.name for tool in allowed.tools]
+    return []
+
+
+def _mode(choice: ToolChoice | FunctionChoice | None) -> Literal["auto", "required", "named"]:
+    match choice:
+        case NamedTool() | FunctionReference():
+            return "named"
+        case AllowedToolsChoice(allowed_tools=allowed):
+            return allowed.mode
+        case "required":
+            return "required"
+    return "auto"

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from llm_api.protocol.response import ResponseModel, Usage, is_none, without_usage
 
-FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+FinishReason = Literal["stop", "length", "tool_calls", "function_call", "content_filter"]
 
 
 class TopLogprob(ResponseModel):
@@ -39,7 +39,7 @@ class ToolCall(ResponseModel):
 
 
 class AnswerMessage(ResponseModel):
-    """`content` is null if the model only reasoned or called tools. The last three fields are sent if they are not null."""
+    """`content` is null if the model only reasoned or called tools. The fields after `refusal` are sent if they are not null."""
 
     role: Literal["assistant"] = "assistant"
     content: str | None
@@ -47,6 +47,8 @@ class AnswerMessage(ResponseModel):
     reasoning_content: str | None = Field(None, exclude_if=is_none)
     reasoning: str | None = Field(None, exclude_if=is_none)
     tool_calls: list[ToolCall] | None = Field(None, exclude_if=is_none)
+    function_call: FunctionCall | None = Field(None, exclude_if=is_none)
+    """Instead of tool_calls, if the request has `functions`."""
 
 
 class Choice(ResponseModel):
@@ -88,6 +90,7 @@ class Delta(ResponseModel):
     reasoning_content: str | None = Field(None, exclude_if=is_none)
     reasoning: str | None = Field(None, exclude_if=is_none)
     tool_calls: list[ToolCallDelta] | None = Field(None, exclude_if=is_none)
+    function_call: FunctionCallDelta | None = Field(None, exclude_if=is_none)
 
 
 class ChunkChoice(ResponseModel):

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Tag
 
-from llm_api.protocol.fields import IneffectiveItems, OnlyEmpty, StrictModel, Unsupported, string_or_array
+from llm_api.protocol.fields import IneffectiveItems, StrictModel, Unsupported, string_or_array
+from llm_api.protocol.tools import MAX_CALLS, CalledFunction, FunctionName, MessageToolCall
 
 
 class TextPart(StrictModel):
@@ -35,12 +36,12 @@ class AssistantMessage(StrictModel):
     """An earlier response. Fields that are null or empty in responses are accepted as such, because clients send them back."""
 
     role: Literal["assistant"]
-    tool_calls: OnlyEmpty = None
+    tool_calls: Annotated[list[MessageToolCall], Field(max_length=MAX_CALLS, fail_fast=True)] | None = None
     annotations: IneffectiveItems = None
-    function_call: Unsupported = None
+    function_call: CalledFunction | None = None
     audio: Unsupported = None
     refusal: Unsupported = None
-    content: Content
+    content: Content | None = None
     reasoning_content: str | None = None
     """The reasoning of an earlier answer, for chat templates that read it."""
     reasoning: str | None = None
@@ -50,4 +51,21 @@ class AssistantMessage(StrictModel):
     name: Name = None
 
 
-Message = Annotated[SystemMessage | UserMessage | AssistantMessage, Field(discriminator="role")]
+class ToolMessage(StrictModel):
+    """The result of a call."""
+
+    role: Literal["tool"]
+    tool_call_id: str
+    content: Content
+    name: str | None = None
+
+
+class FunctionMessage(StrictModel):
+    """The result of a function_call of the message before."""
+
+    role: Literal["function"]
+    name: FunctionName
+    content: Content | None = None
+
+
+Message = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage | FunctionMessage, Field(discriminator="role")]

@@ -37,11 +37,6 @@ def _refuse(value: Any) -> None:
         raise PydanticCustomError("unsupported_parameter", "is not supported by this server; leave it out")
 
 
-def _refuse_items(value: Any) -> None:
-    if value not in (None, []):
-        raise PydanticCustomError("unsupported_parameter", "is only supported empty: this server does not call tools")
-
-
 def ineffective() -> PydanticCustomError:
     """An error about a field without effect: REQUEST_FIELDS decides whether the request is refused or served without the field."""
     return PydanticCustomError("ineffective_parameter", "has no effect on this server")
@@ -74,8 +69,6 @@ MetadataValue = Annotated[str, Field(max_length=512)]
 
 Unsupported = Annotated[None, BeforeValidator(_refuse)]
 """A field of the OpenAI API that this server refuses by name: ignoring it would silently change the completion."""
-OnlyEmpty = Annotated[None, BeforeValidator(_refuse_items), WithJsonSchema({"type": ["array", "null"], "maxItems": 0})]
-"""An array that asks for nothing when it is empty, as clients send it, or send it back from a response."""
 Ineffective = Annotated[None, BeforeValidator(_ignore)]
 """A field of the OpenAI API that cannot change what this server generates."""
 IneffectiveItems = Annotated[None, BeforeValidator(_ignore_items), WithJsonSchema({"type": ["array", "null"], "maxItems": 0})]

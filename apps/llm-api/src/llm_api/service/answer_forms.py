@@ -1,13 +1,14 @@
-"""The form that a request holds its answer to, as an expression of a grammar. Checked before the engine gets it."""
+"""The form that a request holds its answer to: JSON, calls of functions, any grammar. Checked before the engine gets it."""
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from llguidance.gbnf_to_lark import any_to_lark
 from pydantic_core import from_json
 
+from llm_api.chat.tools.call_format import CallFormat, call_rules
 from llm_api.grammar.checker import GrammarChecker
 from llm_api.grammar.json_schema import SchemaRefused, blamed, schema_expression
 from llm_api.grammar.lark import any_of, grammar, nested, regex
@@ -15,9 +16,22 @@ from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.completions import CompletionRequest
 from llm_api.protocol.errors import InvalidRequest
 from llm_api.protocol.structured_output import JsonObjectFormat, JsonSchemaFormat, StructuredOutputs
+from llm_api.protocol.tools import CallRule
 
+NO_ARGUMENTS: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
 OBJECT: Mapping[str, Any] = {"type": "object"}
 MAX_REASON = 300
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerForm:
+    """A grammar's first expression, and the rules that it needs."""
+
+    start: str
+    rules: Mapping[str, str] = field(default_factory=dict)
+
+    def grammar(self) -> str:
+        return grammar(self.start, self.rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +46,53 @@ class _Form:
 class AnswerForms:
     """Its process is started for the first request that needs it."""
 
-    def __init__(self) -> None:
+    def __init__(self, call_format: CallFormat | None, tokens: Mapping[str, int]) -> None:
+        """`call_format`: how the model calls functions; None: requests with functions are refused. `tokens`: ids of special tokens."""
         self._checker = GrammarChecker()
+        self._call_format = call_format
+        self._tokens = tokens
 
-    async def of_chat(self, request: ChatCompletionRequest) -> str | None:
+    async def of_chat(self, request: ChatCompletionRequest) -> AnswerForm | None:
         """None: any text. Raises InvalidRequest."""
+        rule = request.call_rule
+        expression = await self._text_of_chat(request)
+        if rule is None:
+            return AnswerForm(expression) if expression else None
+        if self._call_format is None:
+            raise _refusal("tools", "is not supported: this server was started with TOOL_PARSER=none")
+        return await self._with_calls(rule, self._call_format, expression)
+
+    async def of_completion(self, request: CompletionRequest) -> AnswerForm | None:
+        """None: any text. Raises InvalidRequest."""
+        expression = await self._structured(request.structured_outputs)
+        return AnswerForm(expression) if expression else None
+
+    async def _text_of_chat(self, request: ChatCompletionRequest) -> str | None:
         match request.response_format:
             case JsonObjectFormat():
                 return schema_expression(OBJECT)
             case JsonSchemaFormat(json_schema=schema):
                 param = "response_format.json_schema.schema"
-                return await self.checked_schema({} if schema.schema_ is None else schema.schema_, param)
+                return await self._checked_schema({} if schema.schema_ is None else schema.schema_, param)
         return await self._structured(request.structured_outputs)
 
-    async def of_completion(self, request: CompletionRequest) -> str | None:
-        """None: any text. Raises InvalidRequest."""
-        return await self._structured(request.structured_outputs)
+    async def _with_calls(self, rule: CallRule, call_format: CallFormat, text: str | None) -> AnswerForm:
+        """Calls of functions, or, in the mode auto, a text."""
+        forms = [
+            await asyncio.to_thread(_schema_form, _arguments_schema(function.parameters), path)
+            for function, path in zip(rule.functions, rule.paths, strict=True)
+        ]
+        arguments = {function.name: form.expression for function, form in zip(rule.functions, forms, strict=True)}
+        mode = "required" if text and rule.mode == "auto" else rule.mode
+        start, rules = call_rules(call_format, arguments, self._tokens, mode, rule.parallel)
+        answer = AnswerForm(f"{start} | {text}" if text and rule.mode == "auto" else start, rules)
+        if error := await self._checker.error(answer.grammar()):
+            for form in forms:  # the schema that is at fault by itself, if one is
+                await self._checked(form)
+            raise _refusal("tools" if rule.paths[0].startswith("tools") else "functions", _reason(error))
+        return answer
 
-    async def checked_schema(self, schema: Mapping[str, Any] | bool, param: str) -> str:
-        """The expression of a JSON schema in the field `param`. Raises InvalidRequest."""
+    async def _checked_schema(self, schema: Mapping[str, Any] | bool, param: str) -> str:
         return await self._checked(await asyncio.to_thread(_schema_form, schema, param))
 
     async def stop(self) -> None:
@@ -65,6 +107,13 @@ class AnswerForms:
         if error := await self._checker.error(grammar(form.expression)):
             raise _refusal(form.param + blamed(form.schema, error), _reason(error))
         return form.expression
+
+
+def _arguments_schema(parameters: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Arguments are always an object."""
+    if not parameters:
+        return NO_ARGUMENTS
+    return parameters if "type" in parameters or "$ref" in parameters else {"type": "object", **parameters}
 
 
 def _structured_form(outputs: StructuredOutputs) -> _Form:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from llm_api.chat.output.parts import Content, OutputPart, Reasoning, ToolCallArguments, ToolCallStart
+from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.chat_answer import (
     AnswerMessage,
     ChatCompletion,
@@ -26,12 +27,13 @@ from llm_api.tokenization.tokenizer import Tokenizer
 
 
 class ChatAssembly:
-    def __init__(self, envelope: Envelope, tokenizer: Tokenizer, scored: bool, calls_are_named: bool = False) -> None:
-        """`calls_are_named`: the request names the function to call, which makes the finish reason `stop`, as in OpenAI's API."""
+    def __init__(self, envelope: Envelope, tokenizer: Tokenizer, scored: bool, request: ChatCompletionRequest) -> None:
         self._envelope = envelope
         self._tokenizer = tokenizer
         self._scored = scored
-        self._calls_are_named = calls_are_named
+        self._has_functions = bool(request.functions)
+        rule = request.call_rule
+        self._calls_are_named = rule is not None and rule.mode == "named"
         self._begun: set[int] = set()
         self._calling: set[int] = set()
 
@@ -48,7 +50,7 @@ class ChatAssembly:
         for part in delta.parts or ([Content("")] if delta.tokens else []):
             if isinstance(part, ToolCallStart):
                 self._calling.add(index)
-            yield self._chunk(ChunkChoice(index=index, delta=_delta(part), logprobs=logprobs))
+            yield self._chunk(ChunkChoice(index=index, delta=_delta(part, self._has_functions), logprobs=logprobs))
             logprobs = ChoiceLogprobs(content=[]) if logprobs else None
         if delta.finish_reason is not None:
             reason = self._finish_reason(delta.finish_reason, index in self._calling)
@@ -64,19 +66,22 @@ class ChatAssembly:
         return ChatCompletionChunk(choices=[choice], **self._envelope)
 
     def _choice(self, choice: WholeChoice) -> Choice:
-        message = _message(choice.parts)
+        message = _message(choice.parts, self._has_functions)
         return Choice(
             index=choice.index,
             message=message,
             logprobs=_logprobs(choice.tokens, self._tokenizer) if self._scored else None,
-            finish_reason=self._finish_reason(choice.finish_reason, bool(message.tool_calls)),
+            finish_reason=self._finish_reason(choice.finish_reason, bool(message.tool_calls or message.function_call)),
         )
 
     def _finish_reason(self, reason: FinishReason, has_calls: bool) -> FinishReason:
-        return "tool_calls" if reason == "stop" and has_calls and not self._calls_are_named else reason
+        """`stop`, too, if the request named the function to call, as in OpenAI's API."""
+        if reason != "stop" or not has_calls or self._calls_are_named:
+            return reason
+        return "function_call" if self._has_functions else "tool_calls"
 
 
-def _delta(part: OutputPart) -> Delta:
+def _delta(part: OutputPart, has_functions: bool) -> Delta:
     match part:
         case Content(text):
             return Delta(content=text)
@@ -84,17 +89,26 @@ def _delta(part: OutputPart) -> Delta:
             return Delta(reasoning_content=text, reasoning=text)
         case ToolCallStart(index, call_id, name):
             function = FunctionCallDelta(name=name, arguments="")
+            if has_functions:
+                return Delta(function_call=function)
             return Delta(tool_calls=[ToolCallDelta(index=index, id=call_id, type="function", function=function)])
         case ToolCallArguments(index, text):
-            return Delta(tool_calls=[ToolCallDelta(index=index, function=FunctionCallDelta(arguments=text))])
+            function = FunctionCallDelta(arguments=text)
+            return Delta(function_call=function) if has_functions else Delta(tool_calls=[ToolCallDelta(index=index, function=function)])
 
 
-def _message(parts: Sequence[OutputPart]) -> AnswerMessage:
+def _message(parts: Sequence[OutputPart], has_functions: bool) -> AnswerMessage:
     content = "".join(part.text for part in parts if isinstance(part, Content))
     reasoning = "".join(part.text for part in parts if isinstance(part, Reasoning)) or None
     calls = [_call(part, parts) for part in parts if isinstance(part, ToolCallStart)] or None
     without_text = not content and (calls or reasoning)
-    return AnswerMessage(content=None if without_text else content, reasoning_content=reasoning, reasoning=reasoning, tool_calls=calls)
+    return AnswerMessage(
+        content=None if without_text else content,
+        reasoning_content=reasoning,
+        reasoning=reasoning,
+        tool_calls=None if has_functions else calls,
+        function_call=calls[0].function if has_functions and calls else None,
+    )
 
 
 def _call(start: ToolCallStart, parts: Sequence[OutputPart]) -> ToolCall:

@@ -8,8 +8,10 @@ from typing import Any
 from llm_api.chat.control_tokens import control_tokens
 from llm_api.chat.plain_text import PlainText, RenderedPrompt
 from llm_api.chat.template import GIVEN, ChatTemplate, ChatTemplateError, PromptOptions
+from llm_api.chat.tools.prompt import with_described_tools, with_written_calls
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.errors import InvalidRequest
+from llm_api.service.chat_messages import keys_of, template_messages, template_tools
 from llm_api.service.plan import check_text_length
 from llm_api.tokenization.marked_prompt import MarkedPromptEncoder
 from llm_api.tokenization.tokenizer import Tokenizer
@@ -34,6 +36,7 @@ class ChatPrompts:
         self._template = template
         self._control_tokens = control_tokens(tokenizer.special_tokens, tokenizer.added_tokens, template)
         self._plain_text = PlainText(self._control_tokens)
+        self._reads_tools = template.reads_tools
 
     def token_ids(self, request: ChatCompletionRequest, max_model_len: int) -> list[int]:
         rendered = self._render(request)
@@ -57,8 +60,10 @@ class ChatPrompts:
 
     def _render(self, request: ChatCompletionRequest) -> RenderedPrompt:
         options = self._options(request)
+        messages = template_messages(request)
+        self._check_tools(request, messages)
         try:
-            return self._plain_text.prompt(_messages(request), partial(self._template.prompt, options=options))
+            return self._plain_text.prompt(self._fitted(request, messages), partial(self._template.prompt, options=options))
         except ChatTemplateError as error:
             raise InvalidRequest(str(error), param="messages") from error
 
@@ -71,15 +76,35 @@ class ChatPrompts:
             raise InvalidRequest("'chat_template_kwargs' has a control token of the model; leave it out.", param="chat_template_kwargs")
         continues = bool(request.continue_final_message)
         return PromptOptions(
-            begins_answer=not continues and request.add_generation_prompt is not False, continues=continues, variables=variables
+            begins_answer=not continues and request.add_generation_prompt is not False,
+            continues=continues,
+            variables=variables,
+            tools=template_tools(request) if self._reads_tools else None,
         )
+
+    def _fitted(self, request: ChatCompletionRequest, messages: Messages) -> Messages:
+        """For a template that reads no tools, tools and calls become text."""
+        if self._reads_tools:
+            return messages
+        tools = template_tools(request)
+        return with_described_tools(messages, tools) if tools else with_written_calls(messages)
+
+    def _check_tools(self, request: ChatCompletionRequest, messages: Messages) -> None:
+        """Definitions and keys cannot be protected in a rendered prompt as the texts of messages are."""
+        if self._plain_text.has_control_token(template_tools(request)):
+            field = "tools" if request.tools else "functions"
+            raise InvalidRequest(f"'{field}' has a control token of the model; leave it out.", param=field)
+        for position, message in enumerate(messages):
+            if self._plain_text.has_control_token([list(keys_of(call)) for call in message.get("tool_calls", ())]):
+                path = f"messages[{position}].tool_calls"
+                raise InvalidRequest(f"'{path}' has a control token of the model in the name of an argument; leave it out.", param=path)
 
     def _unused_names(self, request: ChatCompletionRequest) -> list[tuple[str, int]]:
         """Roles whose `name` the template ignores, each with its first message that has one: the prompt is then the same without it."""
         first_named = {message.role: at for at, message in reversed(list(enumerate(request.messages))) if message.name is not None}
         if not first_named:
             return []
-        messages = _messages(request)
+        messages = template_messages(request)
         text = self._try(messages)
         return [
             (role, position)
@@ -92,10 +117,6 @@ class ChatPrompts:
             return self._template.prompt(messages)
         except ChatTemplateError:  # the template requires the name, so it uses it
             return None
-
-
-def _messages(request: ChatCompletionRequest) -> list[dict[str, Any]]:
-    return [message.model_dump(exclude_none=True) for message in request.messages]
 
 
 def _nameless(message: Mapping[str, Any]) -> dict[str, Any]:

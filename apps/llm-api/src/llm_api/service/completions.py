@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 from llm_api.engine.messages import EngineInfo
-from llm_api.grammar.lark import grammar
 from llm_api.protocol.completions import Completion, CompletionChoice, CompletionRequest, Logprobs
 from llm_api.protocol.errors import InvalidRequest
 from llm_api.protocol.response import Usage
 from llm_api.service.answer import Envelope, WholeChoice
+from llm_api.service.answer_forms import AnswerForm
 from llm_api.service.choice import ChoiceDelta, ScoredToken, finite
 from llm_api.service.plan import Echo, Plan, Prompt, check_text_length, check_vocabulary, completion_sampling, fit_completion
 from llm_api.settings import RequestFields
@@ -25,13 +25,13 @@ class CompletionPlanner:
         self._tokenizer = tokenizer
         self._fields = fields
 
-    def plan(self, request: CompletionRequest, info: EngineInfo, form: str | None = None) -> Plan:
-        """`form`: the grammar's expression that each completion is held to."""
+    def plan(self, request: CompletionRequest, info: EngineInfo, form: AnswerForm | None = None) -> Plan:
+        """`form`: that each completion is held to."""
         prompts = [self._prompt(request, given, path, info) for path, given in _by_path(request)]
         longest = max(len(prompt.token_ids) for prompt in prompts)
         return Plan(
             prompts=prompts,
-            sampling=completion_sampling(request, request.token_limit, info.vocab_size, grammar(form) if form else None),
+            sampling=completion_sampling(request, request.token_limit, info.vocab_size, form.grammar() if form else None),
             n=request.n or 1,
             stops=tuple(map(StopPattern, request.stop_strings)),
             joins_prompt=True,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from llm_api.chat.template import ChatTemplate
+from llm_api.chat.tools.formats import call_format_of
 from llm_api.engine.messages import EngineInfo, EnginePhase
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.chat_answer import ChatCompletion, ChatCompletionChunk
@@ -15,7 +16,7 @@ from llm_api.protocol.completions import Completion, CompletionRequest
 from llm_api.protocol.errors import Unavailable
 from llm_api.protocol.models import Model
 from llm_api.service.answer import EngineAnswer, new_envelope
-from llm_api.service.answer_forms import AnswerForms
+from llm_api.service.answer_forms import AnswerForm, AnswerForms
 from llm_api.service.chat import ChatPlanner
 from llm_api.service.chat_answer import ChatAssembly
 from llm_api.service.completions import CompletionAssembly, CompletionPlanner
@@ -23,7 +24,7 @@ from llm_api.service.model_service import ServiceHealth, ServicePhase
 from llm_api.service.plan import Plan
 from llm_api.service.request_record import RequestRecord
 from llm_api.service.request_sequences import Engine, RequestSequences
-from llm_api.settings import RequestFields
+from llm_api.settings import RequestFields, ToolParser
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
 
@@ -39,6 +40,7 @@ class EngineServiceConfig:
     engine_load_timeout: float
     engine_stall_timeout: float
     request_fields: RequestFields = "warn"
+    tool_parser: ToolParser = "auto"
     created: int = field(default_factory=lambda: int(time.time()))
 
 
@@ -50,10 +52,11 @@ class EngineService:
         self._tokenizer = tokenizer
         self._engine = engine
         self._metrics = metrics
-        self._chat_planner = ChatPlanner(tokenizer, template, config.request_fields)
+        call_format = call_format_of(config.tool_parser, template.sources)
+        self._chat_planner = ChatPlanner(tokenizer, template, config.request_fields, call_format)
         self._completion_planner = CompletionPlanner(tokenizer, config.request_fields)
         self._planning = ThreadPoolExecutor(PLANNING_THREADS, thread_name_prefix="planning")
-        self._forms = AnswerForms()
+        self._forms = AnswerForms(call_format, tokenizer.special_token_ids)
         engine.on_step = metrics.step
 
     def models(self) -> list[Model]:
@@ -79,7 +82,7 @@ class EngineService:
             form = await self._forms.of_chat(request)
             plan = await self._off_loop(self._chat_planner.plan, request, info, form)
             envelope = new_envelope("chatcmpl", self._config.model_name, info)
-            assembly = ChatAssembly(envelope, self._tokenizer, scored=plan.sampling.logprobs is not None)
+            assembly = ChatAssembly(envelope, self._tokenizer, scored=plan.sampling.logprobs is not None, request=request)
             return self._sequences(plan, envelope["id"]), assembly
 
         return EngineAnswer(begin, request)
@@ -106,7 +109,7 @@ class EngineService:
         self._planning.shutdown(wait=False, cancel_futures=True)
 
     async def _off_loop(
-        self, plan: Callable[[Request, EngineInfo, str | None], Plan], request: Request, info: EngineInfo, form: str | None
+        self, plan: Callable[[Request, EngineInfo, AnswerForm | None], Plan], request: Request, info: EngineInfo, form: AnswerForm | None
     ) -> Plan:
         return await asyncio.get_running_loop().run_in_executor(self._planning, plan, request, info, form)
 

@@ -2,7 +2,7 @@
 
 import codecs
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,8 @@ class Tokenizer:
         added = definition.get("added_tokens") or []
         self.kind = type(self._tokenizer.model).__name__  # BPE, Unigram, WordPiece or WordLevel
         self._special_ids = {token["id"] for token in added if token["special"]}
-        self.special_tokens = [token["content"] for token in added if token["special"]]
+        self.special_token_ids: dict[str, int] = {token["content"]: token["id"] for token in added if token["special"]}
+        self.special_tokens = list(self.special_token_ids)
         self.added_tokens = [token["content"] for token in added]
         self._reads = token_bytes_from(definition.get("decoder"))
         self._keeps_length = definition.get("normalizer") is None
@@ -59,6 +60,10 @@ class Tokenizer:
     def token_id(self, token: str) -> int | None:
         found: int | None = self._tokenizer.token_to_id(token)
         return found
+
+    def special_ids_in(self, texts: Iterable[str]) -> frozenset[int]:
+        """The ids of special tokens that are part of these texts."""
+        return frozenset(token_id for token, token_id in self.special_token_ids.items() if any(token in text for text in texts))
 
     def encode(self, text: str, add_special_tokens: bool) -> list[int]:
         return self.encode_batch([text], add_special_tokens)[0]
