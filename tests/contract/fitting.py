@@ -19,6 +19,7 @@ def fit(path: str, body: Any) -> Any:
     _limit_choices(fitted)
     _limit_tokens(fitted, LIMITS[path])
     _keep_to_vocabulary(fitted)
+    _keep_words(fitted)
     _leave_out_names(fitted)
     _leave_out_template_variables(fitted)
     return fitted
@@ -54,6 +55,13 @@ def _in_vocabulary(prompt: Any) -> Any:
     if isinstance(prompt, list):
         return [_in_vocabulary(item) for item in prompt]
     return int(prompt) % VOCABULARY if _is_whole(prompt, least=0) else prompt
+
+
+def _keep_words(body: dict[str, Any]) -> None:
+    """Together, these fields may leave no token to generate, which is an error (tested in apps/llm-api/tests/engine)."""
+    words = body.get("bad_words")
+    if isinstance(words, list) and isinstance(body.get("allowed_token_ids"), list) and all(isinstance(word, str) for word in words):
+        body["bad_words"] = []
 
 
 def _leave_out_names(body: dict[str, Any]) -> None:

@@ -71,7 +71,7 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"seed": 2**63}, "seed", "integer_above_max_value"),
     ({"seed": 10**400}, "seed", "integer_above_max_value"),
     ({"seed": 1.5}, "seed", "invalid_type"),
-    ({"stop": ["a", "b", "c", "d", "e"]}, "stop", "array_above_max_length"),
+    ({"stop": ["a"] * 17}, "stop", "array_above_max_length"),
     ({"stop": ["a", 1]}, "stop[1]", "invalid_type"),
     ({"stop": 5}, "stop", "invalid_type"),
     ({"max_tokens": 0}, "max_tokens", "integer_below_min_value"),

@@ -49,6 +49,31 @@ def test_a_sequence_whose_only_allowed_token_is_banned_goes_on(tiny: Executor) -
     assert (made.token_ids, made.finish_reason) == ([11] * 4, "stop")
 
 
+@pytest.mark.parametrize("temperature", [0, 1.5])
+def test_no_bad_word_is_generated(tiny: Executor, free: list[int], temperature: float) -> None:
+    """A word of one token, and one of two, of which only the second is forbidden after the first."""
+    single, pair = free[0], [250, 37]
+    wanted = {"logit_bias": dict.fromkeys((single, *pair, 11), 20.0), "seed": 1}
+    (made,) = generate(Engine(tiny), [PROMPT], max_tokens=40, temperature=temperature, bad_words=[[single], pair], **wanted)
+    assert single not in made.token_ids
+    assert pair not in [made.token_ids[at : at + 2] for at in range(len(made.token_ids))]
+    assert temperature == 0 or set(pair) <= set(made.token_ids)
+
+
+def test_a_bad_word_that_the_prompt_begins_is_allowed(tiny: Executor, free: list[int]) -> None:
+    (made,) = generate(Engine(tiny), [PROMPT], max_tokens=1, temperature=0, bad_words=[[PROMPT[-1], free[0]]])
+    assert made.token_ids == free[:1]
+
+
+def test_a_sequence_without_any_token_left_fails_alone(tiny: Executor, free: list[int]) -> None:
+    engine = Engine(tiny)
+    engine.add("free", PROMPT, max_tokens=12, temperature=0, ignore_eos=True)
+    engine.add("stuck", PROMPT, max_tokens=12, temperature=1, allowed_token_ids=[11, 12], bad_words=[[11], [12]])
+    engine.finish()
+    assert engine.completion("stuck").error == "'bad_words' and 'allowed_token_ids' of this request leave no token to generate."
+    assert engine.completion("free").token_ids == free
+
+
 def test_neighbours_are_not_changed(tiny: Executor, free: list[int]) -> None:
     engine = Engine(tiny)
     engine.add("free", PROMPT, max_tokens=12, temperature=0, ignore_eos=True)

@@ -6,6 +6,7 @@ from service.conftest import Scripted, Serve
 
 from llm_api.protocol.errors import ApiError
 from llm_api.telemetry.context import RequestContext
+from llm_api.tokenization.tokenizer import Tokenizer
 
 TEXT = "One, two, three, four and five."
 
@@ -30,6 +31,13 @@ async def test_the_engine_gets_the_token_fields(serve: Serve, scripted: Scripted
     await serve(engine).complete(completion(min_tokens=2, stop_token_ids=[5.0, 7], allowed_token_ids=[5, 6, 7])).infer()
     sampling = engine.requests[0][1]
     assert (sampling.min_tokens, sampling.stop_token_ids, sampling.allowed_token_ids) == (2, [5, 7], [5, 6, 7])
+
+
+async def test_bad_words_are_forbidden_at_the_start_and_after_a_space(serve: Serve, scripted: Scripted, tokenizer: Tokenizer) -> None:
+    engine = scripted(TEXT)
+    await serve(engine).chat(chat(bad_words=[" Kubernetes", "\n"])).infer()
+    texts = [tokenizer.decode(token_ids) for token_ids in engine.requests[0][1].bad_words]
+    assert texts == ["Kubernetes", " Kubernetes", "\n"]
 
 
 @pytest.mark.parametrize(("fields", "penalty"), [({"repeat_penalty": 1.1}, 1.1), ({"repeat_penalty": 1.1, "repetition_penalty": 1.3}, 1.3)])

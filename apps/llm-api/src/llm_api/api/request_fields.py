@@ -24,7 +24,7 @@ UNKNOWN, INEFFECTIVE = "extra_forbidden", "ineffective_parameter"
 # never served without the field.
 NEUTRAL: dict[str, object] = dict.fromkeys(
     (
-        "bad_words", "chat_template", "documents", "ebnf", "format", "grammar", "guided_choice", "guided_grammar", "guided_json",
+        "chat_template", "documents", "ebnf", "format", "grammar", "guided_choice", "guided_grammar", "guided_json",
         "guided_regex", "image_url", "images", "input_audio", "json_schema", "logits_processors", "max_completion_tokens",
         "max_new_tokens", "min_new_tokens", "n_predict", "num_predict", "prompt_logprobs", "regex", "stop_sequences",
         "structural_tag", "disable_additional_properties", "suffix", "truncate_prompt_tokens", "video_url",

@@ -30,6 +30,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     logprobs: int | None = None  # None: off; k: those of the sampled token and of the k most likely tokens
     prompt_logprobs: int | None = None  # the same for each prompt token except the first
     allowed_token_ids: list[int] = []  # empty: all
+    bad_words: list[list[int]] = []  # sequences of tokens that the completion does not have
     min_tokens: int = 0  # before these, no token ends the sequence
     stop_token_ids: list[int] = []  # end the sequence, as the end of text does
     ignore_eos: bool = False

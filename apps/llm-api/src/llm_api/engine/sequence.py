@@ -9,6 +9,7 @@ from hashlib import blake2b
 
 from llm_api.engine.grammar.state import GrammarState
 from llm_api.engine.messages import AddRequest, TokenLogprobs
+from llm_api.engine.sampler.bad_words import BadWords
 
 
 class SequenceStatus(Enum):
@@ -26,6 +27,7 @@ class Sequence:
 
     __slots__ = (
         "_seed",
+        "bad_words",
         "block_hashes",
         "block_ids",
         "cached_tokens",
@@ -58,6 +60,7 @@ class Sequence:
         self.grammar = grammar
         ignored = request.sampling.ignore_eos and grammar is None
         self.end_token_ids = frozenset(request.sampling.stop_token_ids) | (frozenset() if ignored else eos_token_ids)
+        self.bad_words = BadWords(request.sampling.bad_words) if request.sampling.bad_words else None
         self.prompt_logprobs: list[TokenLogprobs | None] = []
         seed = request.sampling.seed
         self._seed = secrets.randbits(64) if seed is None else seed

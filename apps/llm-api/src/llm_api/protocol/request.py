@@ -24,7 +24,10 @@ from llm_api.protocol.fields import (
 )
 from llm_api.protocol.structured_output import StructuredOutputs
 
+MAX_STOPS = 16
 MAX_TOKEN_IDS = 1024
+MAX_BAD_WORDS, MAX_BAD_WORD = 1024, 256  # words, characters
+BadWord = Annotated[str, Field(min_length=1, max_length=MAX_BAD_WORD)]
 STREAM_OPTIONS_NEED_STREAM = only_with("stream_options", "object", "stream")
 
 
@@ -70,8 +73,8 @@ class GenerationRequest(StrictModel):
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1), WHOLE] | None = None
     stop: (
         Annotated[
-            Annotated[str, Tag("<string>")] | Annotated[list[str], Field(max_length=4, fail_fast=True), Tag("<array>")],
-            string_or_array("at most 4 strings"),
+            Annotated[str, Tag("<string>")] | Annotated[list[str], Field(max_length=MAX_STOPS, fail_fast=True), Tag("<array>")],
+            string_or_array(f"at most {MAX_STOPS} strings"),
         ]
         | None
     ) = None
@@ -86,6 +89,8 @@ class GenerationRequest(StrictModel):
     """The only tokens that may be generated. Not in OpenAI's API."""
     structured_outputs: StructuredOutputs | None = None
     """Hold the completion to a form. Not in OpenAI's API."""
+    bad_words: Annotated[list[BadWord], Field(max_length=MAX_BAD_WORDS, fail_fast=True)] | None = None
+    """Texts that are not generated, neither at the start of a text nor after a space. Not in OpenAI's API."""
     ignore_eos: bool | None = None
     """Continue after the end-of-text token, up to max_tokens. Not in OpenAI's API."""
     user: str | None = None

@@ -12,7 +12,8 @@ from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.errors import InvalidRequest
 from llm_api.service.answer_forms import AnswerForm
 from llm_api.service.chat_prompt import ChatPrompts, UnusedField
-from llm_api.service.plan import Plan, Prompt, chat_sampling, check_vocabulary, fit_completion
+from llm_api.service.plan import Plan, Prompt, check_vocabulary, fit_completion
+from llm_api.service.sampling import chat_sampling
 from llm_api.settings import RequestFields
 from llm_api.tokenization.stop_strings import StopPattern
 from llm_api.tokenization.tokenizer import Tokenizer
@@ -45,7 +46,7 @@ class ChatPlanner:
         max_tokens = fit_completion(len(token_ids), limit, info.max_model_len, "messages", cut=cut)
         return Plan(
             prompts=[Prompt(token_ids)],
-            sampling=chat_sampling(request, max_tokens, info.vocab_size, form.grammar() if form else None),
+            sampling=chat_sampling(request, max_tokens, self._tokenizer, info.vocab_size, form.grammar() if form else None),
             n=request.n or 1,
             stops=tuple(map(StopPattern, request.stop_strings)),
             joins_prompt=bool(request.continue_final_message),

@@ -9,7 +9,8 @@ from llm_api.protocol.response import Usage
 from llm_api.service.answer import Envelope, WholeChoice
 from llm_api.service.answer_forms import AnswerForm
 from llm_api.service.choice import ChoiceDelta, ScoredToken, finite
-from llm_api.service.plan import Echo, Plan, Prompt, check_text_length, check_vocabulary, completion_sampling, fit_completion
+from llm_api.service.plan import Echo, Plan, Prompt, check_text_length, check_vocabulary, fit_completion
+from llm_api.service.sampling import completion_sampling
 from llm_api.settings import RequestFields
 from llm_api.tokenization.stop_strings import StopPattern
 from llm_api.tokenization.tokenizer import Tokenizer
@@ -31,7 +32,7 @@ class CompletionPlanner:
         longest = max(len(prompt.token_ids) for prompt in prompts)
         return Plan(
             prompts=prompts,
-            sampling=completion_sampling(request, request.token_limit, info.vocab_size, form.grammar() if form else None),
+            sampling=completion_sampling(request, request.token_limit, self._tokenizer, info.vocab_size, form.grammar() if form else None),
             n=request.n or 1,
             stops=tuple(map(StopPattern, request.stop_strings)),
             joins_prompt=True,

@@ -2,21 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from llm_api.chat.output.parts import OutputParser
 from llm_api.engine.messages import SamplingParams
-from llm_api.protocol.chat import ChatCompletionRequest
-from llm_api.protocol.completions import CompletionRequest
 from llm_api.protocol.errors import InvalidRequest
-from llm_api.protocol.request import GenerationRequest
 from llm_api.tokenization.stop_strings import StopPattern
 from llm_api.tokenization.tokenizer import Tokenizer
-
-SAMPLING_FIELDS = (
-    "temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty",
-    "logit_bias", "seed", "ignore_eos", "min_tokens", "stop_token_ids", "allowed_token_ids",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,35 +86,6 @@ def check_vocabulary(token_ids: Sequence[int], tokenizer: Tokenizer, vocab_size:
             f"'{param}' contains the token {tokenizer.token_text(highest)!r} (id {highest}), which this model does not have:"
             f" its vocabulary has {vocab_size} tokens. Leave it out.",
             param=param,
-        )
-
-
-def chat_sampling(request: ChatCompletionRequest, max_tokens: int, vocab_size: int, grammar: str | None) -> SamplingParams:
-    logprobs = (request.top_logprobs or 0) if request.logprobs else None
-    return SamplingParams(max_tokens=max_tokens, logprobs=logprobs, grammar=grammar, **_given(request, vocab_size))
-
-
-def completion_sampling(request: CompletionRequest, max_tokens: int, vocab_size: int, grammar: str | None) -> SamplingParams:
-    prompt_logprobs = request.logprobs if request.echo else None
-    given = _given(request, vocab_size)
-    return SamplingParams(max_tokens=max_tokens, logprobs=request.logprobs, prompt_logprobs=prompt_logprobs, grammar=grammar, **given)
-
-
-def _given(request: GenerationRequest, vocab_size: int) -> dict[str, Any]:
-    """The fields that are not null. The engine's defaults for the others change nothing, as in OpenAI's API."""
-    for token_id in request.logit_bias or ():
-        _check_token(token_id, "logit_bias", f"logit_bias.{token_id}", vocab_size)
-    for field in ("stop_token_ids", "allowed_token_ids"):
-        for position, token_id in enumerate(getattr(request, field) or ()):
-            _check_token(token_id, field, f"{field}[{position}]", vocab_size)
-    given = {field: value for field in SAMPLING_FIELDS if (value := getattr(request, field)) is not None}
-    return given if request.repeat_penalty is None else {"repetition_penalty": request.repeat_penalty} | given
-
-
-def _check_token(token_id: int, field: str, param: str, vocab_size: int) -> None:
-    if token_id >= vocab_size:
-        raise InvalidRequest(
-            f"Token id {token_id} in '{field}' is outside of the vocabulary: it must be at most {vocab_size - 1}.", param=param
         )
 
 

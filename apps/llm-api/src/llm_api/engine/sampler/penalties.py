@@ -9,6 +9,7 @@ from torch import Tensor
 from llm_api.engine.sequence import Sequence
 
 BANNED = -1e30  # finite, so that a token is left where everything is banned; far below any logit, also when divided by a temperature
+EXCLUDED = 2 * BANNED  # not even then
 
 
 def apply_penalties(logits: Tensor, sequences: list[Sequence]) -> list[int]:
@@ -24,7 +25,7 @@ def apply_penalties(logits: Tensor, sequences: list[Sequence]) -> list[int]:
 
 
 def is_excluded(logit: Tensor) -> bool:
-    """Whether the token is none of the sequence's allowed_token_ids."""
+    """Whether the token is none of the sequence's allowed_token_ids, or completes one of its bad_words."""
     return bool(logit < 1.5 * BANNED)
 
 
@@ -41,6 +42,8 @@ def _penalties(sequence: Sequence) -> Iterator[Callable[[Tensor], None]]:
         yield partial(_ban, token_ids=sorted(sequence.end_token_ids))
     if sampling.allowed_token_ids:
         yield partial(_allow, token_ids=sampling.allowed_token_ids)
+    if sequence.bad_words and (forbidden := sequence.bad_words.after(sequence.token_ids, sequence.num_prompt)):
+        yield partial(_ban, token_ids=forbidden, value=EXCLUDED)
 
 
 def _repetition(row: Tensor, token_ids: list[int], penalty: float) -> None:
@@ -62,13 +65,13 @@ def _bias(row: Tensor, logit_bias: dict[int, float]) -> None:
     row[tokens] += torch.tensor(list(logit_bias.values()), dtype=row.dtype, device=row.device)
 
 
-def _ban(row: Tensor, token_ids: list[int]) -> None:
-    row[torch.tensor([token for token in token_ids if token < len(row)], dtype=torch.int64, device=row.device)] = BANNED
+def _ban(row: Tensor, token_ids: list[int], value: float = BANNED) -> None:
+    row[torch.tensor([token for token in token_ids if token < len(row)], dtype=torch.int64, device=row.device)] = value
 
 
 def _allow(row: Tensor, token_ids: list[int]) -> None:
     """Other tokens are banned more than any that `_ban` has banned."""
     allowed = torch.tensor(token_ids, device=row.device)
     logits = row[allowed].clone()
-    row.fill_(2 * BANNED)
+    row.fill_(EXCLUDED)
     row[allowed] = logits

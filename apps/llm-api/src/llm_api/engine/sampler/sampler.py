@@ -22,14 +22,15 @@ def sample(logits: Tensor, sequences: list[Sequence], greedy: list[int] | None =
     At temperature 0 the most likely token, and the lowest token id among equals. Otherwise by inverse transform sampling with a
     uniform number of the sequence, so that the tokens of a seed do not depend on the other sequences of the batch.
     `greedy`: the rows' most likely tokens, if they are already known. `masks`: of these sequences' grammars.
-    DEAD_END for a sequence whose grammar allows no token that its other parameters allow.
+    DEAD_END for a sequence whose grammar, bad_words and allowed_token_ids leave no token.
     """
     chosen = list(greedy_tokens(logits) if greedy is None else greedy)
     changed = apply_penalties(logits, sequences)
     masked = masks.apply(logits, sequences) if masks else []
     if rows := sorted({*changed, *masked}):
         for row, token in zip(rows, greedy_tokens(logits[rows]), strict=True):
-            if row in masked and (token == NOT_FINITE or is_excluded(logits[row, token])):
+            must_obey = row in masked or sequences[row].bad_words is not None
+            if must_obey and (token == NOT_FINITE or is_excluded(logits[row, token])):
                 chosen[row] = DEAD_END
             elif token != NOT_FINITE:  # with no finite logit left, keep the model's own choice
                 chosen[row] = token
