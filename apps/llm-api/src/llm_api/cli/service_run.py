@@ -46,6 +46,7 @@ class ServiceRun:
             engine_stall_timeout=self._settings.engine_stall_timeout,
             request_fields=self._settings.request_fields,
             tool_parser=self._settings.tool_parser,
+            reasoning_parser=self._settings.reasoning_parser,
         )
 
     def _announce_later(self, engine: EngineClient, model: str, addresses: Addresses) -> None:

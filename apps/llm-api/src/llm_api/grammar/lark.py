@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 ANY_TEXT = r"/(.|\n)*/"
+SPACE = r"/[ \n]{0,8}/"
 WHITESPACE = r"[ \n\t]{0,24}"  # between the tokens of JSON: without a limit, a small model may write nothing else
 
 
@@ -44,6 +45,16 @@ def nested(text: str) -> str:
     return "%lark {\n" + text + "\n}"
 
 
-def text_until(marker: str, rule: str) -> dict[str, str]:
-    """A rule named `rule`: any text up to and including `marker`, which is written with ordinary tokens."""
-    return {f"{rule}[suffix={literal(marker)}]": ANY_TEXT}
+def fixed_text(text: str, tokens: Mapping[str, int]) -> str:
+    """An expression for `text`: special tokens, of which `tokens` has the ids, are no text for a grammar."""
+    pieces = []
+    while text:
+        found = [(text.find(token), -len(token), token) for token in tokens if token in text]
+        if not found:
+            pieces.append(literal(text))
+            break
+        at, _, token = min(found)
+        pieces += [literal(text[:at])] if at else []
+        pieces.append(f"<[{tokens[token]}]>")
+        text = text[at + len(token) :]
+    return " ".join(pieces)

@@ -46,6 +46,8 @@ class ChatCompletionRequest(GenerationRequest):
     """Needs a model whose chat template has it."""
     enable_thinking: bool | None = None
     """Needs a model whose chat template has it. Not in OpenAI's API."""
+    include_reasoning: bool | None = None
+    """False leaves the model's reasoning out of the answer. Not in OpenAI's API."""
     chat_template_kwargs: Annotated[dict[str, JsonValue], Field(max_length=32)] | None = None
     """Variables of the model's chat template. Not in OpenAI's API."""
     add_generation_prompt: bool | None = None

@@ -1,16 +1,11 @@
 """Chat completions: from a conversation to a plan that fits the model."""
 
-from collections.abc import Callable
-from functools import partial
-
-from llm_api.chat.output.parts import OutputParser, PlainOutput
 from llm_api.chat.template import ChatTemplate
-from llm_api.chat.tools.call_format import CallFormat
-from llm_api.chat.tools.parser import ToolCallParser
 from llm_api.engine.messages import EngineInfo
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.errors import InvalidRequest
 from llm_api.service.answer_forms import AnswerForm
+from llm_api.service.chat_output import ChatOutput
 from llm_api.service.chat_prompt import ChatPrompts, UnusedField
 from llm_api.service.plan import Plan, Prompt, check_vocabulary, fit_completion
 from llm_api.service.sampling import chat_sampling
@@ -26,18 +21,17 @@ class ChatPlanner:
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, template: ChatTemplate, fields: RequestFields = "warn", call_format: CallFormat | None = None
+        self, tokenizer: Tokenizer, template: ChatTemplate, fields: RequestFields = "warn", output: ChatOutput | None = None
     ) -> None:
-        """`call_format`: how the model calls functions, if it may."""
         self._fields = fields
-        self._call_format = call_format
-        self._call_tokens = tokenizer.special_ids_in(call_format.texts if call_format else ())
+        self._output = output or ChatOutput(tokenizer, None, None)
         self._prompts = ChatPrompts(tokenizer, template)
         self._tokenizer = tokenizer
 
     def plan(self, request: ChatCompletionRequest, info: EngineInfo, form: AnswerForm | None = None) -> Plan:
         """`form`: that the answer is held to."""
-        token_ids = self._prompts.token_ids(request, info.max_model_len)
+        prompt = self._prompts.prompt(request, info.max_model_len)
+        token_ids = prompt.token_ids
         check_vocabulary(token_ids, self._tokenizer, info.vocab_size, "messages")
         unused = self._prompts.unused_fields(request)
         if unused and self._fields == "strict":
@@ -46,21 +40,15 @@ class ChatPlanner:
         max_tokens = fit_completion(len(token_ids), limit, info.max_model_len, "messages", cut=cut)
         return Plan(
             prompts=[Prompt(token_ids)],
-            sampling=chat_sampling(request, max_tokens, self._tokenizer, info.vocab_size, form.grammar() if form else None),
+            sampling=chat_sampling(request, max_tokens, self._tokenizer, info.vocab_size, self._output.grammar(request, form, prompt.end)),
             n=request.n or 1,
             stops=tuple(map(StopPattern, request.stop_strings)),
             joins_prompt=bool(request.continue_final_message),
-            new_parser=self._parser(request),
-            kept_token_ids=self._call_tokens if request.call_rule else frozenset(),
+            new_parser=self._output.parser(request, prompt.end),
+            kept_token_ids=self._output.kept_token_ids(request),
             keeps_stops=bool(request.include_stop_str_in_output),
             ignored_fields=(*_cut(request, max_tokens), *(field.name for field in unused)),
         )
-
-    def _parser(self, request: ChatCompletionRequest) -> Callable[[], OutputParser]:
-        rule = request.call_rule
-        if rule is None or self._call_format is None:
-            return PlainOutput
-        return partial(ToolCallParser, self._call_format, forced=rule.mode != "auto")
 
 
 def _cut(request: ChatCompletionRequest, max_tokens: int) -> list[str]:

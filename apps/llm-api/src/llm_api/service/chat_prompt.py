@@ -17,6 +17,7 @@ from llm_api.tokenization.marked_prompt import MarkedPromptEncoder
 from llm_api.tokenization.tokenizer import Tokenizer
 
 MAX_NAME = 200
+MAX_END = 200  # characters: more than a marker of reasoning has
 Messages = Sequence[Mapping[str, Any]]
 
 
@@ -26,6 +27,14 @@ class UnusedField:
 
     name: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPrompt:
+    """`end`: the last characters of the rendered text."""
+
+    token_ids: list[int]
+    end: str
 
 
 class ChatPrompts:
@@ -38,8 +47,11 @@ class ChatPrompts:
         self._plain_text = PlainText(self._control_tokens)
         self._reads_tools = template.reads_tools
 
-    def token_ids(self, request: ChatCompletionRequest, max_model_len: int) -> list[int]:
+    def prompt(self, request: ChatCompletionRequest, max_model_len: int) -> ChatPrompt:
         rendered = self._render(request)
+        return ChatPrompt(self._token_ids(rendered, max_model_len), rendered.text[-MAX_END:])
+
+    def _token_ids(self, rendered: RenderedPrompt, max_model_len: int) -> list[int]:
         check_text_length(self._tokenizer.least_tokens(rendered.text), max_model_len, "messages")
         if rendered.parts is None:
             return self._tokenizer.encode(rendered.text, add_special_tokens=False)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from llm_api.chat.output.reasoning_formats import reasoning_format_of
 from llm_api.chat.template import ChatTemplate
 from llm_api.chat.tools.formats import call_format_of
 from llm_api.engine.messages import EngineInfo, EnginePhase
@@ -19,12 +20,13 @@ from llm_api.service.answer import EngineAnswer, new_envelope
 from llm_api.service.answer_forms import AnswerForm, AnswerForms
 from llm_api.service.chat import ChatPlanner
 from llm_api.service.chat_answer import ChatAssembly
+from llm_api.service.chat_output import ChatOutput
 from llm_api.service.completions import CompletionAssembly, CompletionPlanner
 from llm_api.service.model_service import ServiceHealth, ServicePhase
 from llm_api.service.plan import Plan
 from llm_api.service.request_record import RequestRecord
 from llm_api.service.request_sequences import Engine, RequestSequences
-from llm_api.settings import RequestFields, ToolParser
+from llm_api.settings import ReasoningParserName, RequestFields, ToolParser
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
 
@@ -41,6 +43,7 @@ class EngineServiceConfig:
     engine_stall_timeout: float
     request_fields: RequestFields = "warn"
     tool_parser: ToolParser = "auto"
+    reasoning_parser: ReasoningParserName = "auto"
     created: int = field(default_factory=lambda: int(time.time()))
 
 
@@ -52,8 +55,9 @@ class EngineService:
         self._tokenizer = tokenizer
         self._engine = engine
         self._metrics = metrics
+        reasoning = reasoning_format_of(config.reasoning_parser, template.sources)
         call_format = call_format_of(config.tool_parser, template.sources)
-        self._chat_planner = ChatPlanner(tokenizer, template, config.request_fields, call_format)
+        self._chat_planner = ChatPlanner(tokenizer, template, config.request_fields, ChatOutput(tokenizer, reasoning, call_format))
         self._completion_planner = CompletionPlanner(tokenizer, config.request_fields)
         self._planning = ThreadPoolExecutor(PLANNING_THREADS, thread_name_prefix="planning")
         self._forms = AnswerForms(call_format, tokenizer.special_token_ids)

@@ -4,8 +4,9 @@ import secrets
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from llm_api.grammar.lark import literal
+from llm_api.grammar.lark import ANY_TEXT, fixed_text
 
 LETTERS = string.ascii_letters + string.digits
 
@@ -56,7 +57,7 @@ def call_rules(
 
     `arguments`: expressions by the functions' names. `tokens`: the ids of special tokens, which are no text for a grammar.
     """
-    written = _Writer(tokens)
+    written = partial(fixed_text, tokens=tokens)
     names = [f"call_{position}" for position in range(len(arguments))]
     rules = {
         rule: " ".join([written(name + call_format.before_arguments), expression, written(call_format.after_arguments)])
@@ -74,25 +75,5 @@ def call_rules(
         first = call_format.trigger[0]
         return f"{trigger} calls | other_text", rules | {"other_text": f"/([^\\s{first}](.|\\n)*)?/"}
     if trigger.startswith("<["):
-        return f"TEXT {trigger} calls | TEXT", rules | {"TEXT": r"/(.|\n)*/"}
-    return "triggered calls | TEXT", rules | {"TEXT": r"/(.|\n)*/", "triggered[lazy]": f"TEXT {trigger}"}
-
-
-class _Writer:
-    """Writes fixed text as an expression: special tokens by their ids, the rest as it is."""
-
-    def __init__(self, tokens: Mapping[str, int]) -> None:
-        self._tokens = tokens
-
-    def __call__(self, text: str) -> str:
-        pieces = []
-        while text:
-            found = [(text.find(token), -len(token), token) for token in self._tokens if token in text]
-            if not found:
-                pieces.append(literal(text))
-                break
-            at, _, token = min(found)
-            pieces += [literal(text[:at])] if at else []
-            pieces.append(f"<[{self._tokens[token]}]>")
-            text = text[at + len(token) :]
-        return " ".join(pieces)
+        return f"TEXT {trigger} calls | TEXT", rules | {"TEXT": ANY_TEXT}
+    return "triggered calls | TEXT", rules | {"TEXT": ANY_TEXT, "triggered[lazy]": f"TEXT {trigger}"}

@@ -3,6 +3,7 @@
 from enum import Enum, auto
 
 from llm_api.chat.output.parts import Content, OutputPart, ToolCallArguments, ToolCallStart
+from llm_api.chat.output.reasoning import held_back
 from llm_api.chat.tools.call_format import CallFormat
 from llm_api.chat.tools.json_end import JsonEnd
 
@@ -62,7 +63,7 @@ class ToolCallParser:
             self._text = self._text[at + len(trigger) :]
             self._expect_name(self._format.beginning.removeprefix(trigger))
             return True
-        held = 0 if self._format.only_at_start and not self._begins else _held(self._text, trigger)
+        held = 0 if self._format.only_at_start and not self._begins else held_back(self._text, trigger)
         ready, self._text = self._text[: len(self._text) - held], self._text[len(self._text) - held :]
         if ready:
             self._begins = self._begins and not ready.strip()
@@ -101,10 +102,3 @@ class ToolCallParser:
         self._text = self._text[len(more) :]
         self._expect_name("")
         return True
-
-
-def _held(text: str, trigger: str) -> int:
-    """How many characters at the end may belong to a call: space before it, and the beginning of the trigger."""
-    begun = next((size for size in range(min(len(trigger) - 1, len(text)), 0, -1) if text.endswith(trigger[:size])), 0)
-    before = text[: len(text) - begun]
-    return begun + len(before) - len(before.rstrip())
