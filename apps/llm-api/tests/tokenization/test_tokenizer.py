@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import tokenizers
-from tokenization.vocabularies import byte_fallback, metaspace
+from tokenization.vocabularies import byte_fallback, metaspace, words
 
 from llm_api.tokenization.tokenizer import Tokenizer
 
@@ -24,6 +24,16 @@ def test_strings_of_special_tokens_become_those_tokens(tokenizer: Tokenizer) -> 
 
 def test_a_lone_surrogate_becomes_the_replacement_character(tokenizer: Tokenizer) -> None:
     assert tokenizer.decode(tokenizer.encode("a\ud800b\udc00🎉", add_special_tokens=False)) == "a\ufffdb\ufffd🎉"
+
+
+def test_the_tokens_around_a_text(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    assert tokenizer.special_ids_around == ([], [])
+    library = words()
+    library.add_special_tokens(["<s>", "</s>"])
+    ends = [(token, library.token_to_id(token)) for token in ("<s>", "</s>")]
+    library.post_processor = tokenizers.processors.TemplateProcessing(single="<s> $A </s>", special_tokens=ends)
+    library.save(str(tmp_path / "tokenizer.json"))
+    assert Tokenizer(tmp_path).special_ids_around == ([ends[0][1]], [ends[1][1]])
 
 
 def test_tokens_of_a_text_have_its_bytes(tokenizer: Tokenizer) -> None:

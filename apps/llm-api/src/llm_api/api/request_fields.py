@@ -26,12 +26,11 @@ NEUTRAL: dict[str, object] = dict.fromkeys(
     (
         "chat_template", "documents", "ebnf", "format", "grammar", "guided_choice", "guided_grammar", "guided_json",
         "guided_regex", "image_url", "images", "input_audio", "json_schema", "logits_processors", "max_completion_tokens",
-        "max_new_tokens", "min_new_tokens", "n_predict", "num_predict", "prompt_logprobs", "regex", "stop_sequences",
-        "structural_tag", "disable_additional_properties", "suffix", "truncate_prompt_tokens", "video_url",
+        "max_new_tokens", "min_new_tokens", "n_predict", "num_predict", "regex", "stop_sequences",
+        "structural_tag", "disable_additional_properties", "suffix", "video_url",
     )
 )  # fmt: skip
 NEUTRAL |= {
-    "add_special_tokens": True,
     "best_of": 1,
     "dry_multiplier": 0,
     "echo": False,

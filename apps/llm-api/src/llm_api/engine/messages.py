@@ -69,6 +69,7 @@ class TokenLogprobs(msgspec.Struct, frozen=True, array_like=True):
 
     logprob: float
     top: list[tuple[int, float]]  # most likely first: (token id, logprob)
+    rank: int = 0  # 1: no token is more likely; 0: not computed
 
 
 class SequenceOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

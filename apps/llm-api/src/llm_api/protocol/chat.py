@@ -7,7 +7,7 @@ from pydantic.config import JsonDict
 
 from llm_api.protocol.chat_messages import Message
 from llm_api.protocol.fields import WHOLE, Ineffective, IneffectiveTrue, Unsupported, invalid, only_with
-from llm_api.protocol.request import STREAM_OPTIONS_NEED_STREAM, GenerationRequest
+from llm_api.protocol.request import PROMPT_LOGPROBS_NEED_A_WHOLE_ANSWER, STREAM_OPTIONS_NEED_STREAM, GenerationRequest
 from llm_api.protocol.structured_output import ResponseFormat
 from llm_api.protocol.tools import (
     AllowedToolsChoice,
@@ -31,7 +31,7 @@ class ChatCompletionRequest(GenerationRequest):
                 {"model": "smollm2-135m-instruct", "messages": [QUESTION]},
                 {"model": "smollm2-135m-instruct", "messages": [QUESTION], "stream": True, "stream_options": {"include_usage": True}},
             ],
-            "allOf": [STREAM_OPTIONS_NEED_STREAM, only_with("top_logprobs", "integer", "logprobs")],
+            "allOf": [STREAM_OPTIONS_NEED_STREAM, PROMPT_LOGPROBS_NEED_A_WHOLE_ANSWER, only_with("top_logprobs", "integer", "logprobs")],
         }
     )
 

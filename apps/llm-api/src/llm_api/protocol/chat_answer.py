@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from llm_api.protocol.response import ResponseModel, Usage, is_none, without_usage
+from llm_api.protocol.response import PromptLogprobs, ResponseModel, Usage, is_none, without_usage
 
 FinishReason = Literal["stop", "length", "tool_calls", "function_call", "content_filter"]
 
@@ -56,6 +56,7 @@ class Choice(ResponseModel):
     message: AnswerMessage
     logprobs: ChoiceLogprobs | None = None
     finish_reason: FinishReason
+    token_ids: list[int] | None = Field(None, exclude_if=is_none)
 
 
 class ChatCompletion(ResponseModel):
@@ -66,6 +67,8 @@ class ChatCompletion(ResponseModel):
     choices: list[Choice]
     usage: Usage
     system_fingerprint: str | None = Field(None, exclude_if=is_none)
+    prompt_logprobs: PromptLogprobs | None = Field(None, exclude_if=is_none)
+    prompt_token_ids: list[int] | None = Field(None, exclude_if=is_none)
 
 
 class FunctionCallDelta(ResponseModel):
@@ -98,10 +101,14 @@ class ChunkChoice(ResponseModel):
     delta: Delta
     logprobs: ChoiceLogprobs | None = None
     finish_reason: FinishReason | None = None
+    token_ids: list[int] | None = Field(None, exclude_if=is_none)
 
 
 class ChatCompletionChunk(ResponseModel):
-    """`usage` is sent only if the request has include_usage, and is null until the last chunk."""
+    """`usage` is sent only if the request has include_usage, and is null until the last chunk.
+
+    With return_token_ids, `prompt_token_ids` is in the first chunk of each choice.
+    """
 
     model_config = ConfigDict(json_schema_extra=without_usage)
 
@@ -112,3 +119,4 @@ class ChatCompletionChunk(ResponseModel):
     choices: list[ChunkChoice]
     usage: Usage | None = None
     system_fingerprint: str | None = Field(None, exclude_if=is_none)
+    prompt_token_ids: list[int] | None = Field(None, exclude_if=is_none)

@@ -6,8 +6,8 @@ from pydantic import ConfigDict, Discriminator, Field, Tag, WithJsonSchema, mode
 from pydantic.config import JsonDict
 
 from llm_api.protocol.fields import WHOLE, WHOLE_ITEMS, TokenId, Unsupported, invalid
-from llm_api.protocol.request import STREAM_OPTIONS_NEED_STREAM, GenerationRequest
-from llm_api.protocol.response import ResponseModel, Usage, is_none, without_usage
+from llm_api.protocol.request import PROMPT_LOGPROBS_NEED_A_WHOLE_ANSWER, STREAM_OPTIONS_NEED_STREAM, GenerationRequest
+from llm_api.protocol.response import PromptLogprobs, ResponseModel, Usage, is_none, without_usage
 
 DEFAULT_MAX_TOKENS = 16
 BEST_OF_NEEDS_N: JsonDict = {
@@ -51,7 +51,7 @@ class CompletionRequest(GenerationRequest):
                 {"model": "smollm2-135m-instruct", "prompt": "Kubernetes is", "max_tokens": 16},
                 {"model": "smollm2-135m-instruct", "prompt": "Kubernetes is", "stream": True, "stream_options": {"include_usage": True}},
             ],
-            "allOf": [STREAM_OPTIONS_NEED_STREAM, BEST_OF_NEEDS_N],
+            "allOf": [STREAM_OPTIONS_NEED_STREAM, PROMPT_LOGPROBS_NEED_A_WHOLE_ANSWER, BEST_OF_NEEDS_N],
         }
     )
 
@@ -105,6 +105,10 @@ class CompletionChoice(ResponseModel):
     text: str
     logprobs: Logprobs | None = None
     finish_reason: Literal["stop", "length", "content_filter"] | None
+    prompt_logprobs: PromptLogprobs | None = Field(None, exclude_if=is_none)
+    prompt_token_ids: list[int] | None = Field(None, exclude_if=is_none)
+    """With return_token_ids: in a stream, in the first chunk of each choice."""
+    token_ids: list[int] | None = Field(None, exclude_if=is_none)
 
 
 class Completion(ResponseModel):

@@ -58,9 +58,16 @@ def _ignore_true(value: bool) -> bool:
     return value
 
 
+def _not_zero(value: int) -> int:
+    if value == 0:
+        raise PydanticCustomError("zero", "must be -1, or at least 1")
+    return value
+
+
 WHOLE = BeforeValidator(_whole_number)
 WHOLE_ITEMS = BeforeValidator(_whole_numbers)
 Penalty = Annotated[float, Field(ge=-2, le=2)]
+KeptTokens = Annotated[int, Field(ge=-1, le=2**31 - 1, json_schema_extra={"not": {"const": 0}}), AfterValidator(_not_zero), WHOLE]
 TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
 BiasedToken = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_token_key)]
 Bias = Annotated[float, Field(ge=-100, le=100)]

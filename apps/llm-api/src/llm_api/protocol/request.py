@@ -6,12 +6,14 @@ Every field may be null, which has the same meaning as absent. Ranges are OpenAI
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, Tag, model_validator
+from pydantic.config import JsonDict
 
 from llm_api.protocol.fields import (
     WHOLE,
     WHOLE_ITEMS,
     Bias,
     BiasedToken,
+    KeptTokens,
     MetadataKey,
     MetadataValue,
     Penalty,
@@ -29,6 +31,10 @@ MAX_TOKEN_IDS = 1024
 MAX_BAD_WORDS, MAX_BAD_WORD = 1024, 256  # words, characters
 BadWord = Annotated[str, Field(min_length=1, max_length=MAX_BAD_WORD)]
 STREAM_OPTIONS_NEED_STREAM = only_with("stream_options", "object", "stream")
+PROMPT_LOGPROBS_NEED_A_WHOLE_ANSWER: JsonDict = {
+    "if": {"properties": {"prompt_logprobs": {"type": "integer"}}, "required": ["prompt_logprobs"]},
+    "then": {"properties": {"stream": {"enum": [False, None]}}},
+}
 
 
 def _known_tier(value: Any) -> Any:
@@ -93,6 +99,16 @@ class GenerationRequest(StrictModel):
     """Texts that are not generated, neither at the start of a text nor after a space. Not in OpenAI's API."""
     ignore_eos: bool | None = None
     """Continue after the end-of-text token, up to max_tokens. Not in OpenAI's API."""
+    truncate_prompt_tokens: KeptTokens | None = None
+    """Keep only this many tokens at the end of the prompt; -1 keeps what the context has room for. Not in OpenAI's API."""
+    add_special_tokens: bool | None = None
+    """Add the tokens that the tokenizer puts around a text. Completions do by default; chat does not. Not in OpenAI's API."""
+    prompt_logprobs: Annotated[int, Field(ge=0, le=20), WHOLE] | None = None
+    """Return the log probabilities of the prompt's tokens, each with this many alternatives. Not in OpenAI's API."""
+    return_token_ids: bool | None = None
+    """Return the token ids of prompt and completion. Not in OpenAI's API."""
+    return_tokens_as_token_ids: bool | None = None
+    """With logprobs: write each token as `token_id:5` instead of its text. Not in OpenAI's API."""
     user: str | None = None
     """Accepted, without effect."""
     metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)] | None = None
@@ -108,6 +124,12 @@ class GenerationRequest(StrictModel):
     def _stream_options_need_stream(self) -> Self:
         if self.stream_options is not None and not self.stream:
             raise invalid("stream_options", "is only allowed when 'stream' is true")
+        return self
+
+    @model_validator(mode="after")
+    def _prompt_logprobs_are_not_streamed(self) -> Self:
+        if self.prompt_logprobs is not None and self.stream:
+            raise invalid("prompt_logprobs", "is not available when 'stream' is true")
         return self
 
     @property

@@ -37,6 +37,18 @@ class Usage(ResponseModel):
         )
 
 
+class PromptLogprob(ResponseModel):
+    """`logprob` is always finite: -9999.0 stands for a probability of 0. `rank` is 1 for the most likely token."""
+
+    logprob: float
+    rank: int
+    decoded_token: str
+
+
+PromptLogprobs = list[dict[str, PromptLogprob] | None]
+"""For each prompt token the token itself and its alternatives, by token id. Null for the first token, which has none."""
+
+
 def is_none(value: object) -> bool:
     """For fields that are left out instead of sent as null."""
     return value is None

@@ -9,7 +9,7 @@ from typing import Generic, Literal, Protocol, TypedDict, TypeVar
 
 from llm_api import __version__
 from llm_api.chat.output.parts import OutputPart
-from llm_api.engine.messages import EngineInfo
+from llm_api.engine.messages import EngineInfo, TokenLogprobs
 from llm_api.protocol.chat_answer import ChatCompletionChunk
 from llm_api.protocol.completions import Completion
 from llm_api.protocol.request import GenerationRequest
@@ -50,6 +50,8 @@ class WholeChoice:
     parts: list[OutputPart] = field(default_factory=list)
     tokens: list[ScoredToken] = field(default_factory=list)
     finish_reason: ChoiceFinishReason = "stop"
+    token_ids: list[int] = field(default_factory=list)
+    prompt_logprobs: list[TokenLogprobs | None] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -59,6 +61,8 @@ class WholeChoice:
         self.texts.append(delta.text)
         self.parts += delta.parts
         self.tokens += delta.tokens
+        self.token_ids += delta.token_ids
+        self.prompt_logprobs += delta.prompt_logprobs
         if delta.finish_reason is not None:
             self.finish_reason = delta.finish_reason
 

@@ -7,7 +7,7 @@ from llm_api.protocol.errors import InvalidRequest
 from llm_api.service.answer_forms import AnswerForm
 from llm_api.service.chat_output import ChatOutput
 from llm_api.service.chat_prompt import ChatPrompts, UnusedField
-from llm_api.service.plan import Plan, Prompt, check_vocabulary, fit_completion
+from llm_api.service.plan import Plan, Prompt, check_vocabulary, fit_completion, kept_prompt
 from llm_api.service.sampling import chat_sampling
 from llm_api.settings import RequestFields
 from llm_api.tokenization.stop_strings import StopPattern
@@ -31,7 +31,7 @@ class ChatPlanner:
     def plan(self, request: ChatCompletionRequest, info: EngineInfo, form: AnswerForm | None = None) -> Plan:
         """`form`: that the answer is held to."""
         prompt = self._prompts.prompt(request, info.max_model_len)
-        token_ids = prompt.token_ids
+        token_ids = kept_prompt(prompt.token_ids, request.token_limit, request.truncate_prompt_tokens, info.max_model_len)
         check_vocabulary(token_ids, self._tokenizer, info.vocab_size, "messages")
         unused = self._prompts.unused_fields(request)
         if unused and self._fields == "strict":
@@ -47,6 +47,7 @@ class ChatPlanner:
             new_parser=self._output.parser(request, prompt.end),
             kept_token_ids=self._output.kept_token_ids(request),
             keeps_stops=bool(request.include_stop_str_in_output),
+            returns_token_ids=bool(request.return_token_ids),
             ignored_fields=(*_cut(request, max_tokens), *(field.name for field in unused)),
         )
 

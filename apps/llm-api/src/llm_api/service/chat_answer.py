@@ -1,6 +1,7 @@
 """Chat completions: from the parts of an answer to chunks, or to the whole answer."""
 
 from collections.abc import Iterator, Sequence
+from typing import TypedDict
 
 from llm_api.chat.output.parts import Content, OutputPart, Reasoning, ToolCallArguments, ToolCallStart
 from llm_api.protocol.chat import ChatCompletionRequest
@@ -23,14 +24,22 @@ from llm_api.protocol.chat_answer import (
 from llm_api.protocol.response import Usage
 from llm_api.service.answer import Envelope, WholeChoice
 from llm_api.service.choice import IMPOSSIBLE, ChoiceDelta, ScoredToken, finite
+from llm_api.service.token_details import TokenDetails
 from llm_api.tokenization.tokenizer import Tokenizer
 
 
+class _Named(TypedDict):
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
 class ChatAssembly:
-    def __init__(self, envelope: Envelope, tokenizer: Tokenizer, scored: bool, request: ChatCompletionRequest) -> None:
+    def __init__(self, envelope: Envelope, tokenizer: Tokenizer, details: TokenDetails, request: ChatCompletionRequest) -> None:
         self._envelope = envelope
         self._tokenizer = tokenizer
-        self._scored = scored
+        self._details = details
+        self._scored = bool(request.logprobs)
         self._has_functions = bool(request.functions)
         rule = request.call_rule
         self._calls_are_named = rule is not None and rule.mode == "named"
@@ -40,17 +49,21 @@ class ChatAssembly:
     def chunks(self, delta: ChoiceDelta) -> Iterator[ChatCompletionChunk]:
         """Sends the role before a choice's first text, each part in a chunk of its own, and the finish reason in the last chunk.
 
-        Logprobs come with the first part of a step, or with an empty text.
+        Logprobs and token ids come with the first part of a step, or with an empty text.
         """
         index = delta.index
         if index not in self._begun:
             self._begun.add(index)
-            yield self._chunk(ChunkChoice(index=index, delta=Delta(role="assistant", content="")))
-        logprobs = _logprobs(delta.tokens, self._tokenizer) if self._scored and (delta.parts or delta.tokens) else None
-        for part in delta.parts or ([Content("")] if delta.tokens else []):
+            first = self._chunk(ChunkChoice(index=index, delta=Delta(role="assistant", content="")))
+            yield first.model_copy(update={"prompt_token_ids": self._details.prompt_token_ids(index)})
+        token_ids = self._details.token_ids(delta.token_ids)
+        logprobs = self._logprobs(delta.tokens) if self._scored and (delta.parts or delta.tokens) else None
+        for part in delta.parts or ([Content("")] if delta.tokens or delta.token_ids else []):
             if isinstance(part, ToolCallStart):
                 self._calling.add(index)
-            yield self._chunk(ChunkChoice(index=index, delta=_delta(part, self._has_functions), logprobs=logprobs))
+            piece = _delta(part, self._has_functions)
+            yield self._chunk(ChunkChoice(index=index, delta=piece, logprobs=logprobs, token_ids=token_ids))
+            token_ids = None if token_ids is None else []
             logprobs = ChoiceLogprobs(content=[]) if logprobs else None
         if delta.finish_reason is not None:
             reason = self._finish_reason(delta.finish_reason, index in self._calling)
@@ -60,7 +73,13 @@ class ChatAssembly:
         return ChatCompletionChunk(choices=[], usage=usage, **self._envelope)
 
     def whole(self, choices: Sequence[WholeChoice], usage: Usage) -> ChatCompletion:
-        return ChatCompletion(choices=[self._choice(choice) for choice in choices], usage=usage, **self._envelope)
+        return ChatCompletion(
+            choices=[self._choice(choice) for choice in choices],
+            usage=usage,
+            prompt_logprobs=self._details.prompt_logprobs(0, choices[0].prompt_logprobs),
+            prompt_token_ids=self._details.prompt_token_ids(0),
+            **self._envelope,
+        )
 
     def _chunk(self, choice: ChunkChoice) -> ChatCompletionChunk:
         return ChatCompletionChunk(choices=[choice], **self._envelope)
@@ -70,9 +89,22 @@ class ChatAssembly:
         return Choice(
             index=choice.index,
             message=message,
-            logprobs=_logprobs(choice.tokens, self._tokenizer) if self._scored else None,
+            logprobs=self._logprobs(choice.tokens) if self._scored else None,
             finish_reason=self._finish_reason(choice.finish_reason, bool(message.tool_calls or message.function_call)),
+            token_ids=self._details.token_ids(choice.token_ids),
         )
+
+    def _logprobs(self, tokens: Sequence[ScoredToken]) -> ChoiceLogprobs:
+        return ChoiceLogprobs(content=[self._token(token) for token in tokens])
+
+    def _token(self, token: ScoredToken) -> TokenLogprob:
+        logprob, top = (token.logprobs.logprob, token.logprobs.top) if token.logprobs else (IMPOSSIBLE, [])
+        others = [TopLogprob(**self._named(other, value)) for other, value in top]
+        return TokenLogprob(top_logprobs=others, **self._named(token.token_id, logprob))
+
+    def _named(self, token_id: int, logprob: float) -> _Named:
+        spelling = list(self._tokenizer.token_bytes(token_id))
+        return {"token": self._details.text(token_id), "logprob": finite(logprob), "bytes": spelling}
 
     def _finish_reason(self, reason: FinishReason, has_calls: bool) -> FinishReason:
         """`stop`, too, if the request named the function to call, as in OpenAI's API."""
@@ -114,20 +146,3 @@ def _message(parts: Sequence[OutputPart], has_functions: bool) -> AnswerMessage:
 def _call(start: ToolCallStart, parts: Sequence[OutputPart]) -> ToolCall:
     arguments = "".join(part.text for part in parts if isinstance(part, ToolCallArguments) and part.index == start.index)
     return ToolCall(id=start.id, function=FunctionCall(name=start.name, arguments=arguments))
-
-
-def _logprobs(tokens: Sequence[ScoredToken], tokenizer: Tokenizer) -> ChoiceLogprobs:
-    return ChoiceLogprobs(content=[_token(token, tokenizer) for token in tokens])
-
-
-def _token(token: ScoredToken, tokenizer: Tokenizer) -> TokenLogprob:
-    logprob, top = (token.logprobs.logprob, token.logprobs.top) if token.logprobs else (IMPOSSIBLE, [])
-    return TokenLogprob(
-        token=tokenizer.token_text(token.token_id),
-        logprob=finite(logprob),
-        bytes=list(tokenizer.token_bytes(token.token_id)),
-        top_logprobs=[
-            TopLogprob(token=tokenizer.token_text(other), logprob=finite(value), bytes=list(tokenizer.token_bytes(other)))
-            for other, value in top
-        ],
-    )

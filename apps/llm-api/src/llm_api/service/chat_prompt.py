@@ -49,10 +49,15 @@ class ChatPrompts:
 
     def prompt(self, request: ChatCompletionRequest, max_model_len: int) -> ChatPrompt:
         rendered = self._render(request)
-        return ChatPrompt(self._token_ids(rendered, max_model_len), rendered.text[-MAX_END:])
+        if request.truncate_prompt_tokens is None:
+            check_text_length(self._tokenizer.least_tokens(rendered.text), max_model_len, "messages")
+        token_ids = self._token_ids(rendered)
+        if request.add_special_tokens:
+            before, after = self._tokenizer.special_ids_around
+            token_ids = [*before, *token_ids, *after]
+        return ChatPrompt(token_ids, rendered.text[-MAX_END:])
 
-    def _token_ids(self, rendered: RenderedPrompt, max_model_len: int) -> list[int]:
-        check_text_length(self._tokenizer.least_tokens(rendered.text), max_model_len, "messages")
+    def _token_ids(self, rendered: RenderedPrompt) -> list[int]:
         if rendered.parts is None:
             return self._tokenizer.encode(rendered.text, add_special_tokens=False)
         return self._marked_encoder.encode(rendered.parts)

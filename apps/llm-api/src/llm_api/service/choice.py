@@ -36,13 +36,23 @@ class ChoiceDelta:
     parts: list[OutputPart] = field(default_factory=list)  # of the text, if the choice has a parser
     tokens: list[ScoredToken] = field(default_factory=list)
     finish_reason: ChoiceFinishReason | None = None
+    token_ids: list[int] = field(default_factory=list)  # all new ones, if the request asks for ids
+    prompt_logprobs: list[TokenLogprobs | None] = field(default_factory=list)  # in the first delta, if the engine computed them
 
     def __bool__(self) -> bool:
-        return bool(self.text or self.parts or self.tokens or self.finish_reason)
+        return bool(self.text or self.parts or self.tokens or self.token_ids or self.finish_reason)
 
     def joined(self, later: "ChoiceDelta") -> "ChoiceDelta":
         parts = joined(self.parts + later.parts)
-        return ChoiceDelta(self.index, self.text + later.text, parts, self.tokens + later.tokens, later.finish_reason)
+        return ChoiceDelta(
+            self.index,
+            self.text + later.text,
+            parts,
+            self.tokens + later.tokens,
+            later.finish_reason,
+            self.token_ids + later.token_ids,
+            self.prompt_logprobs,
+        )
 
 
 class GrowingChoice:
@@ -56,6 +66,7 @@ class GrowingChoice:
         self._keeps_stops = plan.keeps_stops
         self._min_tokens = plan.sampling.min_tokens
         self._received = 0
+        self._returns_token_ids = plan.returns_token_ids
         self._scored = plan.sampling.logprobs is not None
         self._echo = echo
         self._parser = plan.new_parser() if plan.new_parser else None
@@ -68,7 +79,9 @@ class GrowingChoice:
 
     def advance(self, output: SequenceOutput) -> ChoiceDelta:
         """Returns what `output` adds. If only the delta has a `finish_reason`, a stop string ended the choice."""
-        delta = ChoiceDelta(self.index, "")
+        delta = ChoiceDelta(self.index, "", prompt_logprobs=output.prompt_logprobs or [])
+        if self._returns_token_ids:
+            delta.token_ids = output.token_ids
         if self._echo:
             self._begin_with(self._echo, output, delta)
             self._echo = None

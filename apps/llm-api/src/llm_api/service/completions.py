@@ -9,8 +9,9 @@ from llm_api.protocol.response import Usage
 from llm_api.service.answer import Envelope, WholeChoice
 from llm_api.service.answer_forms import AnswerForm
 from llm_api.service.choice import ChoiceDelta, ScoredToken, finite
-from llm_api.service.plan import Echo, Plan, Prompt, check_text_length, check_vocabulary, fit_completion
+from llm_api.service.plan import Echo, Plan, Prompt, check_text_length, check_vocabulary, fit_completion, kept_prompt
 from llm_api.service.sampling import completion_sampling
+from llm_api.service.token_details import TokenDetails
 from llm_api.settings import RequestFields
 from llm_api.tokenization.stop_strings import StopPattern
 from llm_api.tokenization.tokenizer import Tokenizer
@@ -37,26 +38,30 @@ class CompletionPlanner:
             stops=tuple(map(StopPattern, request.stop_strings)),
             joins_prompt=True,
             keeps_stops=bool(request.include_stop_str_in_output),
+            returns_token_ids=bool(request.return_token_ids),
             ignored_fields=("max_tokens",) if longest + request.token_limit > info.max_model_len else (),
         )
 
     def _prompt(self, request: CompletionRequest, given: str | Sequence[int], path: str, info: EngineInfo) -> Prompt:
+        cuts = request.truncate_prompt_tokens is not None
         if isinstance(given, str):
-            check_text_length(self._tokenizer.least_tokens(given), info.max_model_len, path)
-            prompt = self._of_text(given, bool(request.echo))
+            if not cuts:
+                check_text_length(self._tokenizer.least_tokens(given), info.max_model_len, path)
+            prompt = self._of_text(given, bool(request.echo), request.add_special_tokens is not False)
             check_vocabulary(prompt.token_ids, self._tokenizer, info.vocab_size, path)
         else:
             _check_ids(given, path, info.vocab_size)
             prompt = self._of_ids(list(given), bool(request.echo))
         if not prompt.token_ids:
             raise InvalidRequest(f"'{path}' is empty: send at least one token.", param=path)
-        fit_completion(len(prompt.token_ids), request.token_limit, info.max_model_len, path, cut=self._fields != "strict")
-        return prompt
+        kept = kept_prompt(prompt.token_ids, request.token_limit, request.truncate_prompt_tokens, info.max_model_len)
+        fit_completion(len(kept), request.token_limit, info.max_model_len, path, cut=self._fields != "strict")
+        return prompt.last(len(kept))
 
-    def _of_text(self, text: str, echo: bool) -> Prompt:
+    def _of_text(self, text: str, echo: bool, add_special_tokens: bool) -> Prompt:
         if not echo:
-            return Prompt(self._tokenizer.encode(text, add_special_tokens=True))
-        token_ids, offsets = self._tokenizer.encode_with_offsets(text, add_special_tokens=True)
+            return Prompt(self._tokenizer.encode(text, add_special_tokens))
+        token_ids, offsets = self._tokenizer.encode_with_offsets(text, add_special_tokens)
         return Prompt(token_ids, Echo(text, token_ids, offsets))
 
     def _of_ids(self, token_ids: list[int], echo: bool) -> Prompt:
@@ -67,42 +72,58 @@ class CompletionPlanner:
 
 
 class CompletionAssembly:
-    def __init__(self, envelope: Envelope, tokenizer: Tokenizer, logprobs: int | None) -> None:
+    def __init__(self, envelope: Envelope, details: TokenDetails, logprobs: int | None) -> None:
         self._envelope = envelope
-        self._tokenizer = tokenizer
+        self._details = details
         self._logprobs = logprobs
+        self._begun: set[int] = set()
 
     def chunks(self, delta: ChoiceDelta) -> Iterator[Completion]:
-        yield Completion(choices=[self._choice(delta)], **self._envelope)
+        choice = self._choice(delta)
+        if delta.index not in self._begun:
+            self._begun.add(delta.index)
+            choice.prompt_token_ids = self._details.prompt_token_ids(delta.index)
+        yield Completion(choices=[choice], **self._envelope)
 
     def usage_chunk(self, usage: Usage) -> Completion:
         return Completion(choices=[], usage=usage, **self._envelope)
 
     def whole(self, choices: Sequence[WholeChoice], usage: Usage) -> Completion:
-        return Completion(choices=[self._choice(choice) for choice in choices], usage=usage, **self._envelope)
+        return Completion(choices=[self._whole_choice(choice) for choice in choices], usage=usage, **self._envelope)
+
+    def _whole_choice(self, whole: WholeChoice) -> CompletionChoice:
+        choice = self._choice(whole)
+        choice.prompt_token_ids = self._details.prompt_token_ids(whole.index)
+        choice.prompt_logprobs = self._details.prompt_logprobs(whole.index, whole.prompt_logprobs)
+        return choice
 
     def _choice(self, choice: ChoiceDelta | WholeChoice) -> CompletionChoice:
         scored = self._logprobs is not None and (choice.tokens or isinstance(choice, WholeChoice))
-        logprobs = _logprobs(choice.tokens, self._logprobs or 0, self._tokenizer) if scored else None
-        return CompletionChoice(index=choice.index, text=choice.text, logprobs=logprobs, finish_reason=choice.finish_reason)
+        return CompletionChoice(
+            index=choice.index,
+            text=choice.text,
+            logprobs=_logprobs(choice.tokens, self._logprobs or 0, self._details) if scored else None,
+            finish_reason=choice.finish_reason,
+            token_ids=self._details.token_ids(choice.token_ids),
+        )
 
 
-def _logprobs(tokens: Sequence[ScoredToken], top: int, tokenizer: Tokenizer) -> Logprobs:
+def _logprobs(tokens: Sequence[ScoredToken], top: int, details: TokenDetails) -> Logprobs:
     """Returns parallel lists with one item for each token. `top`: number of alternatives requested; 0 lists none."""
     return Logprobs(
-        tokens=[tokenizer.token_text(token.token_id) for token in tokens],
+        tokens=[details.text(token.token_id) for token in tokens],
         token_logprobs=[finite(token.logprobs.logprob) if token.logprobs else None for token in tokens],
-        top_logprobs=[_alternatives(token, tokenizer) for token in tokens] if top else None,
+        top_logprobs=[_alternatives(token, top, details) for token in tokens] if top else None,
         text_offset=[token.offset for token in tokens],
     )
 
 
-def _alternatives(token: ScoredToken, tokenizer: Tokenizer) -> dict[str, float] | None:
+def _alternatives(token: ScoredToken, top: int, details: TokenDetails) -> dict[str, float] | None:
     """Returns the most likely tokens, and the chosen token if it is not among them."""
     if token.logprobs is None:
         return None
-    alternatives = {tokenizer.token_text(other): finite(logprob) for other, logprob in reversed(token.logprobs.top)}
-    alternatives.setdefault(tokenizer.token_text(token.token_id), finite(token.logprobs.logprob))
+    alternatives = {details.text(other): finite(logprob) for other, logprob in reversed(token.logprobs.top[:top])}
+    alternatives.setdefault(details.text(token.token_id), finite(token.logprobs.logprob))
     return alternatives
 
 

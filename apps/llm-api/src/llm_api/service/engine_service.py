@@ -26,6 +26,7 @@ from llm_api.service.model_service import ServiceHealth, ServicePhase
 from llm_api.service.plan import Plan
 from llm_api.service.request_record import RequestRecord
 from llm_api.service.request_sequences import Engine, RequestSequences
+from llm_api.service.token_details import TokenDetails
 from llm_api.settings import ReasoningParserName, RequestFields, ToolParser
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
@@ -86,7 +87,7 @@ class EngineService:
             form = await self._forms.of_chat(request)
             plan = await self._off_loop(self._chat_planner.plan, request, info, form)
             envelope = new_envelope("chatcmpl", self._config.model_name, info)
-            assembly = ChatAssembly(envelope, self._tokenizer, scored=plan.sampling.logprobs is not None, request=request)
+            assembly = ChatAssembly(envelope, self._tokenizer, TokenDetails(request, plan, self._tokenizer), request)
             return self._sequences(plan, envelope["id"]), assembly
 
         return EngineAnswer(begin, request)
@@ -97,7 +98,8 @@ class EngineService:
             form = await self._forms.of_completion(request)
             plan = await self._off_loop(self._completion_planner.plan, request, info, form)
             envelope = new_envelope("cmpl", self._config.model_name, info)
-            return self._sequences(plan, envelope["id"]), CompletionAssembly(envelope, self._tokenizer, request.logprobs)
+            details = TokenDetails(request, plan, self._tokenizer)
+            return self._sequences(plan, envelope["id"]), CompletionAssembly(envelope, details, request.logprobs)
 
         return EngineAnswer(begin, request)
 

@@ -18,11 +18,21 @@ class Echo:
     token_ids: list[int]
     offsets: list[int]
 
+    def last(self, count: int) -> "Echo":
+        start = self.offsets[-count]
+        return Echo(self.text[start:], self.token_ids[-count:], [offset - start for offset in self.offsets[-count:]])
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     token_ids: list[int]
     echo: Echo | None = None
+
+    def last(self, count: int) -> "Prompt":
+        """The last `count` tokens, with the text that begins with them."""
+        if count == len(self.token_ids):
+            return self
+        return Prompt(self.token_ids[-count:], self.echo and self.echo.last(count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,7 @@ class Plan:
     keeps_stops: bool = False  # what stops a sequence is part of its text
     kept_token_ids: frozenset[int] = frozenset()  # special tokens that are part of the text
     new_parser: Callable[[], OutputParser] | None = None  # of a choice; None: all text is the answer's
+    returns_token_ids: bool = False
     ignored_fields: tuple[str, ...] = ()  # of the request, which the model does not use
 
     @property
@@ -77,6 +88,13 @@ def fit_completion(prompt_tokens: int, requested: int | None, max_model_len: int
             param=param,
         )
     return requested
+
+
+def kept_prompt(token_ids: list[int], requested: int | None, kept: int | None, max_model_len: int) -> list[int]:
+    """The end of a prompt, as truncate_prompt_tokens says. `requested`: tokens of the completion, for which -1 leaves room."""
+    if kept is None:
+        return token_ids
+    return token_ids[-(max(max_model_len - max(requested or 1, 1), 1) if kept == -1 else kept) :]
 
 
 def check_vocabulary(token_ids: Sequence[int], tokenizer: Tokenizer, vocab_size: int, param: str) -> None:

@@ -21,14 +21,16 @@ def chat_sampling(
 ) -> SamplingParams:
     """Raises InvalidRequest for token ids that the model does not have."""
     logprobs = (request.top_logprobs or 0) if request.logprobs else None
-    return SamplingParams(max_tokens=max_tokens, logprobs=logprobs, grammar=grammar, **_given(request, tokenizer, vocab_size))
+    given = _given(request, tokenizer, vocab_size)
+    return SamplingParams(max_tokens=max_tokens, logprobs=logprobs, prompt_logprobs=request.prompt_logprobs, grammar=grammar, **given)
 
 
 def completion_sampling(
     request: CompletionRequest, max_tokens: int, tokenizer: Tokenizer, vocab_size: int, grammar: str | None
 ) -> SamplingParams:
     """Raises InvalidRequest for token ids that the model does not have."""
-    prompt_logprobs = request.logprobs if request.echo else None
+    wanted = [count for count in (request.prompt_logprobs, request.logprobs if request.echo else None) if count is not None]
+    prompt_logprobs = max(wanted, default=None)
     given = _given(request, tokenizer, vocab_size)
     return SamplingParams(max_tokens=max_tokens, logprobs=request.logprobs, prompt_logprobs=prompt_logprobs, grammar=grammar, **given)
 

@@ -141,5 +141,12 @@ class Tokenizer:
         return self._reads.of(token) if self._reads else self._tokenizer.decode([token_id]).encode()
 
     @cached_property
+    def special_ids_around(self) -> tuple[list[int], list[int]]:
+        """The tokens that `add_special_tokens` puts before and after a text."""
+        plain, whole = self.encode_batch(["a"], False)[0], self.encode_batch(["a"], True)[0]
+        start = next(at for at in range(len(whole)) if whole[at : at + len(plain)] == plain)
+        return whole[:start], whole[start + len(plain) :]
+
+    @cached_property
     def _longest_token(self) -> int:
         return max(map(len, self._tokenizer.get_vocab()))

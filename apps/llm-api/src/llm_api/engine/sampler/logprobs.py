@@ -19,9 +19,10 @@ def token_logprobs(logits: Tensor, token_ids: list[int], num_top: int) -> list[T
 def _logprobs(logits: Tensor, token_ids: list[int], num_top: int) -> list[TokenLogprobs]:
     logprobs = logits.log_softmax(-1)
     tokens = logits.new_tensor(token_ids).long().unsqueeze(1)
-    chosen = logprobs.gather(1, tokens).squeeze(1).tolist()
+    own = logprobs.gather(1, tokens)
+    chosen, ranks = own.squeeze(1).tolist(), (logprobs > own).sum(-1).add_(1).tolist()
     if not num_top:
-        return [TokenLogprobs(logprob, []) for logprob in chosen]
+        return [TokenLogprobs(logprob, [], rank) for logprob, rank in zip(chosen, ranks, strict=True)]
     values, indices = logprobs.topk(num_top)
     tops = zip(indices.tolist(), values.tolist(), strict=True)
-    return [TokenLogprobs(one, list(zip(*top, strict=True))) for one, top in zip(chosen, tops, strict=True)]
+    return [TokenLogprobs(one, list(zip(*top, strict=True)), rank) for one, rank, top in zip(chosen, ranks, tops, strict=True)]
