@@ -8,6 +8,7 @@ LARGEST = 2**31 - 1
 VOCABULARY = 49_152  # of the default model
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 MAX_VARIABLES = 32
+LARGEST_N = 128
 LIMITS = {"/v1/chat/completions": ("max_completion_tokens", "max_tokens"), "/v1/completions": ("max_tokens",)}
 
 
@@ -16,6 +17,7 @@ def fit(path: str, body: Any) -> Any:
     if path not in LIMITS or not isinstance(body, dict):
         return body
     fitted = {**body}
+    _fit_best_of(fitted)
     _limit_choices(fitted)
     _limit_tokens(fitted, LIMITS[path])
     _keep_to_vocabulary(fitted)
@@ -23,6 +25,14 @@ def fit(path: str, body: Any) -> Any:
     _leave_out_names(fitted)
     _leave_out_template_variables(fitted)
     return fitted
+
+
+def _fit_best_of(body: dict[str, Any]) -> None:
+    """Streams have none, it is at least n, and the default model has no tokens to fill in the middle."""
+    if _is_whole(body.get("best_of")) and body["best_of"] <= LARGEST_N:
+        body["best_of"] = None
+    if isinstance(body.get("suffix"), str):
+        body["suffix"] = None
 
 
 def _limit_choices(body: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
         ),
         (CHAT, {"continue_final_message": True, "enable_thinking": False}, {"continue_final_message": None, "enable_thinking": None} | FEW),
         (COMPLETIONS, {"max_tokens": 0}, {"max_tokens": 0}),
+        (COMPLETIONS, {"best_of": 5, "suffix": "b"}, {"best_of": None, "suffix": None, "max_tokens": 4}),
         (COMPLETIONS, {"prompt": ["a"] * 10, "n": 100}, {"prompt": ["a"] * 10, "n": 1, "max_tokens": 4}),
         (COMPLETIONS, {"prompt": [[VOCABULARY + 5]]}, {"prompt": [[5]], "max_tokens": 4}),
         (COMPLETIONS, {"logit_bias": {str(VOCABULARY): 1}}, {"logit_bias": {"0": 1}, "max_tokens": 4}),

@@ -3,19 +3,12 @@
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
-from pydantic.config import JsonDict
 
-from llm_api.protocol.fields import WHOLE, WHOLE_ITEMS, TokenId, Unsupported, invalid
+from llm_api.protocol.fields import WHOLE, WHOLE_ITEMS, TokenId, invalid
 from llm_api.protocol.request import PROMPT_LOGPROBS_NEED_A_WHOLE_ANSWER, STREAM_OPTIONS_NEED_STREAM, GenerationRequest
 from llm_api.protocol.response import PromptLogprobs, ResponseModel, Usage, is_none, without_usage
 
 DEFAULT_MAX_TOKENS = 16
-BEST_OF_NEEDS_N: JsonDict = {
-    "if": {"properties": {"best_of": {"const": 1}}, "required": ["best_of"]},
-    "then": {"properties": {"n": {"enum": [1, None]}}},
-}
-
-
 Tokens = Annotated[list[TokenId], Field(min_length=1, fail_fast=True), WHOLE_ITEMS]
 
 
@@ -51,7 +44,7 @@ class CompletionRequest(GenerationRequest):
                 {"model": "smollm2-135m-instruct", "prompt": "Kubernetes is", "max_tokens": 16},
                 {"model": "smollm2-135m-instruct", "prompt": "Kubernetes is", "stream": True, "stream_options": {"include_usage": True}},
             ],
-            "allOf": [STREAM_OPTIONS_NEED_STREAM, PROMPT_LOGPROBS_NEED_A_WHOLE_ANSWER, BEST_OF_NEEDS_N],
+            "allOf": [STREAM_OPTIONS_NEED_STREAM, PROMPT_LOGPROBS_NEED_A_WHOLE_ANSWER],
         }
     )
 
@@ -61,15 +54,31 @@ class CompletionRequest(GenerationRequest):
     echo: bool | None = None
     """Start the text with the prompt."""
     logprobs: Annotated[int, Field(ge=0, le=5), WHOLE] | None = None
-    best_of: Annotated[int, Field(ge=1), WHOLE, WithJsonSchema({"type": "integer", "const": 1})] | None = None
-    """Must equal n, so it has no effect."""
-    suffix: Unsupported = None
+    best_of: Annotated[int, Field(ge=1, le=128), WHOLE] | None = None
+    """Generate this many completions of each prompt, and return the n with the highest mean logprob of a token. At least n."""
+    suffix: str | None = None
+    """The text after the completion, for models that fill in the middle. Excludes echo and truncate_prompt_tokens."""
 
     @model_validator(mode="after")
-    def _best_of_is_n(self) -> Self:
-        if self.best_of is not None and self.best_of != (self.n or 1):
-            raise invalid("best_of", "must be equal to 'n'; leave it out", "unsupported_value")
+    def _best_of_is_at_least_n(self) -> Self:
+        if self.best_of is not None and self.best_of < (self.n or 1):
+            raise invalid("best_of", f"must be at least 'n', which is {self.n}")
+        if self.stream and self.generated > (self.n or 1):
+            raise invalid("best_of", "must be equal to 'n' when 'stream' is true")
         return self
+
+    @model_validator(mode="after")
+    def _suffix_goes_with_the_whole_prompt(self) -> Self:
+        if self.suffix and self.echo:
+            raise invalid("suffix", "excludes 'echo'")
+        if self.suffix and self.truncate_prompt_tokens is not None:
+            raise invalid("suffix", "excludes 'truncate_prompt_tokens'")
+        return self
+
+    @property
+    def generated(self) -> int:
+        """How many completions to generate for each prompt."""
+        return self.best_of or self.n or 1
 
     @property
     def token_limit(self) -> int:
@@ -86,7 +95,7 @@ class CompletionRequest(GenerationRequest):
 
     @property
     def sequences(self) -> int:
-        return len(self.prompts) * (self.n or 1)
+        return len(self.prompts) * self.generated
 
 
 class Logprobs(ResponseModel):

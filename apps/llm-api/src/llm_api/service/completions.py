@@ -9,6 +9,7 @@ from llm_api.protocol.response import Usage
 from llm_api.service.answer import Envelope, WholeChoice
 from llm_api.service.answer_forms import AnswerForm
 from llm_api.service.choice import ChoiceDelta, ScoredToken, finite
+from llm_api.service.fill_in_the_middle import FillInTheMiddle
 from llm_api.service.plan import Echo, Plan, Prompt, check_text_length, check_vocabulary, fit_completion, kept_prompt
 from llm_api.service.sampling import completion_sampling
 from llm_api.service.token_details import TokenDetails
@@ -26,6 +27,7 @@ class CompletionPlanner:
     def __init__(self, tokenizer: Tokenizer, fields: RequestFields = "warn") -> None:
         self._tokenizer = tokenizer
         self._fields = fields
+        self._middle = FillInTheMiddle(tokenizer)
 
     def plan(self, request: CompletionRequest, info: EngineInfo, form: AnswerForm | None = None) -> Plan:
         """`form`: that each completion is held to."""
@@ -34,7 +36,7 @@ class CompletionPlanner:
         return Plan(
             prompts=prompts,
             sampling=completion_sampling(request, request.token_limit, self._tokenizer, info.vocab_size, form.grammar() if form else None),
-            n=request.n or 1,
+            n=request.generated,
             stops=tuple(map(StopPattern, request.stop_strings)),
             joins_prompt=True,
             keeps_stops=bool(request.include_stop_str_in_output),
@@ -47,16 +49,24 @@ class CompletionPlanner:
         if isinstance(given, str):
             if not cuts:
                 check_text_length(self._tokenizer.least_tokens(given), info.max_model_len, path)
-            prompt = self._of_text(given, bool(request.echo), request.add_special_tokens is not False)
+            prompt = self._of_text(given, bool(request.echo), request.add_special_tokens is not False and not request.suffix)
             check_vocabulary(prompt.token_ids, self._tokenizer, info.vocab_size, path)
         else:
             _check_ids(given, path, info.vocab_size)
             prompt = self._of_ids(list(given), bool(request.echo))
+        if request.suffix:
+            prompt = self._middle_prompt(prompt.token_ids, request.suffix, request.add_special_tokens is not False, info)
         if not prompt.token_ids:
             raise InvalidRequest(f"'{path}' is empty: send at least one token.", param=path)
         kept = kept_prompt(prompt.token_ids, request.token_limit, request.truncate_prompt_tokens, info.max_model_len)
         fit_completion(len(kept), request.token_limit, info.max_model_len, path, cut=self._fields != "strict")
         return prompt.last(len(kept))
+
+    def _middle_prompt(self, before: list[int], after: str, add_special_tokens: bool, info: EngineInfo) -> Prompt:
+        check_text_length(self._tokenizer.least_tokens(after), info.max_model_len, "suffix")
+        token_ids = self._middle.prompt(before, after, add_special_tokens)
+        check_vocabulary(token_ids, self._tokenizer, info.vocab_size, "suffix")
+        return Prompt(token_ids)
 
     def _of_text(self, text: str, echo: bool, add_special_tokens: bool) -> Prompt:
         if not echo:
@@ -72,10 +82,13 @@ class CompletionPlanner:
 
 
 class CompletionAssembly:
-    def __init__(self, envelope: Envelope, details: TokenDetails, logprobs: int | None) -> None:
+    def __init__(self, envelope: Envelope, details: TokenDetails, request: CompletionRequest) -> None:
         self._envelope = envelope
         self._details = details
-        self._logprobs = logprobs
+        self._logprobs = request.logprobs
+        self._echoes = bool(request.echo)
+        self._returned = request.n or 1
+        self._generated = request.generated
         self._begun: set[int] = set()
 
     def chunks(self, delta: ChoiceDelta) -> Iterator[Completion]:
@@ -89,7 +102,23 @@ class CompletionAssembly:
         return Completion(choices=[], usage=usage, **self._envelope)
 
     def whole(self, choices: Sequence[WholeChoice], usage: Usage) -> Completion:
-        return Completion(choices=[self._whole_choice(choice) for choice in choices], usage=usage, **self._envelope)
+        best = [self._whole_choice(choice) for choice in self._best(choices)]
+        for index, choice in enumerate(best):
+            choice.index = index
+        return Completion(choices=best, usage=usage, **self._envelope)
+
+    def _best(self, choices: Sequence[WholeChoice]) -> list[WholeChoice]:
+        """The most likely choices of each prompt, as many as the request asks for."""
+        if self._returned == self._generated:
+            return list(choices)
+        of_prompts = [choices[start : start + self._generated] for start in range(0, len(choices), self._generated)]
+        return [choice for own in of_prompts for choice in sorted(own, key=self._mean_logprob, reverse=True)[: self._returned]]
+
+    def _mean_logprob(self, choice: WholeChoice) -> float:
+        """Per token of the completion, without an echoed prompt."""
+        start = len(choice.prompt_logprobs) if self._echoes else 0
+        own = [token.logprobs.logprob for token in choice.tokens[start:] if token.logprobs]
+        return sum(own) / max(len(own), 1)
 
     def _whole_choice(self, whole: WholeChoice) -> CompletionChoice:
         choice = self._choice(whole)

@@ -99,7 +99,7 @@ class EngineService:
             plan = await self._off_loop(self._completion_planner.plan, request, info, form)
             envelope = new_envelope("cmpl", self._config.model_name, info)
             details = TokenDetails(request, plan, self._tokenizer)
-            return self._sequences(plan, envelope["id"]), CompletionAssembly(envelope, details, request.logprobs)
+            return self._sequences(plan, envelope["id"]), CompletionAssembly(envelope, details, request)
 
         return EngineAnswer(begin, request)
 

@@ -32,7 +32,9 @@ def completion_sampling(
     wanted = [count for count in (request.prompt_logprobs, request.logprobs if request.echo else None) if count is not None]
     prompt_logprobs = max(wanted, default=None)
     given = _given(request, tokenizer, vocab_size)
-    return SamplingParams(max_tokens=max_tokens, logprobs=request.logprobs, prompt_logprobs=prompt_logprobs, grammar=grammar, **given)
+    compares = request.generated > (request.n or 1)
+    logprobs = 0 if request.logprobs is None and compares else request.logprobs
+    return SamplingParams(max_tokens=max_tokens, logprobs=logprobs, prompt_logprobs=prompt_logprobs, grammar=grammar, **given)
 
 
 def _given(request: GenerationRequest, tokenizer: Tokenizer, vocab_size: int) -> dict[str, Any]:
