@@ -72,9 +72,11 @@ class Engine:
         pool = self.loop.scheduler.cache.pool
         return pool.num_blocks - pool.num_free
 
-    def add(self, request_id: str, prompt: list[int], n: int = 1, **sampling: Any) -> None:
+    def add(self, request_id: str, prompt: list[int], n: int = 1, *, priority: int = 0, tenant: str = "", **sampling: Any) -> None:
         self.completions |= {(request_id, index): Completion() for index in range(n)}
-        request = AddRequest(request_id=request_id, prompt_token_ids=prompt, sampling=SamplingParams(**sampling), n=n)
+        request = AddRequest(
+            request_id=request_id, prompt_token_ids=prompt, sampling=SamplingParams(**sampling), n=n, priority=priority, tenant=tenant
+        )
         self.loop.handle(request)
         if request.sampling.grammar is not None:
             self.loop.handle(self.inbox.get(timeout=GRAMMAR_SECONDS))

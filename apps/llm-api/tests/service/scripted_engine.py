@@ -40,6 +40,7 @@ class ScriptedEngine:
     state: EngineState = field(default_factory=lambda: EngineState(phase="ready", info=INFO))
     silence: float = 0
     requests: list[tuple[list[int], SamplingParams, int]] = field(default_factory=list)
+    places: list[tuple[int, str]] = field(default_factory=list)  # priority and tenant of each request
     running: set[str] = field(default_factory=set)
     unfinished: dict[str, set[int]] = field(default_factory=dict)
     cancelled: list[tuple[str, int]] = field(default_factory=list)
@@ -49,9 +50,10 @@ class ScriptedEngine:
         self.on_step: Callable[[EngineStats], None] = lambda _stats: None
 
     async def generate(
-        self, request_id: str, prompt_token_ids: list[int], sampling: SamplingParams, n: int = 1
+        self, request_id: str, prompt_token_ids: list[int], sampling: SamplingParams, n: int = 1, *, priority: int = 0, tenant: str = ""
     ) -> AsyncGenerator[list[SequenceOutput]]:
         self.requests.append((prompt_token_ids, sampling, n))
+        self.places.append((priority, tenant))
         self.running.add(request_id)
         unfinished = self.unfinished[request_id] = set(range(n))
         step, late = 0, list[SequenceOutput]()

@@ -33,6 +33,16 @@ async def test_the_engine_gets_the_token_fields(serve: Serve, scripted: Scripted
     assert (sampling.min_tokens, sampling.stop_token_ids, sampling.allowed_token_ids) == (2, [5, 7], [5, 6, 7])
 
 
+async def test_priority_and_the_keys_share_reach_the_engine(serve: Serve, scripted: Scripted, context: RequestContext) -> None:
+    engine = scripted(TEXT)
+    await serve(engine).chat(chat()).infer()
+    context.key_name = "alice"
+    await serve(engine).chat(chat(priority=-3)).infer()
+    (_, nobody), (priority, alice) = engine.places
+    assert (nobody, priority) == ("", -3)
+    assert alice and "alice" not in alice
+
+
 async def test_bad_words_are_forbidden_at_the_start_and_after_a_space(serve: Serve, scripted: Scripted, tokenizer: Tokenizer) -> None:
     engine = scripted(TEXT)
     await serve(engine).chat(chat(bad_words=[" Kubernetes", "\n"])).infer()

@@ -77,7 +77,7 @@ class EngineClient:
         return self.state.error or ""
 
     async def generate(
-        self, request_id: str, prompt_token_ids: list[int], sampling: SamplingParams, n: int = 1
+        self, request_id: str, prompt_token_ids: list[int], sampling: SamplingParams, n: int = 1, *, priority: int = 0, tenant: str = ""
     ) -> AsyncGenerator[list[SequenceOutput]]:
         """Yields the outputs of each step for this request until all n sequences have a finish_reason.
 
@@ -86,7 +86,10 @@ class EngineClient:
         if self.state.phase == "failed":
             raise EngineDied(self.state.error, self.state.exit_code)
         stream = self._requests[request_id] = RequestStream(n)
-        self._send(AddRequest(request_id=request_id, prompt_token_ids=prompt_token_ids, sampling=sampling, n=n))
+        request = AddRequest(
+            request_id=request_id, prompt_token_ids=prompt_token_ids, sampling=sampling, n=n, priority=priority, tenant=tenant
+        )
+        self._send(request)
         try:
             while stream.unfinished:
                 yield await stream.get()

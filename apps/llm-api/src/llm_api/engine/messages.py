@@ -44,6 +44,8 @@ class AddRequest(msgspec.Struct, frozen=True, kw_only=True, tag="add"):
     prompt_token_ids: list[int]
     sampling: SamplingParams
     n: int = 1
+    priority: int = 0  # among the tenant's own requests; lower is earlier
+    tenant: str = ""  # tenants get equal shares; an opaque name
 
 
 class CancelRequest(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):

@@ -4,7 +4,6 @@ Every decoding sequence waits for the whole step before it gets its next token. 
 limits the duration of a step.
 """
 
-from collections import deque
 from math import inf
 
 from llguidance import LLMatcher
@@ -13,19 +12,20 @@ from llm_api.engine.grammar.state import GrammarState
 from llm_api.engine.kv_cache.manager import KVCacheManager
 from llm_api.engine.messages import AddRequest
 from llm_api.engine.sequence import Chunk, Sequence, SequenceStatus
+from llm_api.engine.waiting import WaitingQueue, least_urgent
 
 SMALLEST_CHUNK = 16  # prompt tokens per step that are computed however slow a step is, so that prompts always progress
 LATEST_STEP_WEIGHT = 0.5
 
 
 class Scheduler:
-    """First come, first served. When the cache is full, the youngest sequence frees its blocks and is recomputed later."""
+    """In the order of `WaitingQueue`. When the cache is full, `least_urgent` frees its blocks and is recomputed later."""
 
     def __init__(
         self, cache: KVCacheManager, max_num_seqs: int, max_num_batched_tokens: int, pace: "StepPace", eos_token_ids: frozenset[int]
     ) -> None:
         self.cache = cache
-        self.waiting: deque[Sequence] = deque()
+        self.waiting = WaitingQueue()
         self.running: list[Sequence] = []  # in order of admission
         self.preemptions = 0
         self._max_num_seqs = max_num_seqs
@@ -33,6 +33,7 @@ class Scheduler:
         self._pace = pace
         self._eos_token_ids = eos_token_ids
         self._siblings: dict[str, list[Sequence]] = {}
+        self._arrivals = 0
 
     @property
     def has_work(self) -> bool:
@@ -47,13 +48,16 @@ class Scheduler:
 
         `matcher`: at the beginning of the request's grammar.
         """
+        self._arrivals += 1
         first, *siblings = (self._sequence(request, index, matcher) for index in range(request.n))
-        self.waiting.append(first)
+        self.waiting.add(first)
         if siblings:
             self._siblings[request.request_id] = siblings
 
     def _sequence(self, request: AddRequest, index: int, matcher: LLMatcher | None) -> Sequence:
-        return Sequence(request, index, self._eos_token_ids, GrammarState(matcher.deep_copy()) if matcher else None)
+        sequence = Sequence(request, index, self._eos_token_ids, GrammarState(matcher.deep_copy()) if matcher else None)
+        sequence.arrival = self._arrivals
+        return sequence
 
     def cancel(self, request_id: str, index: int | None) -> None:
         for sequence in self._of_request(request_id):
@@ -108,7 +112,7 @@ class Scheduler:
 
     def _make_room(self, sequence: Sequence, length: int, plan: "StepPlan") -> bool:
         while not self.cache.extend(sequence, sequence.num_computed + length):
-            victim = self.running[-1]
+            victim = least_urgent(self.running)
             self._preempt(victim)
             plan.drop(victim)
             if victim is sequence:
@@ -117,10 +121,10 @@ class Scheduler:
 
     def _schedule_waiting(self, plan: "StepPlan") -> None:
         while self.waiting and len(self.running) < self._max_num_seqs and plan.left:
-            sequence = self.waiting[0]
+            sequence = self.waiting.next(self.running)
             if not self.cache.admit(sequence):
                 break
-            self.waiting.popleft()
+            self.waiting.serve(sequence)
             sequence.status = SequenceStatus.RUNNING
             self.running.append(sequence)
             length = min(sequence.remaining, plan.left)
@@ -132,11 +136,12 @@ class Scheduler:
         self.running.remove(sequence)
         self.cache.free(sequence)
         sequence.status = SequenceStatus.WAITING
-        self.waiting.appendleft(sequence)
+        self.waiting.add(sequence)
 
     def _release_siblings(self, first: Sequence) -> None:
         if first.index == 0:
-            self.waiting.extendleft(reversed(self._siblings.pop(first.request_id, [])))
+            for sibling in self._siblings.pop(first.request_id, []):
+                self.waiting.add(sibling)
 
     def _of_request(self, request_id: str) -> list[Sequence]:
         sequences = [*self.running, *self.waiting, *self._siblings.get(request_id, [])]

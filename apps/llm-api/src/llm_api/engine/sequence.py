@@ -27,6 +27,7 @@ class Sequence:
 
     __slots__ = (
         "_seed",
+        "arrival",
         "bad_words",
         "block_hashes",
         "block_ids",
@@ -36,10 +37,12 @@ class Sequence:
         "index",
         "num_computed",
         "num_prompt",
+        "priority",
         "prompt_logprobs",
         "request_id",
         "sampling",
         "status",
+        "tenant",
         "token_ids",
     )
 
@@ -49,6 +52,9 @@ class Sequence:
         """`eos_token_ids`: the model's, which end the sequence unless its request ignores them. `grammar`: not that of another sequence."""
         self.request_id = request.request_id
         self.index = index
+        self.priority = request.priority
+        self.tenant = request.tenant
+        self.arrival = 0  # numbers the requests; the scheduler sets it
         self.sampling = request.sampling
         self.token_ids = list(request.prompt_token_ids)
         self.num_prompt = len(self.token_ids)

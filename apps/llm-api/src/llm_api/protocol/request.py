@@ -99,6 +99,8 @@ class GenerationRequest(StrictModel):
     """Texts that are not generated, neither at the start of a text nor after a space. Not in OpenAI's API."""
     ignore_eos: bool | None = None
     """Continue after the end-of-text token, up to max_tokens. Not in OpenAI's API."""
+    priority: Annotated[int, Field(ge=-(2**31), le=2**31 - 1), WHOLE] | None = None
+    """Requests of one API key wait in this order, lower first; default 0. Not in OpenAI's API."""
     truncate_prompt_tokens: KeptTokens | None = None
     """Keep only this many tokens at the end of the prompt; -1 keeps what the context has room for. Not in OpenAI's API."""
     add_special_tokens: bool | None = None

@@ -47,6 +47,7 @@ class ChatPlanner:
             new_parser=self._output.parser(request, prompt.end),
             kept_token_ids=self._output.kept_token_ids(request),
             keeps_stops=bool(request.include_stop_str_in_output),
+            priority=request.priority or 0,
             returns_token_ids=bool(request.return_token_ids),
             ignored_fields=(*_cut(request, max_tokens), *(field.name for field in unused)),
         )

@@ -40,6 +40,7 @@ class CompletionPlanner:
             stops=tuple(map(StopPattern, request.stop_strings)),
             joins_prompt=True,
             keeps_stops=bool(request.include_stop_str_in_output),
+            priority=request.priority or 0,
             returns_token_ids=bool(request.return_token_ids),
             ignored_fields=("max_tokens",) if longest + request.token_limit > info.max_model_len else (),
         )

@@ -48,6 +48,7 @@ class Plan:
     kept_token_ids: frozenset[int] = frozenset()  # special tokens that are part of the text
     new_parser: Callable[[], OutputParser] | None = None  # of a choice; None: all text is the answer's
     returns_token_ids: bool = False
+    priority: int = 0  # among the requests of one API key; lower is earlier
     ignored_fields: tuple[str, ...] = ()  # of the request, which the model does not use
 
     @property

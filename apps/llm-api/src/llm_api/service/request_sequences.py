@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from hashlib import sha256
 from typing import Protocol, TypeVar
 
 from llm_api.engine.errors import EngineDied
@@ -12,6 +13,7 @@ from llm_api.protocol.response import Usage
 from llm_api.service.choice import ChoiceDelta, GrowingChoice
 from llm_api.service.plan import Plan, Prompt
 from llm_api.service.request_record import RequestRecord
+from llm_api.telemetry.context import current_request
 from llm_api.tokenization.tokenizer import Tokenizer
 
 Item = TypeVar("Item")
@@ -30,7 +32,7 @@ class Engine(Protocol):
     async def wait_died(self) -> str: ...
 
     def generate(
-        self, request_id: str, prompt_token_ids: list[int], sampling: SamplingParams, n: int = 1
+        self, request_id: str, prompt_token_ids: list[int], sampling: SamplingParams, n: int = 1, *, priority: int = 0, tenant: str = ""
     ) -> AsyncGenerator[list[SequenceOutput]]: ...
 
     def cancel(self, request_id: str, index: int) -> None: ...
@@ -46,6 +48,7 @@ class RequestSequences:
         self._engine = engine
         self._tokenizer = tokenizer
         self._record = record
+        self._tenant = _tenant(current_request().key_name)
         self._prompts = {f"{request_id}-{position}": prompt for position, prompt in enumerate(plan.prompts)}
         self._choices = {
             (name, index): self._choice(position * plan.n + index, prompt)
@@ -69,7 +72,9 @@ class RequestSequences:
 
     async def _of_prompt(self, name: str, prompt: Prompt) -> AsyncGenerator[list[ChoiceDelta]]:
         """Advances the choices before prompts are merged, so that a stop string ends a sequence although a client reads slowly."""
-        async with aclosing(self._engine.generate(name, prompt.token_ids, self.plan.sampling, self.plan.n)) as steps:
+        plan = self.plan
+        stream = self._engine.generate(name, prompt.token_ids, plan.sampling, plan.n, priority=plan.priority, tenant=self._tenant)
+        async with aclosing(stream) as steps:
             async for step in steps:
                 yield self._advance(step)
 
@@ -98,6 +103,11 @@ class RequestSequences:
             if output.finish_reason is None:
                 self._engine.cancel(output.request_id, output.index)
         return delta
+
+
+def _tenant(key_name: str | None) -> str:
+    """Whose share of the engine a request takes. Requests without a key share one."""
+    return sha256(key_name.encode()).hexdigest()[:16] if key_name else ""
 
 
 def merged(streams: Sequence[AsyncGenerator[Item]]) -> AsyncGenerator[Item]:
