@@ -40,7 +40,7 @@ class OneModel:
     """A service with only a model id, which is sufficient for the document."""
 
     def models(self) -> list[Model]:
-        return [Model(id="model", created=0, owned_by="llm-api")]
+        return [Model(id="model", root="model", created=0, owned_by="llm-api")]
 
 
 def our_document() -> dict[str, Any]:

@@ -71,7 +71,7 @@ class ScriptedService:
         return await asyncio.shield(self._failed)
 
     def models(self) -> list[Model]:
-        return [Model(id=MODEL, created=1700000000, owned_by="llm-api")]
+        return [Model(id=MODEL, root=MODEL, created=1700000000, owned_by="llm-api", max_model_len=512, context_length=512)]
 
     def health(self) -> ServiceHealth:
         return ServiceHealth(self.phase, self.progressing, f"the model is {self.phase}", self._max_num_seqs)

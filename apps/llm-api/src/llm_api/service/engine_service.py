@@ -67,7 +67,8 @@ class EngineService:
     def models(self) -> list[Model]:
         info = self._engine.state.info
         length = None if info is None else info.max_model_len
-        return [Model(id=self._config.model_name, created=self._config.created, owned_by="llm-api", max_model_len=length)]
+        name, created = self._config.model_name, self._config.created
+        return [Model(id=name, root=name, created=created, owned_by="llm-api", max_model_len=length, context_length=length)]
 
     def health(self) -> ServiceHealth:
         """While loading and warming up, the engine may be silent for engine_load_timeout; afterwards for engine_stall_timeout.
