@@ -46,7 +46,11 @@ def _limit_tokens(body: dict[str, Any], fields: tuple[str, ...]) -> None:
     field = next((field for field in fields if body.get(field) is not None), fields[0])
     sequences = body["n"] if _is_whole(body.get("n")) else 1
     few = max(TOKENS // sequences, 1)
-    if body.get(field) is None or (_is_whole(body[field]) and body[field] > few):
+    if (
+        body.get(field) is None
+        or (_is_whole(body[field]) and body[field] > few)
+        or (len(fields) > 1 and field == "max_tokens" and body[field] == -1)
+    ):
         body[field] = few
 
 

@@ -14,6 +14,7 @@ CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
     [
         (CHAT, {}, {"max_completion_tokens": 4}),
         (CHAT, {"max_tokens": 500}, {"max_tokens": 4}),
+        (CHAT, {"max_tokens": -1}, {"max_tokens": 4}),
         (CHAT, {"max_tokens": 500, "max_completion_tokens": 400}, {"max_tokens": 500, "max_completion_tokens": 4}),
         (CHAT, {"n": 128}, {"n": 128, "max_completion_tokens": 1}),
         (CHAT, {"messages": [{"role": "user", "name": "ann"}]}, {"messages": [{"role": "user"}], "max_completion_tokens": 4}),
@@ -38,7 +39,7 @@ def test_a_valid_request_is_fitted_to_model_and_time(path: str, body: dict[str, 
 @pytest.mark.parametrize(
     "invalid",
     [
-        {"max_tokens": -1},
+        {"max_tokens": -2},
         {"max_tokens": LARGEST + 1},
         {"max_tokens": "9"},
         {"max_tokens": True},

@@ -74,7 +74,7 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"stop": ["a"] * 17}, "stop", "array_above_max_length"),
     ({"stop": ["a", 1]}, "stop[1]", "invalid_type"),
     ({"stop": 5}, "stop", "invalid_type"),
-    ({"max_tokens": 0}, "max_tokens", "integer_below_min_value"),
+    ({"max_tokens": 0}, "max_tokens", "invalid_value"),
     ({"max_completion_tokens": 2**31}, "max_completion_tokens", "integer_above_max_value"),
     ({"logprobs": 1}, "logprobs", "invalid_type"),
     ({"top_logprobs": 5}, "top_logprobs", "invalid_value"),

@@ -73,6 +73,14 @@ async def test_every_chunk_may_have_the_usage_so_far(serve: Serve, scripted: Scr
     assert not chunks[-1].choices
 
 
+async def test_minus_one_is_as_many_tokens_as_fit(serve: Serve, scripted: Scripted, context: RequestContext) -> None:
+    engine = scripted(TEXT)
+    await serve(engine).chat(chat()).infer()
+    await serve(engine).chat(chat(max_tokens=-1)).infer()
+    assert engine.requests[0][1].max_tokens == engine.requests[1][1].max_tokens > 100
+    assert not context.ignored_fields
+
+
 async def test_max_tokens_beyond_the_context_is_cut_and_named(serve: Serve, scripted: Scripted, context: RequestContext) -> None:
     engine = scripted(TEXT)
     await serve(engine).chat(chat(max_completion_tokens=10**8)).infer()

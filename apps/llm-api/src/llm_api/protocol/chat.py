@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, JsonValue, model_validator
 from pydantic.config import JsonDict
 
 from llm_api.protocol.chat_messages import Message
-from llm_api.protocol.fields import WHOLE, Ineffective, IneffectiveTrue, Unsupported, invalid, only_with
+from llm_api.protocol.fields import WHOLE, Ineffective, IneffectiveTrue, KeptTokens, Unsupported, invalid, only_with
 from llm_api.protocol.request import PROMPT_LOGPROBS_NEED_A_WHOLE_ANSWER, STREAM_OPTIONS_NEED_STREAM, GenerationRequest
 from llm_api.protocol.structured_output import ResponseFormat
 from llm_api.protocol.tools import (
@@ -36,8 +36,8 @@ class ChatCompletionRequest(GenerationRequest):
     )
 
     messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
-    max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE] | None = None
-    """Older name of max_completion_tokens, which takes precedence."""
+    max_tokens: KeptTokens | None = None
+    """Older name of max_completion_tokens, which takes precedence. -1 means as many as fit."""
     max_completion_tokens: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20), WHOLE] | None = None
@@ -139,7 +139,8 @@ class ChatCompletionRequest(GenerationRequest):
     @property
     def token_limit(self) -> int | None:
         """The maximum number of completion tokens. None means as many as fit into the context."""
-        return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+        limit = self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+        return None if limit == -1 else limit
 
 
 def _chosen(choice: ToolChoice | FunctionChoice | None) -> list[str]:
