@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from llm_api import __version__
 from llm_api.api.body import BodyReader
 from llm_api.api.docs_page import mount_docs
+from llm_api.api.endpoints.dialects import DIALECT_BODIES, DialectEndpoints
 from llm_api.api.endpoints.generation import GenerationEndpoints
 from llm_api.api.endpoints.metrics import metrics_router
 from llm_api.api.endpoints.models import Models
@@ -64,7 +65,7 @@ def create_app(settings: Settings, service: ModelService, metrics: Metrics, life
     admission = Admission(settings, service, metrics)
     models = Models(service, settings.model_aliases)
     generation = GenerationEndpoints(settings, service, models, lifecycle, admission, BodyReader(settings, lifecycle, metrics))
-    routers = [generation.router(), models.router()]
+    routers = [generation.router(), DialectEndpoints(generation).router(), models.router()]
     if settings.management_port is None:
         routers += _management(service, metrics, lifecycle)
     app = _fastapi(
@@ -82,7 +83,7 @@ def create_app(settings: Settings, service: ModelService, metrics: Metrics, life
         app.include_router(router)
     app.router.default = unknown_path(_paths(routers))
     mount_docs(app, page="/docs", assets=DOCS_ASSETS)
-    bodies = (ChatCompletionRequest, ChatCompletionChunk, CompletionRequest)
+    bodies = (ChatCompletionRequest, ChatCompletionChunk, CompletionRequest, *DIALECT_BODIES)
     install_openapi(app, service, *bodies, needs_key=keys.required, prefix=settings.root_path)
     return app
 

@@ -82,6 +82,9 @@ class ScriptedService:
     def complete(self, request: CompletionRequest) -> "ScriptedCompletion":
         return ScriptedCompletion(request, self._words)
 
+    async def tokenize_chat(self, request: ChatCompletionRequest) -> list[int]:
+        return [0] * 7
+
     async def _words(self, request: ChatCompletionRequest | CompletionRequest) -> AsyncIterator[str]:
         text = _text_of(request)
         script = self.scripts.get(text, Script())

@@ -75,7 +75,7 @@ def test_docs_work_below_a_prefix(prefixed: RunningServer, http: httpx2.Client) 
         ("/completions", "/v1/completions"),
         ("/models", "/v1/models"),
         ("/api/chat", CHAT),
-        ("/v1/responses", CHAT),
+        ("/api/v1/responses", "/v1/responses"),
     ],
 )
 def test_an_unknown_path_names_the_endpoint_to_use(http: httpx2.Client, path: str, endpoint: str) -> None:

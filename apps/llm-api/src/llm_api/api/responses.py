@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from llm_api.dialects.messages.errors import has_messages_errors, messages_error
 from llm_api.protocol.errors import ApiError, InvalidRequest, MethodNotAllowed
 
 
@@ -17,8 +18,10 @@ def json_response(body: BaseModel, status: int = 200, headers: Mapping[str, str]
     return Response(body.model_dump_json(), status, headers, "application/json")
 
 
-def error_response(error: ApiError) -> Response:
-    return Response(error.response().model_dump_json(), error.status, error.headers, "application/json")
+def error_response(error: ApiError, path: str = "") -> Response:
+    """`path`: of the request. Anthropic's paths have Anthropic's errors."""
+    body = messages_error(error) if has_messages_errors(path) else error.response()
+    return Response(body.model_dump_json(), error.status, error.headers, "application/json")
 
 
 def as_api_error(error: Exception) -> ApiError:

@@ -1,8 +1,9 @@
 """Server-sent events: a real HTTP status for early failures, an error event for late ones, comments while nothing is sent."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, aclosing, suppress
+from dataclasses import dataclass
 
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -11,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from llm_api.api.cutoff import ClientLeft, Cutoff, alongside
 from llm_api.api.request_fields import ignored_fields_header
 from llm_api.api.responses import as_api_error
+from llm_api.protocol.errors import ApiError
 from llm_api.settings import Settings
 
 DONE = b"data: [DONE]\n\n"
@@ -19,6 +21,18 @@ COMMENT = b": keep-alive\n\n"
 # split lines with Python's str.splitlines would cut an event there, so they are sent as JSON escapes.
 LINE_ENDS = {end.encode(): f"\\u{ord(end):04x}".encode() for end in ("\x85", "\u2028", "\u2029")}
 LAST_WRITE = 1.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class StreamForm:
+    """`named`: events have the type of their chunk as name. `end`: the last bytes. `error`: the data of an event for a late error."""
+
+    named: bool = False
+    end: bytes = DONE
+    error: Callable[[ApiError], BaseModel] = ApiError.response
+
+
+CHUNKS = StreamForm()
 
 
 class EventStream(Response):
@@ -33,6 +47,7 @@ class EventStream(Response):
         cutoff: Cutoff,
         settings: Settings,
         omitted: set[str] | None,
+        form: StreamForm = CHUNKS,
     ) -> None:
         """`places`: held while the stream lasts. `omitted`: fields of the chunks that are not sent.
 
@@ -46,19 +61,20 @@ class EventStream(Response):
         self._cutoff = cutoff
         self._settings = settings
         self._omitted = omitted
+        self._form = form
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         output = _Output(send, self.raw_headers)
         try:
             with self._places:
                 await self._send_chunks(output, receive)
-            await self._end(output, DONE)
+            await self._end(output, self._form.end)
         except ClientLeft:
             raise
         except Exception as error:
             if not output.started:
                 raise
-            await self._end(output, _event(as_api_error(error).response()))
+            await self._end(output, _event(self._form.error(as_api_error(error)), self._form))
 
     async def _end(self, output: "_Output", data: bytes) -> None:
         """Closes the connection of a client that does not read the last event, so that the client does not keep its place."""
@@ -74,7 +90,7 @@ class EventStream(Response):
             alongside(self._fill_silence(output)),
         ):
             async for chunk in chunks:
-                await output.write(_event(chunk, self._omitted))
+                await output.write(_event(chunk, self._form, self._omitted))
 
     async def _fill_silence(self, output: "_Output") -> None:
         clock, interval = asyncio.get_running_loop().time, self._settings.sse_keepalive
@@ -87,11 +103,12 @@ class EventStream(Response):
                 await output.write(COMMENT if output.started else b"")
 
 
-def _event(data: BaseModel, omitted: set[str] | None = None) -> bytes:
+def _event(data: BaseModel, form: StreamForm, omitted: set[str] | None = None) -> bytes:
     text = data.model_dump_json(exclude=omitted).encode()
     for end, escaped in LINE_ENDS.items():
         text = text.replace(end, escaped)
-    return b"data: %b\n\n" % text
+    name = b"event: %b\n" % str(getattr(data, "type", "error")).encode() if form.named else b""
+    return b"%bdata: %b\n\n" % (name, text)
 
 
 class _Output:

@@ -22,9 +22,21 @@ EXPECTED = {
 }
 JSON_NAMES = {str: "a string", bool: "a boolean", int: "an integer", float: "a decimal", list: "an array", dict: "an object"}
 # Where a location has the name of a union's branch, which is not part of the path
-UNIONS = {"messages": 2, "response_format": 1, "tool_choice": 2}
+UNIONS = {"messages": 2, "response_format": 1, "tool_choice": 2, "text": 2}
 Location = list[str | int]
-BRANCHES = frozenset({"<string>", "<object>", "<array>", "<strings>", "<tokens>", "<arrays>", "[key]"})
+ITEMS = (
+    "message",
+    "function_call",
+    "function_call_output",
+    "reasoning",
+    "text",
+    "tool_use",
+    "tool_result",
+    "thinking",
+    "redacted_thinking",
+)
+BRANCHES = frozenset({"<string>", "<object>", "<array>", "<strings>", "<tokens>", "<arrays>", "[key]", *(f"<{name}>" for name in ITEMS)})
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 Explain = Callable[[str, ErrorDetails, dict[str, Any]], tuple[str, str]]  # (param, error, its ctx) -> (message, code)
 
 
@@ -42,12 +54,13 @@ def field_location(detail: ErrorDetails) -> Location:
     """The keys and indices that lead to the field, without the names of union branches."""
     location = detail["loc"]
     is_own_key = detail["type"] == "extra_forbidden"  # then the last item is what the client wrote
-    branch = UNIONS.get(str(location[0])) if location else None
-    return [
-        item
-        for position, item in enumerate(location)
-        if (is_own_key and position == len(location) - 1) or not (item in BRANCHES or position == branch)
-    ]
+    last = len(location) - 1
+    return [item for at, item in enumerate(location) if (is_own_key and at == last) or not (item in BRANCHES or _is_branch(location, at))]
+
+
+def _is_branch(location: tuple[str | int, ...], at: int) -> bool:
+    first = str(location[0])
+    return UNIONS.get(first) == at and (first != "messages" or location[at] in ROLES)
 
 
 def path_name(location: Location) -> str:
@@ -154,4 +167,5 @@ EXPLAIN: Mapping[str, Explain] = {
     "inconsistent": _inconsistent,
     "json_invalid": _json,
     "invalid_type": _branch_type,
+    "unsupported_item": _other,
 }

@@ -57,6 +57,8 @@ class Choice(ResponseModel):
     logprobs: ChoiceLogprobs | None = None
     finish_reason: FinishReason
     token_ids: list[int] | None = Field(None, exclude_if=is_none)
+    stop_reason: str | None = Field(None, exclude_if=is_none)
+    """The stop string that ended the choice."""
 
 
 class ChatCompletion(ResponseModel):
@@ -102,6 +104,8 @@ class ChunkChoice(ResponseModel):
     logprobs: ChoiceLogprobs | None = None
     finish_reason: FinishReason | None = None
     token_ids: list[int] | None = Field(None, exclude_if=is_none)
+    stop_reason: str | None = Field(None, exclude_if=is_none)
+    """The stop string that ended the choice."""
 
 
 class ChatCompletionChunk(ResponseModel):

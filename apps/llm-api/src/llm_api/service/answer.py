@@ -52,6 +52,7 @@ class WholeChoice:
     finish_reason: ChoiceFinishReason = "stop"
     token_ids: list[int] = field(default_factory=list)
     prompt_logprobs: list[TokenLogprobs | None] = field(default_factory=list)
+    stop_reason: str | None = None
 
     @property
     def text(self) -> str:
@@ -64,7 +65,7 @@ class WholeChoice:
         self.token_ids += delta.token_ids
         self.prompt_logprobs += delta.prompt_logprobs
         if delta.finish_reason is not None:
-            self.finish_reason = delta.finish_reason
+            self.finish_reason, self.stop_reason = delta.finish_reason, delta.stop_reason
 
 
 class Assembly(Protocol[Whole_co, Chunk_co]):

@@ -28,6 +28,10 @@ class ChatPlanner:
         self._prompts = ChatPrompts(tokenizer, template)
         self._tokenizer = tokenizer
 
+    def token_ids(self, request: ChatCompletionRequest, info: EngineInfo) -> list[int]:
+        """The prompt, however long its answer may be."""
+        return self._prompts.prompt(request, info.max_model_len).token_ids
+
     def plan(self, request: ChatCompletionRequest, info: EngineInfo, form: AnswerForm | None = None) -> Plan:
         """`form`: that the answer is held to."""
         prompt = self._prompts.prompt(request, info.max_model_len)

@@ -67,7 +67,7 @@ class ChatAssembly:
             logprobs = ChoiceLogprobs(content=[]) if logprobs else None
         if delta.finish_reason is not None:
             reason = self._finish_reason(delta.finish_reason, index in self._calling)
-            yield self._chunk(ChunkChoice(index=index, delta=Delta(), finish_reason=reason))
+            yield self._chunk(ChunkChoice(index=index, delta=Delta(), finish_reason=reason, stop_reason=delta.stop_reason))
 
     def usage_chunk(self, usage: Usage) -> ChatCompletionChunk:
         return ChatCompletionChunk(choices=[], usage=usage, **self._envelope)
@@ -92,6 +92,7 @@ class ChatAssembly:
             logprobs=self._logprobs(choice.tokens) if self._scored else None,
             finish_reason=self._finish_reason(choice.finish_reason, bool(message.tool_calls or message.function_call)),
             token_ids=self._details.token_ids(choice.token_ids),
+            stop_reason=choice.stop_reason,
         )
 
     def _logprobs(self, tokens: Sequence[ScoredToken]) -> ChoiceLogprobs:

@@ -38,6 +38,7 @@ class ChoiceDelta:
     finish_reason: ChoiceFinishReason | None = None
     token_ids: list[int] = field(default_factory=list)  # all new ones, if the request asks for ids
     prompt_logprobs: list[TokenLogprobs | None] = field(default_factory=list)  # in the first delta, if the engine computed them
+    stop_reason: str | None = None  # the stop string that ended the choice
 
     def __bool__(self) -> bool:
         return bool(self.text or self.parts or self.tokens or self.token_ids or self.finish_reason)
@@ -52,6 +53,7 @@ class ChoiceDelta:
             later.finish_reason,
             self.token_ids + later.token_ids,
             self.prompt_logprobs,
+            later.stop_reason,
         )
 
 
@@ -90,6 +92,7 @@ class GrowingChoice:
             text += self._stops.flush()
         if stopped or output.finish_reason:
             self.finish_reason = delta.finish_reason = "stop" if stopped or output.finish_reason == "stop" else "length"
+        delta.stop_reason = self._stops.found if stopped else None
         self._emitted += len(text)
         delta.text += text
         if self._parser:

@@ -104,6 +104,10 @@ class EngineService:
 
         return EngineAnswer(begin, request)
 
+    async def tokenize_chat(self, request: ChatCompletionRequest) -> list[int]:
+        info = self._ready_info()
+        return await asyncio.get_running_loop().run_in_executor(self._planning, self._chat_planner.token_ids, request, info)
+
     async def start(self) -> None:
         await self._engine.start()
 

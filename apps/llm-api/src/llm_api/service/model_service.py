@@ -52,6 +52,10 @@ class ModelService(Protocol):
 
     def complete(self, request: CompletionRequest) -> Answer[Completion, Completion]: ...
 
+    async def tokenize_chat(self, request: ChatCompletionRequest) -> list[int]:
+        """The tokens of the conversation's prompt. Raises ApiError."""
+        ...
+
     async def start(self) -> None:
         """Begins loading and returns at once."""
         ...

@@ -28,6 +28,7 @@ class StopStrings:
         self._patterns = [stop if isinstance(stop, StopPattern) else StopPattern(stop) for stop in stops]
         self._lengths = [0] * len(self._patterns)
         self._held = ""
+        self.found: str | None = None  # the stop string that ended the text
 
     def push(self, text: str) -> tuple[str, bool]:
         """Returns the text up to any stop string, and whether one was found. Holds back text that may begin one."""
@@ -41,6 +42,7 @@ class StopStrings:
                 if lengths[index] == len(pattern.stop):
                     matched = max(matched, lengths[index])
             if matched:
+                self.found = whole[position - matched : position]
                 return whole[: position if self._included else position - matched], True
         cut = len(whole) - max(lengths)
         self._held = whole[cut:]

@@ -13,7 +13,7 @@ from llm_api.api.middleware.admission import Admission
 from llm_api.api.openapi import error_responses, event_stream, json_body
 from llm_api.api.request_fields import ignored_fields_header
 from llm_api.api.responses import json_response
-from llm_api.api.sse import EventStream
+from llm_api.api.sse import CHUNKS, EventStream, StreamForm
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.chat_answer import ChatCompletion, ChatCompletionChunk
 from llm_api.protocol.completions import Completion, CompletionRequest
@@ -61,13 +61,13 @@ class GenerationEndpoints:
 
     async def create_chat_completion(self, http: Request) -> Response:
         request = await self.body.read(http, ChatCompletionRequest)
-        return await self._respond(http, request, self.service.chat(request))
+        return await self.respond(http, request, self.service.chat(request))
 
     async def create_completion(self, http: Request) -> Response:
         request = await self.body.read(http, CompletionRequest)
-        return await self._respond(http, request, self.service.complete(request))
+        return await self.respond(http, request, self.service.complete(request))
 
-    async def _respond(self, http: Request, request: GenerationRequest, answer: Answer[Whole, Chunk]) -> Response:
+    async def respond(self, http: Request, request: GenerationRequest, answer: Answer[Whole, Chunk], form: StreamForm = CHUNKS) -> Response:
         current_request().model = self.models.find(request.model).id
         places = self.admission.places(request.sequences)
         seconds = self.settings.request_timeout
@@ -75,7 +75,7 @@ class GenerationEndpoints:
         cutoff = Cutoff(self.lifecycle, seconds, late)
         if request.stream:
             omitted = None if request.include_usage else {"usage"}
-            return EventStream(answer.stream_infer(), places, cutoff, self.settings, omitted)
+            return EventStream(answer.stream_infer(), places, cutoff, self.settings, omitted, form)
         with places:
             async with cutoff.armed(), cutoff.watching(http.receive):
                 whole = await answer.infer()

@@ -8,7 +8,7 @@ from llm_api.protocol.errors import NotFound
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 # The ends of paths of other APIs, which clients use by default.
-OTHER_APIS = {"/responses": CHAT, "/messages": CHAT, "/api/chat": CHAT, "/api/generate": COMPLETIONS, "/generate": COMPLETIONS}
+OTHER_APIS = {"/api/chat": CHAT, "/api/generate": COMPLETIONS, "/generate": COMPLETIONS}
 
 
 def unknown_path(known: Iterable[str]) -> ASGIApp:

@@ -29,7 +29,7 @@ class ErrorMiddleware:
         except Exception as error:
             api_error = as_api_error(error)
             if not started:  # else the server closes the connection, and the client sees a broken response
-                await error_response(api_error)(scope, receive, send)
+                await error_response(api_error, scope["path"])(scope, receive, send)
 
 
 async def pass_on(request: Request, error: Exception) -> Response:

@@ -1,0 +1,76 @@
+"""POST /v1/responses and /v1/messages over HTTP: events with names, and errors in the shape of each API."""
+
+import json
+from typing import Any
+
+import httpx2
+import pytest
+from api.running_server import running_server
+from api.scripted_service import MODEL, Script, ScriptedService
+
+from llm_api.protocol.errors import EngineFailed
+
+RESPONSE: dict[str, Any] = {"model": MODEL, "input": "hi", "stream": True}
+MESSAGE: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 9, "stream": True}
+
+
+def events(text: str) -> list[tuple[str, dict[str, Any]]]:
+    """Names and data."""
+    found = []
+    for event in text.split("\n\n"):
+        if event:
+            name, data = event.split("\n")
+            found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "last"),
+    [("/v1/responses", RESPONSE, "response.completed"), ("/v1/messages", MESSAGE, "message_stop")],
+)
+def test_events_have_the_names_of_their_types(http: httpx2.Client, path: str, body: dict[str, Any], last: str) -> None:
+    response = http.post(path, json=body)
+    assert response.headers["content-type"].startswith("text/event-stream")
+    found = events(response.text)
+    assert all(name == data["type"] for name, data in found)
+    assert found[-1][0] == last
+    assert "[DONE]" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [("/v1/responses", RESPONSE, ("message",)), ("/v1/messages", MESSAGE, ("error", "message"))],
+)
+def test_a_late_error_is_an_event(path: str, body: dict[str, Any], message: tuple[str, ...]) -> None:
+    service = ScriptedService()
+    service.scripts["hi"] = Script(fail_after=2, error=EngineFailed("The engine failed."))
+    with running_server(service) as server:
+        name, data = events(httpx2.post(server.url + path, json=body).text)[-1]
+    assert (name, data["type"]) == ("error", "error")
+    value: Any = data
+    for key in message:
+        value = value[key]
+    assert value == "The engine failed."
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "body", "status", "kind"),
+    [
+        ("/v1/messages", "", MESSAGE, 401, "authentication_error"),
+        ("/v1/messages", "key", {**MESSAGE, "model": "other"}, 404, "not_found_error"),
+        ("/v1/messages/count_tokens", "key", {"model": MODEL}, 400, "invalid_request_error"),
+        ("/v1/messages", "key", {**MESSAGE, "messages": [{"role": "user", "content": "x" * 2000}]}, 413, "request_too_large"),
+    ],
+)
+def test_errors_of_the_middleware_have_anthropic_s_shape(path: str, key: str, body: dict[str, Any], status: int, kind: str) -> None:
+    hashed = "name:2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"
+    with running_server(api_keys=hashed, max_body_size=1000) as server:
+        response = httpx2.post(server.url + path, json=body, headers={"x-api-key": key})
+    error = response.json()
+    assert (response.status_code, error["type"], error["error"]["type"]) == (status, "error", kind)
+    assert error["request_id"] == response.headers["x-request-id"]
+
+
+def test_tokens_of_messages_are_counted(http: httpx2.Client) -> None:
+    body = {"model": MODEL, "messages": MESSAGE["messages"]}
+    assert http.post("/v1/messages/count_tokens", json=body).json() == {"input_tokens": 7}
