@@ -10,11 +10,15 @@ from llm_api.protocol.completions import Completion
 from llm_api.protocol.errors import ErrorResponse
 
 DONE = "[DONE]"
+LAST = {"/v1/responses": {"response.completed", "response.incomplete", "error"}, "/v1/messages": {"message_stop", "error"}}
 CHUNKS: dict[str, type[BaseModel]] = {"/v1/chat/completions": ChatCompletionChunk, "/v1/completions": Completion}
 
 
 def check_stream(path: str, content: bytes, include_usage: bool) -> None:
     """Raises AssertionError unless every event is a chunk, except the last one, which is [DONE] or an error."""
+    if path in LAST:
+        _check_named(content, LAST[path])
+        return
     events = _events(content)
     assert events, "the stream has no event"
     *before, last = events
@@ -24,6 +28,18 @@ def check_stream(path: str, content: bytes, include_usage: bool) -> None:
     elif include_usage:
         assert chunks and chunks[-1].get("usage") and not chunks[-1]["choices"], "no usage in the last chunk, although requested"
     assert include_usage or not any("usage" in chunk for chunk in chunks), "usage, although not requested"
+
+
+def _check_named(content: bytes, last: set[str]) -> None:
+    """Every event has the name of its type; the last one ends the answer."""
+    blocks = [block for block in content.decode().removesuffix("\n\n").split("\n\n") if not block.startswith(":")]
+    names = []
+    for block in blocks:
+        name, data = block.split("\n")
+        names.append(name.removeprefix("event: "))
+        assert json.loads(data.removeprefix("data: "))["type"] == names[-1], f"not an event with the name of its type: {block[:100]!r}"
+    assert names and names[-1] in last, f"the last event is {names[-1:]}"
+    assert not last.intersection(names[:-1]), "events after the last one"
 
 
 def _events(content: bytes) -> list[str]:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from contract.valid_parts import DIALECTS, leave_out_allowed_tokens, replace_in_chat, replace_in_dialect, replace_structured_outputs
+
 TOKENS = 4  # of all choices together
 SEQUENCES = 16
 LARGEST = 2**31 - 1
@@ -9,14 +11,30 @@ VOCABULARY = 49_152  # of the default model
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 MAX_VARIABLES = 32
 LARGEST_N = 128
-LIMITS = {"/v1/chat/completions": ("max_completion_tokens", "max_tokens"), "/v1/completions": ("max_tokens",)}
+CHAT = "/v1/chat/completions"
+LIMITS = {
+    CHAT: ("max_completion_tokens", "max_tokens"),
+    "/v1/completions": ("max_tokens",),
+    "/v1/responses": ("max_output_tokens",),
+    "/v1/messages": ("max_tokens",),
+}
 
 
 def fit(path: str, body: Any) -> Any:
     """The body for `path`, with few tokens to generate. Valid values that the default model does not support are replaced."""
-    if path not in LIMITS or not isinstance(body, dict):
+    if not isinstance(body, dict):
+        return body
+    if path in DIALECTS:
+        fitted = replace_in_dialect(path, body)
+        return _with_few_tokens(path, fitted) if path in LIMITS and fitted is not body else fitted
+    if path not in LIMITS:
         return body
     fitted = {**body}
+    if path == CHAT:
+        replace_in_chat(fitted)
+    else:
+        replace_structured_outputs(fitted)
+    leave_out_allowed_tokens(fitted)
     _fit_best_of(fitted)
     _limit_choices(fitted)
     _limit_tokens(fitted, LIMITS[path])
@@ -25,6 +43,11 @@ def fit(path: str, body: Any) -> Any:
     _leave_out_names(fitted)
     _leave_out_template_variables(fitted)
     return fitted
+
+
+def _with_few_tokens(path: str, body: dict[str, Any]) -> dict[str, Any]:
+    _limit_tokens(body, LIMITS[path])
+    return body
 
 
 def _fit_best_of(body: dict[str, Any]) -> None:

@@ -31,7 +31,9 @@ CHECKS = {
 }
 NEEDS_KEY = {"ignored_auth"}  # only checks operations that need a key
 NEGATIVE = ("--mode", "negative", "--phases", "fuzzing", "--max-examples", "250")
-TAKES_INPUT = 3  # operations: a model by its id, and the two that generate. The others have no input that could be invalid
+TAKES_INPUT = (
+    6  # operations: a model by its id, the four that generate, and the one that counts. The others have no input that could be invalid
+)
 Runs = Callable[[str], Report]
 
 

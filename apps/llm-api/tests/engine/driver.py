@@ -34,6 +34,7 @@ class Completion:
     cached_tokens: int = 0
     finish_reason: EngineFinishReason | None = None
     error: str | None = None
+    is_request_at_fault: bool = False
 
     def take(self, output: SequenceOutput) -> None:
         assert self.finish_reason is None, "an output after the last one"
@@ -43,6 +44,7 @@ class Completion:
         self.cached_tokens = output.cached_tokens
         self.finish_reason = output.finish_reason
         self.error = output.error
+        self.is_request_at_fault = output.is_request_at_fault
 
 
 def limited(executor: Executor, *, blocks: int | None = None, sequences: int | None = None, budget: int | None = None) -> Executor:

@@ -130,6 +130,7 @@ def test_a_grammar_that_cannot_be_followed_fails_its_own_request_alone(
     engine.finish()
     assert engine.completion("bad").finish_reason == "error"
     assert message in (engine.completion("bad").error or "")
+    assert engine.completion("bad").is_request_at_fault
     assert engine.completion("good").finish_reason == "stop"
     assert engine.used_blocks == 0
 

@@ -118,7 +118,7 @@ class EngineLoop:
             self.scheduler.add(request, ready.result)
 
     def _refuse(self, request: AddRequest, error: str) -> None:
-        outputs = [failed(request.request_id, index, error) for index in range(request.n)]
+        outputs = [failed(request.request_id, index, error, is_request_at_fault=True) for index in range(request.n)]
         self._send(StepOutput(outputs=outputs, stats=self._stats([], 0)))
 
     def _cancel(self, request: CancelRequest) -> None:
@@ -158,17 +158,17 @@ class EngineLoop:
 
     def _advance(self, chunk: Chunk, token_id: int, logprobs: TokenLogprobs | None) -> SequenceOutput:
         if token_id == DEAD_END:
-            return self._fail(chunk, _dead_end(chunk.sequence))
+            return self._fail(chunk, _dead_end(chunk.sequence), is_request_at_fault=True)
         output = advance(chunk.sequence, token_id, logprobs, self._executor.max_model_len)
         if output.finish_reason is not None:
             self.scheduler.remove(chunk.sequence)
         return output
 
-    def _fail(self, chunk: Chunk, error: str) -> SequenceOutput:
+    def _fail(self, chunk: Chunk, error: str, is_request_at_fault: bool = False) -> SequenceOutput:
         sequence = chunk.sequence
         # Its blocks may hold the cause (NaN, for example): no other sequence may find them in the prefix cache.
         self.scheduler.remove(sequence, discard=True)
-        return failed(sequence.request_id, sequence.index, error)
+        return failed(sequence.request_id, sequence.index, error, is_request_at_fault)
 
     def _stats(self, chunks: list[Chunk], seconds: float) -> EngineStats:
         return EngineStats(

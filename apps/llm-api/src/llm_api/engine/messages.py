@@ -88,6 +88,7 @@ class SequenceOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     cached_tokens: int = 0  # prompt tokens found in the prefix cache
     finish_reason: EngineFinishReason | None = None
     error: str | None = None  # with finish_reason "error": the message for the client
+    is_request_at_fault: bool = False  # with finish_reason "error": the same request fails again
 
 
 class EngineStats(msgspec.Struct, frozen=True, kw_only=True):

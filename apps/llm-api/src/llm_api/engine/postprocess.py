@@ -73,5 +73,12 @@ def _finish_reason(sequence: Sequence, max_model_len: int) -> EngineFinishReason
     return None
 
 
-def failed(request_id: str, index: int, error: str) -> SequenceOutput:
-    return SequenceOutput(request_id=request_id, index=index, token_ids=[], finish_reason="error", error=error)
+def failed(request_id: str, index: int, error: str, is_request_at_fault: bool = False) -> SequenceOutput:
+    return SequenceOutput(
+        request_id=request_id,
+        index=index,
+        token_ids=[],
+        finish_reason="error",
+        error=error,
+        is_request_at_fault=is_request_at_fault,
+    )

@@ -10,6 +10,7 @@ from llm_api.chat.plain_text import PlainText, RenderedPrompt
 from llm_api.chat.template import GIVEN, ChatTemplate, ChatTemplateError, PromptOptions
 from llm_api.chat.tools.prompt import with_described_tools, with_written_calls
 from llm_api.protocol.chat import ChatCompletionRequest
+from llm_api.protocol.chat_messages import Message
 from llm_api.protocol.errors import InvalidRequest
 from llm_api.service.chat_messages import keys_of, template_messages, template_tools
 from llm_api.service.plan import check_text_length
@@ -118,7 +119,7 @@ class ChatPrompts:
 
     def _unused_names(self, request: ChatCompletionRequest) -> list[tuple[str, int]]:
         """Roles whose `name` the template ignores, each with its first message that has one: the prompt is then the same without it."""
-        first_named = {message.role: at for at, message in reversed(list(enumerate(request.messages))) if message.name is not None}
+        first_named = {message.role: at for at, message in reversed(list(enumerate(request.messages))) if _has_optional_name(message)}
         if not first_named:
             return []
         messages = template_messages(request)
@@ -134,6 +135,11 @@ class ChatPrompts:
             return self._template.prompt(messages)
         except ChatTemplateError:  # the template requires the name, so it uses it
             return None
+
+
+def _has_optional_name(message: Message) -> bool:
+    """Results have the name of a function, which is part of their meaning."""
+    return message.role not in {"tool", "function"} and message.name is not None
 
 
 def _nameless(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from llm_api.engine.errors import EngineDied
 from llm_api.engine.messages import EngineState, EngineStats, SamplingParams, SequenceOutput
-from llm_api.protocol.errors import EngineFailed
+from llm_api.protocol.errors import EngineFailed, InvalidRequest
 from llm_api.protocol.response import Usage
 from llm_api.service.choice import ChoiceDelta, GrowingChoice
 from llm_api.service.plan import Plan, Prompt
@@ -94,7 +94,8 @@ class RequestSequences:
 
     def _advance_choice(self, choice: GrowingChoice, output: SequenceOutput) -> ChoiceDelta:
         if output.finish_reason == "error":
-            raise EngineFailed(output.error or "The engine failed on this request.")
+            message = output.error or "The engine failed on this request."
+            raise InvalidRequest(message) if output.is_request_at_fault else EngineFailed(message)
         reasoned = choice.in_reasoning
         delta = choice.advance(output)
         self._record.output(choice.index, output, reasoned or choice.in_reasoning)
