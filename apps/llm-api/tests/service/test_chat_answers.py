@@ -102,3 +102,10 @@ async def test_a_tokens_logprobs_come_with_its_text(serve: Serve, scripted: Scri
             assert logprobs is not None
             carried = bytes(byte for token in logprobs.content or [] for byte in token.bytes or [])
             assert carried.decode() == chunk.choices[0].delta.content
+
+
+async def test_the_prompt_s_logprobs_arrive_although_the_first_token_has_no_text_yet(serve: Serve, scripted: Scripted) -> None:
+    engine = scripted("🎉")
+    answer = await serve(engine).chat(chat(prompt_logprobs=0)).infer()
+    assert answer.prompt_logprobs is not None
+    assert len(answer.prompt_logprobs) == len(engine.requests[0][0])

@@ -41,7 +41,7 @@ class ChoiceDelta:
     stop_reason: str | None = None  # the stop string that ended the choice
 
     def __bool__(self) -> bool:
-        return bool(self.text or self.parts or self.tokens or self.token_ids or self.finish_reason)
+        return bool(self.text or self.parts or self.tokens or self.token_ids or self.prompt_logprobs or self.finish_reason)
 
     def joined(self, later: "ChoiceDelta") -> "ChoiceDelta":
         parts = joined(self.parts + later.parts)
