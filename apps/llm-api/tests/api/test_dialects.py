@@ -47,10 +47,30 @@ def test_a_late_error_is_an_event(path: str, body: dict[str, Any], message: tupl
     with running_server(service) as server:
         name, data = events(httpx2.post(server.url + path, json=body).text)[-1]
     assert (name, data["type"]) == ("error", "error")
+    assert path != "/v1/responses" or data["sequence_number"] > 1
     value: Any = data
     for key in message:
         value = value[key]
     assert value == "The engine failed."
+
+
+@pytest.mark.parametrize(("path", "body"), [("/v1/responses", RESPONSE), ("/v1/messages", MESSAGE)])
+def test_an_early_error_has_its_status(path: str, body: dict[str, Any]) -> None:
+    service = ScriptedService()
+    service.scripts["hi"] = Script(fail_after=0, error=EngineFailed("The engine failed."))
+    with running_server(service) as server:
+        response = httpx2.post(server.url + path, json=body)
+    assert (response.status_code, response.json()["error"]["message"]) == (500, "The engine failed.")
+
+
+@pytest.mark.parametrize(("path", "body"), [("/v1/responses", RESPONSE), ("/v1/messages", MESSAGE)])
+def test_a_client_that_leaves_ends_the_generation(path: str, body: dict[str, Any]) -> None:
+    service = ScriptedService()
+    service.scripts["hi"] = Script(hold_after=2)
+    with running_server(service) as server:
+        with httpx2.stream("POST", server.url + path, json=body) as response:
+            next(response.iter_lines())
+        assert service.ended.get(timeout=10) == "cancelled"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from typing import Any, Literal
 
 from pydantic import ConfigDict, JsonValue
@@ -76,15 +77,16 @@ class MessagesAnswer:
 
     async def stream_infer(self) -> AsyncGenerator[MessageEvent]:
         stream, usage, finish, stop, begun = _Blocks(), Usage.of(0, 0), "stop", None, False
-        async for chunk in self._chat.stream_infer():
-            usage = chunk.usage or usage
-            if not begun:
-                begun = True
-                yield _start(chunk.model, usage)
-            for choice in chunk.choices:
-                for event in stream.extend(choice.delta):
-                    yield event
-                finish, stop = choice.finish_reason or finish, choice.stop_reason or stop
+        async with aclosing(self._chat.stream_infer()) as chunks:
+            async for chunk in chunks:
+                usage = chunk.usage or usage
+                if not begun:
+                    begun = True
+                    yield _start(chunk.model, usage)
+                for choice in chunk.choices:
+                    for event in stream.extend(choice.delta):
+                        yield event
+                    finish, stop = choice.finish_reason or finish, choice.stop_reason or stop
         for event in stream.close():
             yield event
         delta = {"stop_reason": _stop_reason(finish, stop, stream.has_tools), "stop_sequence": stop}

@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from typing import Any
 
 from llm_api.dialects.responses.request import ResponsesRequest
@@ -19,6 +20,7 @@ from llm_api.dialects.responses.response import (
     ResponseUsage,
 )
 from llm_api.protocol.chat_answer import ChatCompletion, ChatCompletionChunk, ChoiceLogprobs, Delta
+from llm_api.protocol.errors import ApiError
 from llm_api.protocol.response import Usage
 from llm_api.service.model_service import Answer
 
@@ -48,17 +50,21 @@ class ResponsesAnswer:
         return response.snapshot(completion.usage)
 
     async def stream_infer(self) -> AsyncGenerator[ResponseEvent]:
+        """Nothing is sent before the first chunk, so that an early error gets its HTTP status."""
         response, usage = _GrowingResponse(self._request, self._request.model), None
-        for kind in ("response.created", "response.in_progress"):
-            yield response.event(kind, response=response.snapshot())
-        async for chunk in self._chat.stream_infer():
-            usage = chunk.usage or usage
-            for choice in chunk.choices:
-                for event in response.extend(choice.delta, choice.logprobs):
-                    yield event
-                if choice.finish_reason is not None:
-                    for event in response.finish(choice.finish_reason):
+        async with aclosing(self._chat.stream_infer()) as chunks:
+            chunk = await anext(chunks, None)
+            for kind in ("response.created", "response.in_progress"):
+                yield response.event(kind, response=response.snapshot())
+            try:
+                while chunk is not None:
+                    usage = chunk.usage or usage
+                    for event in response.take(chunk):
                         yield event
+                    chunk = await anext(chunks, None)
+            except ApiError as error:
+                yield response.event("error", code=error.code, message=error.message, param=error.param)
+                return
         yield response.event(f"response.{response.status}", response=response.snapshot(usage))
 
 
@@ -78,6 +84,12 @@ class _GrowingResponse:
     def event(self, kind: str, **fields: Any) -> ResponseEvent:
         self._events += 1
         return ResponseEvent.of(kind, self._events - 1, **fields)
+
+    def take(self, chunk: ChatCompletionChunk) -> Iterator[ResponseEvent]:
+        for choice in chunk.choices:
+            yield from self.extend(choice.delta, choice.logprobs)
+            if choice.finish_reason is not None:
+                yield from self.finish(choice.finish_reason)
 
     def extend(self, delta: Delta, logprobs: ChoiceLogprobs | None) -> Iterator[ResponseEvent]:
         if delta.reasoning_content:
