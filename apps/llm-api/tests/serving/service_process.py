@@ -48,7 +48,8 @@ class ServiceProcess:
 
     @property
     def engine(self) -> psutil.Process:
-        (child,) = psutil.Process(self.process.pid).children()
+        """The other child, if any, checks grammars."""
+        (child,) = [child for child in psutil.Process(self.process.pid).children() if "llm_api.engine" in child.cmdline()]
         return child
 
     def log(self) -> str:

@@ -46,10 +46,11 @@ def bad_requests() -> Iterator[tuple[str, str, str | bytes, int, str | None]]:
     yield "huge number", CHAT, chat(max_tokens=10**30), 400, "max_tokens"
     yield "huge seed", CHAT, chat(seed=2**70), 400, "seed"
     yield "negative n", CHAT, chat(n=-1), 400, "n"
-    yield "five stops", CHAT, chat(stop=list("abcde")), 400, "stop"
+    yield "seventeen stops", CHAT, chat(stop=list("abcdefghijklmnopq")), 400, "stop"
     yield "bias out of range", CHAT, chat(logit_bias={"5": 101}), 400, None
     yield "bias on no token", CHAT, chat(logit_bias={"4000000": 1}), 400, None
-    yield "tools", CHAT, chat(tools=[{"type": "function", "function": {"name": "f"}}]), 400, "tools"
+    yield "a tool of another kind", CHAT, chat(tools=[{"type": "web_search"}]), 400, "tools[0].type"
+    yield "a schema that cannot be held", CHAT, chat(structured_outputs={"json": {"not": {}}}), 400, "structured_outputs.json.not"
     yield "field of another server", CHAT, chat(guided_regex="a+"), 400, "guided_regex"
     yield "prompt too long", CHAT, chat(messages=[{"role": "user", "content": "word " * 9000}]), 400, "messages"
     yield "a megabyte of text", CHAT, chat(messages=[{"role": "user", "content": "x" * 2**20}]), 400, "messages"
