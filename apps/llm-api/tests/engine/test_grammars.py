@@ -3,15 +3,22 @@
 import json
 import re
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import jsonschema
 import pytest
+import torch
 from engine.driver import Completion, Engine
+from llguidance import LLMatcher
 from tokenizers import Tokenizer
 
 from llm_api.engine.executor import Executor
+from llm_api.engine.grammar.compiler import GrammarCompiler
+from llm_api.engine.grammar.masks import MaskComputer
+from llm_api.engine.grammar.state import GrammarState
 from llm_api.engine.messages import AddRequest, SamplingParams
+from llm_api.engine.sequence import Sequence
 
 SCHEMA = {
     "type": "object",
@@ -133,6 +140,21 @@ def test_a_grammar_that_cannot_be_followed_fails_its_own_request_alone(
     assert engine.completion("bad").is_request_at_fault
     assert engine.completion("good").finish_reason == "stop"
     assert engine.used_blocks == 0
+
+
+def test_a_tokenizer_may_have_more_tokens_than_the_model(model_path: Path) -> None:
+    vocabulary, compiled = 40_000, SimpleQueue[LLMatcher | str]()
+    grammars = GrammarCompiler(model_path / "tokenizer.json", vocabulary, frozenset({2}))
+    grammars.compile(DIGITS, compiled.put)
+    matcher = compiled.get(timeout=60)
+    assert isinstance(matcher, LLMatcher)
+    request = AddRequest(request_id="a", prompt_token_ids=[1], sampling=SamplingParams(max_tokens=1))
+    sequence = Sequence(request, 0, grammar=GrammarState(matcher))
+    masks = MaskComputer(grammars).begin([sequence])
+    assert masks is not None
+    logits = torch.zeros(1, vocabulary)
+    assert masks.apply(logits, [sequence]) == [0]
+    assert 10 <= int(logits.isfinite().sum()) < 1000  # digits
 
 
 def test_a_request_that_is_cancelled_while_its_grammar_compiles_never_starts(float32: Executor, prompt: list[int]) -> None:

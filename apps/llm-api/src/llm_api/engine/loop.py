@@ -54,7 +54,7 @@ class EngineLoop:
         self._send = send
         eos = executor.end_token_ids
         self._grammars = GrammarCompiler(executor.tokenizer_file, executor.model_config.vocab_size, eos)
-        self._masks = MaskComputer(executor.model_config.vocab_size)
+        self._masks = MaskComputer(self._grammars)
         self._compiling: dict[str, AddRequest] = {}
         self._cache = KVCacheManager(executor.cache.num_blocks, executor.cache.block_size, prefix_caching)
         self._pace = StepPace(executor.step_time_target)

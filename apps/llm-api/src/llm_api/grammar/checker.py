@@ -32,7 +32,8 @@ class GrammarChecker:
         key = sha256(data).digest()
         if key not in self._known:
             async with self._turn:
-                self._remember(key, await self._check(data))
+                if key not in self._known:  # it may have been checked meanwhile
+                    self._remember(key, await self._check(data))
         return self._known[key]
 
     async def stop(self) -> None:

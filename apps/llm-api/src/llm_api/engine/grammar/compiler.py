@@ -60,6 +60,11 @@ class GrammarCompiler:
         while len(self._compiled) > CACHED_GRAMMARS or sum(map(len, self._compiled)) > CACHED_CHARACTERS:
             self._compiled.popitem(last=False)
 
+    @property
+    def mask_tokens(self) -> int:
+        """Tokens of a mask: of the tokenizer or of the model, whichever has more."""
+        return self._tokenizer.vocab_size
+
     @cached_property
     def _tokenizer(self) -> LLTokenizer:
         """Made for the first grammar: it takes a third of a second and the memory of another tokenizer."""

@@ -8,6 +8,7 @@ import torch
 from llguidance import LLExecutor, LLMatcher
 from torch import Tensor
 
+from llm_api.engine.grammar.compiler import GrammarCompiler
 from llm_api.engine.machine import available_cores
 from llm_api.engine.sequence import Sequence
 
@@ -42,8 +43,8 @@ class StepMasks:
 
 
 class MaskComputer:
-    def __init__(self, vocabulary: int) -> None:
-        self._words = -(-vocabulary // BITS)
+    def __init__(self, grammars: GrammarCompiler) -> None:
+        self._grammars = grammars
         self._thread: ThreadPoolExecutor | None = None
         self._executor: LLExecutor | None = None
 
@@ -60,7 +61,7 @@ class MaskComputer:
     def _compute(self, matchers: list[LLMatcher]) -> Words:
         """Without the GIL. A matcher that reached one of its limits allows no token."""
         assert self._executor  # noqa: S101
-        words: Words = np.zeros((len(matchers), self._words), np.int32)
+        words: Words = np.zeros((len(matchers), -(-self._grammars.mask_tokens // BITS)), np.int32)
         usable = [(matcher, row) for row, matcher in enumerate(matchers) if not matcher.is_error()]
         if usable:
             self._executor.unsafe_compute_mask_ptr(usable, words.ctypes.data, words.shape[1] * words.itemsize, len(words))
