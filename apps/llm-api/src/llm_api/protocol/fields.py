@@ -87,8 +87,8 @@ def string_or_array(array: str) -> Discriminator:
     return Discriminator(_json_kind, custom_error_type="invalid_type", custom_error_message=f"should be a string or an array of {array}")
 
 
-def string_or_object(object_: str) -> Discriminator:
-    message = f"should be a {object_}, as an object or as text"
+def string_or_object(message: str) -> Discriminator:
+    """`message`: what the value should be."""
     return Discriminator(_text_or_object, custom_error_type="invalid_type", custom_error_message=message)
 
 
@@ -96,6 +96,15 @@ def _text_or_object(value: Any) -> str | None:
     if isinstance(value, str):
         return "<string>"
     return "<object>" if isinstance(value, dict) else None
+
+
+def by_type(supported: str, default: str | None = None) -> Discriminator:
+    """Chooses a union's branch by the object's `type`. `supported`: the types. `default`: for objects without a type."""
+    return Discriminator(
+        lambda value: f"<{value.get('type', default)}>" if isinstance(value, dict) else None,
+        custom_error_type="unsupported_item",
+        custom_error_message=f"this server supports {supported}",
+    )
 
 
 def _json_kind(value: Any) -> str | None:

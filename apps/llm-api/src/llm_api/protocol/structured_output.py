@@ -14,7 +14,10 @@ ONE_OF_THEM: JsonDict = {"oneOf": [{"required": [name], "properties": {name: {"n
 Schema = dict[str, JsonValue]
 
 
-SchemaOrText = Annotated[Annotated[str, Tag("<string>")] | Annotated[Schema, Tag("<object>")], string_or_object("JSON schema")]
+SchemaOrText = Annotated[
+    Annotated[str, Tag("<string>")] | Annotated[Schema, Tag("<object>")],
+    string_or_object("should be a JSON schema, as an object or as text"),
+]
 
 
 class TextFormat(StrictModel):

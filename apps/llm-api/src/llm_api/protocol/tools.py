@@ -1,11 +1,11 @@
 """Functions that the model may call: definitions, the choice among them, and calls in earlier messages."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, JsonValue, Tag
+from pydantic import Field, JsonValue, Tag
 
-from llm_api.protocol.fields import StrictModel
+from llm_api.protocol.fields import StrictModel, string_or_object
 
 MAX_TOOLS = 128
 MAX_CALLS = 128  # in one message
@@ -49,13 +49,7 @@ class AllowedToolsChoice(StrictModel):
     allowed_tools: AllowedTools
 
 
-def _choice_kind(value: Any) -> str | None:
-    if isinstance(value, str):
-        return "<string>"
-    return "<object>" if isinstance(value, dict) else None
-
-
-CHOICE = Discriminator(_choice_kind, custom_error_type="invalid_type", custom_error_message="should be a string or an object")
+CHOICE = string_or_object("should be a string or an object")
 ToolChoice = Annotated[
     Annotated[Literal["none", "auto", "required"], Tag("<string>")]
     | Annotated[Annotated[NamedTool | AllowedToolsChoice, Field(discriminator="type")], Tag("<object>")],

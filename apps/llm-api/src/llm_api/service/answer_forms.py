@@ -83,9 +83,9 @@ class AnswerForms:
             for function, path in zip(rule.functions, rule.paths, strict=True)
         ]
         arguments = {function.name: form.expression for function, form in zip(rule.functions, forms, strict=True)}
-        mode = "required" if text and rule.mode == "auto" else rule.mode
-        start, rules = call_rules(call_format, arguments, self._tokens, mode, rule.parallel)
-        answer = AnswerForm(f"{start} | {text}" if text and rule.mode == "auto" else start, rules)
+        may_answer = text is not None and rule.mode == "auto"
+        start, rules = call_rules(call_format, arguments, self._tokens, "required" if may_answer else rule.mode, rule.parallel)
+        answer = AnswerForm(f"{start} | {text}" if may_answer else start, rules)
         if error := await self._checker.error(answer.grammar()):
             for form in forms:  # the schema that is at fault by itself, if one is
                 await self._checked(form)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 from llm_api.chat.output.parts import OutputParser, PlainOutput
 from llm_api.chat.output.reasoning import ReasoningParser
@@ -35,33 +36,30 @@ class ChatOutput:
         then: Callable[[], OutputParser] = PlainOutput
         if rule is not None and self._calls is not None:
             then = partial(ToolCallParser, self._calls, forced=rule.mode != "auto")
-        reasoning = self._reasoning
-        if reasoning is None or self._has_ended(request, prompt_end):
+        reasoning, place = self._reasoning, self._place(request, prompt_end)
+        if reasoning is None or place == "after":
             return then
-        begun, included = self._has_begun(request, prompt_end), request.include_reasoning is not False
+        begun, included = place == "inside", request.include_reasoning is not False
         return lambda: ReasoningParser(reasoning, then(), begun=begun, included=included)
 
     def grammar(self, request: ChatCompletionRequest, form: AnswerForm | None, prompt_end: str) -> str | None:
         if form is None:
             return None
-        if self._reasoning is None or self._has_ended(request, prompt_end):
+        place = self._place(request, prompt_end)
+        if self._reasoning is None or place == "after":
             return form.grammar()
-        begun = self._has_begun(request, prompt_end)
-        return grammar(*after_reasoning(self._reasoning, form.start, form.rules, self._tokens, begun=begun))
+        return grammar(*after_reasoning(self._reasoning, form.start, form.rules, self._tokens, begun=place == "inside"))
 
-    def _has_begun(self, request: ChatCompletionRequest, prompt_end: str) -> bool:
-        assert self._reasoning is not None  # noqa: S101
+    def _place(self, request: ChatCompletionRequest, prompt_end: str) -> Literal["before", "inside", "after"]:
+        """Where the answer begins, relative to its reasoning. A message that is continued has ended its reasoning, or is inside."""
+        if self._reasoning is None:
+            return "after"
+        start, end = self._reasoning.start, self._reasoning.end
         if request.continue_final_message:
             text = _last_text(request)
-            return text.rfind(self._reasoning.start) > text.rfind(self._reasoning.end)
-        return prompt_end.rstrip().endswith(self._reasoning.start)
-
-    def _has_ended(self, request: ChatCompletionRequest, prompt_end: str) -> bool:
-        """Also a message that is continued has ended its reasoning, or has none."""
-        assert self._reasoning is not None  # noqa: S101
-        if request.continue_final_message:
-            return not self._has_begun(request, prompt_end)
-        return prompt_end.rstrip().endswith(self._reasoning.end)
+            return "inside" if text.rfind(start) > text.rfind(end) else "after"
+        written = prompt_end.rstrip()
+        return "after" if written.endswith(end) else "inside" if written.endswith(start) else "before"
 
 
 def _last_text(request: ChatCompletionRequest) -> str:

@@ -20,6 +20,7 @@ from llm_api.tokenization.tokenizer import Tokenizer
 MAX_NAME = 200
 MAX_END = 200  # characters: more than a marker of reasoning has
 Messages = Sequence[Mapping[str, Any]]
+Tools = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +78,17 @@ class ChatPrompts:
         return self._tokenizer.marked_encoder(self._control_tokens)
 
     def _render(self, request: ChatCompletionRequest) -> RenderedPrompt:
-        options = self._options(request)
+        tools = template_tools(request)
+        options = self._options(request, tools if self._reads_tools else None)
         messages = template_messages(request)
-        self._check_tools(request, messages)
+        self._check_tools(request, tools, messages)
+        fitted = messages if self._reads_tools else _with_text_for_tools(messages, tools)
         try:
-            return self._plain_text.prompt(self._fitted(request, messages), partial(self._template.prompt, options=options))
+            return self._plain_text.prompt(fitted, partial(self._template.prompt, options=options))
         except ChatTemplateError as error:
             raise InvalidRequest(str(error), param="messages") from error
 
-    def _options(self, request: ChatCompletionRequest) -> PromptOptions:
+    def _options(self, request: ChatCompletionRequest, tools: Tools | None) -> PromptOptions:
         variables = {name: value for name, value in request.template_variables.items() if name in self._template.variables}
         for name in GIVEN & request.template_variables.keys():
             field = f"chat_template_kwargs.{name}"
@@ -97,19 +100,12 @@ class ChatPrompts:
             begins_answer=not continues and request.add_generation_prompt is not False,
             continues=continues,
             variables=variables,
-            tools=template_tools(request) if self._reads_tools else None,
+            tools=tools,
         )
 
-    def _fitted(self, request: ChatCompletionRequest, messages: Messages) -> Messages:
-        """For a template that reads no tools, tools and calls become text."""
-        if self._reads_tools:
-            return messages
-        tools = template_tools(request)
-        return with_described_tools(messages, tools) if tools else with_written_calls(messages)
-
-    def _check_tools(self, request: ChatCompletionRequest, messages: Messages) -> None:
+    def _check_tools(self, request: ChatCompletionRequest, tools: Tools | None, messages: Messages) -> None:
         """Definitions and keys cannot be protected in a rendered prompt as the texts of messages are."""
-        if self._plain_text.has_control_token(template_tools(request)):
+        if self._plain_text.has_control_token(tools):
             field = "tools" if request.tools else "functions"
             raise InvalidRequest(f"'{field}' has a control token of the model; leave it out.", param=field)
         for position, message in enumerate(messages):
@@ -135,6 +131,11 @@ class ChatPrompts:
             return self._template.prompt(messages)
         except ChatTemplateError:  # the template requires the name, so it uses it
             return None
+
+
+def _with_text_for_tools(messages: Messages, tools: Tools | None) -> Messages:
+    """For a template that reads no tools."""
+    return with_described_tools(messages, tools) if tools else with_written_calls(messages)
 
 
 def _has_optional_name(message: Message) -> bool:

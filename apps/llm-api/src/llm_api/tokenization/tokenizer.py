@@ -108,8 +108,11 @@ class Tokenizer:
         """
         if self._reads is None:
             return StreamDetokenizer(self._tokenizer, frozenset(self._special_ids).difference(kept), after)
-        token_bytes = (lambda token_id: self.token_bytes(token_id) if token_id in kept else self._bytes_of_text(token_id)) if kept else None
-        return ByteDetokenizer(token_bytes or self._bytes_of_text, self._reads.strip_start, after)
+
+        def with_kept(token_id: int) -> bytes:
+            return self.token_bytes(token_id) if token_id in kept else self._bytes_of_text(token_id)
+
+        return ByteDetokenizer(with_kept if kept else self._bytes_of_text, self._reads.strip_start, after)
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes of one token, special tokens included; empty for an id outside the vocabulary."""

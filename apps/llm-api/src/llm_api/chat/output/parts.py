@@ -81,3 +81,10 @@ def joined(parts: list[OutputPart]) -> list[OutputPart]:
         else:
             result.append(part)
     return result
+
+
+def held_back(text: str, marker: str) -> int:
+    """How many characters at the end of `text` may belong to the marker: its beginning, and space before that."""
+    begun = next((size for size in range(min(len(marker) - 1, len(text)), 0, -1) if text.endswith(marker[:size])), 0)
+    before = text[: len(text) - begun]
+    return begun + len(before) - len(before.rstrip())

@@ -2,7 +2,7 @@
 
 from enum import Enum, auto
 
-from llm_api.chat.output.parts import OutputParser, OutputPart, Reasoning
+from llm_api.chat.output.parts import OutputParser, OutputPart, Reasoning, held_back
 from llm_api.chat.output.reasoning_formats import ReasoningFormat
 
 
@@ -92,10 +92,3 @@ class ReasoningParser:
 
     def _thought(self, text: str) -> list[OutputPart]:
         return [Reasoning(text)] if text and self._included else []
-
-
-def held_back(text: str, marker: str) -> int:
-    """How many characters at the end of `text` may belong to the marker: its beginning, and space before that."""
-    begun = next((size for size in range(min(len(marker) - 1, len(text)), 0, -1) if text.endswith(marker[:size])), 0)
-    before = text[: len(text) - begun]
-    return begun + len(before) - len(before.rstrip())

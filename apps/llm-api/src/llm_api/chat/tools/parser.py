@@ -2,8 +2,7 @@
 
 from enum import Enum, auto
 
-from llm_api.chat.output.parts import Content, OutputPart, ToolCallArguments, ToolCallStart
-from llm_api.chat.output.reasoning import held_back
+from llm_api.chat.output.parts import Content, OutputPart, ToolCallArguments, ToolCallStart, held_back
 from llm_api.chat.tools.call_format import CallFormat
 from llm_api.chat.tools.json_end import JsonEnd
 

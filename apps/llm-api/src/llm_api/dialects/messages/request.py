@@ -1,10 +1,10 @@
 """The body of POST /v1/messages and /v1/messages/count_tokens, in Anthropic's shape."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, JsonValue, Tag
+from pydantic import Field, JsonValue, Tag
 
-from llm_api.protocol.fields import WHOLE, Ineffective, StrictModel, string_or_array
+from llm_api.protocol.fields import WHOLE, Ineffective, StrictModel, by_type, string_or_array
 from llm_api.protocol.tools import MAX_TOOLS, FunctionName
 
 
@@ -56,21 +56,13 @@ class ToolResultBlock(_Block):
     """True writes `Error: ` before the content."""
 
 
-def _block_type(value: Any) -> str | None:
-    return f"<{value.get('type')}>" if isinstance(value, dict) else None
-
-
 Block = Annotated[
     Annotated[TextBlock, Tag("<text>")]
     | Annotated[ToolUseBlock, Tag("<tool_use>")]
     | Annotated[ToolResultBlock, Tag("<tool_result>")]
     | Annotated[ThinkingBlock, Tag("<thinking>")]
     | Annotated[RedactedThinkingBlock, Tag("<redacted_thinking>")],
-    Discriminator(
-        _block_type,
-        custom_error_type="unsupported_item",
-        custom_error_message="this server supports blocks of the types text, tool_use, tool_result and thinking",
-    ),
+    by_type("blocks of the types text, tool_use, tool_result and thinking"),
 ]
 
 

@@ -1,8 +1,8 @@
 """The body of POST /v1/responses. Responses are not stored, so fields that need an earlier one are refused."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, JsonValue, Tag
+from pydantic import Field, JsonValue, Tag
 
 from llm_api.protocol.fields import (
     WHOLE,
@@ -12,6 +12,7 @@ from llm_api.protocol.fields import (
     MetadataValue,
     StrictModel,
     Unsupported,
+    by_type,
     string_or_array,
 )
 from llm_api.protocol.structured_output import JsonObjectFormat, TextFormat
@@ -74,20 +75,12 @@ class ReasoningItem(_Item):
     """Accepted, without effect."""
 
 
-def _item_type(value: Any) -> str | None:
-    return f"<{value.get('type', 'message')}>" if isinstance(value, dict) else None
-
-
 InputItem = Annotated[
     Annotated[MessageItem, Tag("<message>")]
     | Annotated[FunctionCallItem, Tag("<function_call>")]
     | Annotated[FunctionCallOutputItem, Tag("<function_call_output>")]
     | Annotated[ReasoningItem, Tag("<reasoning>")],
-    Discriminator(
-        _item_type,
-        custom_error_type="unsupported_item",
-        custom_error_message="this server supports items of the types message, function_call, function_call_output and reasoning",
-    ),
+    by_type("items of the types message, function_call, function_call_output and reasoning", default="message"),
 ]
 
 

@@ -10,11 +10,6 @@ class GrammarState:
         self.matcher = matcher
 
     @property
-    def is_complete(self) -> bool:
-        """Whether only the end of the text may follow."""
-        return self.matcher.is_stopped()
-
-    @property
     def error(self) -> str | None:
         """One line, once the grammar cannot be followed any more: a limit of the matcher was reached."""
         return first_line(self.matcher.get_error()) if self.matcher.is_error() else None
