@@ -92,5 +92,7 @@ def test_errors_of_the_middleware_have_anthropic_s_shape(path: str, key: str, bo
 
 
 def test_tokens_of_messages_are_counted(http: httpx2.Client) -> None:
-    body = {"model": MODEL, "messages": MESSAGE["messages"]}
-    assert http.post("/v1/messages/count_tokens", json=body).json() == {"input_tokens": 7}
+    body = {"model": MODEL, "messages": MESSAGE["messages"], "max_tokens": 5}
+    response = http.post("/v1/messages/count_tokens", json=body)
+    assert response.json() == {"input_tokens": 7}
+    assert response.headers["x-ignored-fields"] == "max_tokens"

@@ -156,3 +156,12 @@ async def test_sampling_reaches_the_engine_and_null_means_absent(serve: Serve, s
     assert {field: getattr(set_, field) for field in given} == given
     assert set_.logprobs == 4
     assert unset == type(unset)(max_tokens=INFO.max_model_len - len(prompt))
+
+
+async def test_tools_are_refused_if_the_server_has_no_format_for_them(tokenizer: Tokenizer, model_path: Path, metrics: Metrics) -> None:
+    config = EngineServiceConfig("m", 600, 60, tool_parser="none")
+    engine = ScriptedEngine([[1]])
+    service = EngineService(config, tokenizer, ChatTemplate(model_path), engine, metrics)
+    with pytest.raises(ApiError, match="TOOL_PARSER=none") as error:
+        await service.chat(chat("hi", tools=[{"type": "function", "function": {"name": "f"}}])).infer()
+    assert (error.value.status, error.value.param, engine.requests) == (400, "tools", [])

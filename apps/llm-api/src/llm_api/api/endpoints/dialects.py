@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from llm_api.api.endpoints.generation import STATUSES, GenerationEndpoints
 from llm_api.api.openapi import error_responses, json_body
+from llm_api.api.request_fields import ignored_fields_header
 from llm_api.api.responses import json_response
 from llm_api.api.sse import StreamForm
 from llm_api.api.validation import invalid_request
@@ -89,7 +90,7 @@ class DialectEndpoints:
         request = await self.generation.body.read(http, CountTokensRequest)
         self.generation.models.find(request.model)
         count = len(await self.generation.service.tokenize_chat(converted(chat_of_messages, request)))
-        return json_response(TokenCount(input_tokens=count))
+        return json_response(TokenCount(input_tokens=count), headers=ignored_fields_header())
 
 
 def converted(convert: Callable[[Body], ChatCompletionRequest], request: Body) -> ChatCompletionRequest:
