@@ -7,11 +7,13 @@ import time
 from typing import Any
 
 import llguidance
+import psutil
 import pytest
 from service.calls import answer_to, chat, completion
 from service.conftest import Scripted, Serve
 
-from llm_api.protocol.errors import ApiError
+from llm_api.grammar.checker import PROCESSES
+from llm_api.protocol.errors import ApiError, InvalidRequest, Unavailable
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False}
 HOURS_TO_COMPILE = {"allOf": [{"type": "string", "pattern": f"a.{{{i}}}b"} for i in range(1, 40)]}
@@ -114,3 +116,40 @@ async def test_other_requests_are_planned_while_a_form_is_checked(serve: Serve, 
     with pytest.raises(ApiError):
         await slow
     await service.stop()
+
+
+async def test_slow_grammars_do_not_wait_for_each_other(serve: Serve, scripted: Scripted) -> None:
+    """Each takes a second of CPU time. A good one is held while they are checked."""
+    service = serve(scripted("ok"))
+    await service.chat(chat("x", response_format=schema_format(CITY))).infer()
+    slow = [HOURS_TO_COMPILE | {"title": str(number)} for number in range(PROCESSES - 1)]
+    checks = [asyncio.create_task(service.chat(chat("x", response_format=schema_format(schema))).infer()) for schema in slow]
+    await asyncio.sleep(0.1)
+    await service.chat(chat("x", response_format=schema_format({"type": "integer"}))).infer()
+    assert not any(check.done() for check in checks)
+    assert [str(error) for error in await asyncio.gather(*checks, return_exceptions=True)] == [
+        "'response_format.json_schema.schema' takes more than 1 s to compile; simplify it"
+    ] * len(slow)
+    await service.stop()
+
+
+async def test_a_form_that_was_not_checked_is_not_remembered_as_refused(serve: Serve, scripted: Scripted) -> None:
+    """Its process was killed, as by a machine without memory: that is not the schema's fault."""
+    service = serve(scripted("ok"))
+    check = asyncio.create_task(service.chat(chat("x", response_format=schema_format(HOURS_TO_COMPILE))).infer())
+    checking = await a_checking_process()
+    checking.kill()
+    with pytest.raises(Unavailable, match="its process ended with status -9; try again"):
+        await check
+    with pytest.raises(InvalidRequest, match="takes more than 1 s"):
+        await service.chat(chat("x", response_format=schema_format(HOURS_TO_COMPILE))).infer()
+    await service.stop()
+
+
+async def a_checking_process() -> psutil.Process:
+    """Once it has read its second grammar: the first is the one that it starts with."""
+    while True:
+        for child in psutil.Process().children():
+            if "llm_api.grammar.checking_process" in child.cmdline() and child.cpu_times().user > 0.3:
+                return child
+        await asyncio.sleep(0.05)

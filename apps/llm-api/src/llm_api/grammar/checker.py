@@ -1,75 +1,111 @@
-"""Checks grammars before the engine gets them: in a process of their own, with a limit in seconds."""
+"""Checks grammars before the engine gets them: in processes of their own, with limits of time and memory."""
 
 import asyncio
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import OrderedDict
 from contextlib import suppress
 from hashlib import sha256
 
-from llm_api.grammar.checking_process import LENGTH_BYTES
+from llm_api.grammar.checking_process import CPU_SECONDS, LENGTH_BYTES
 
-SECONDS = 1.0  # for a grammar, once the process runs
+PROCESSES = 4
 START_SECONDS = 30.0
+WAIT_SECONDS = 20.0  # for an answer, which takes CPU_SECONDS unless the machine is very busy
 MAX_BYTES = 1024 * 1024
 REMEMBERED = 1024
-TOO_SLOW = f"takes more than {SECONDS:g} s to compile; simplify it"
+TOO_SLOW = f"takes more than {CPU_SECONDS:g} s to compile; simplify it"
+TOO_LARGE = "takes too much memory to compile; simplify it"
+CAUSES = {-signal.SIGPROF: TOO_SLOW, -signal.SIGABRT: TOO_LARGE, -signal.SIGSEGV: TOO_LARGE, 1: TOO_LARGE}  # by status of the process
+
+
+class CheckerFailed(Exception):
+    """The grammar may be good: its process could not start, was killed, or got no time."""
 
 
 class GrammarChecker:
-    """One process checks one grammar after another. It is started for the first grammar, and again after it was killed."""
+    """Up to PROCESSES processes check a grammar each. They are started when they are needed, and stay."""
 
     def __init__(self) -> None:
-        self._process: Process | None = None
-        self._turn = asyncio.Lock()
+        self._idle: list[Process] = []
+        self._places = asyncio.Semaphore(PROCESSES)
+        self._running: dict[bytes, asyncio.Task[str]] = {}
         self._known: OrderedDict[bytes, str] = OrderedDict()
 
     async def error(self, grammar: str) -> str:
-        """Why `grammar` cannot be used: the compiler's message, or a sentence about the limit. Empty if it can."""
+        """Why `grammar` cannot be used: the compiler's message, or a sentence about the limit. Empty if it can. Raises CheckerFailed."""
         data = grammar.encode(errors="replace")
         if len(data) > MAX_BYTES:
             return f"is larger than {MAX_BYTES} bytes; simplify it"
         key = sha256(data).digest()
-        if key not in self._known:
-            async with self._turn:
-                if key not in self._known:  # it may have been checked meanwhile
-                    self._remember(key, await self._check(data))
-        return self._known[key]
+        if key in self._known:
+            self._known.move_to_end(key)
+            return self._known[key]
+        if key not in self._running:
+            self._running[key] = asyncio.create_task(self._check(key, data))
+        return await asyncio.shield(self._running[key])  # others may wait for the same grammar
 
     async def stop(self) -> None:
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
-            self._process = None
+        checks = list(self._running.values())
+        for check in checks:
+            check.cancel()
+        await asyncio.gather(*checks, return_exceptions=True)
+        for process in self._idle:
+            await _kill(process)
 
-    def _remember(self, key: bytes, error: str) -> None:
-        self._known[key] = error
+    async def _check(self, key: bytes, data: bytes) -> str:
+        try:
+            async with self._places:
+                process = self._idle.pop() if self._idle else await _start()
+                self._known[key] = await _answer(process, data)
+                if process.returncode is None:
+                    self._idle.append(process)
+        finally:
+            del self._running[key]
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
+        return self._known[key]
 
-    async def _check(self, data: bytes) -> str:
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                process = self._process or await self._start()
-            async with asyncio.timeout(SECONDS):
-                return (await _exchange(process, data)).decode()
-        except TimeoutError:
-            await self.stop()
-            return TOO_SLOW
-        except (asyncio.IncompleteReadError, ConnectionError):
-            await self.stop()
-            return "takes too much memory to compile; simplify it"
-        except asyncio.CancelledError:  # the next answer would be this grammar's
-            await self.stop()
-            raise
 
-    async def _start(self) -> Process:
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "llm_api.grammar.checking_process", stdin=PIPE, stdout=PIPE, start_new_session=True
-        )
-        await _exchange(self._process, b'start: "a"')
-        return self._process
+async def _start() -> Process:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "llm_api.grammar.checking_process", stdin=PIPE, stdout=PIPE, start_new_session=True
+    )
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            await _exchange(process, b'start: "a"')
+    except (TimeoutError, asyncio.IncompleteReadError, ConnectionError) as error:
+        await _kill(process)
+        raise CheckerFailed("could not start") from error
+    except asyncio.CancelledError:
+        await _kill(process)
+        raise
+    return process
+
+
+async def _answer(process: Process, data: bytes) -> str:
+    """The process has ended if it cannot check another grammar."""
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            return (await _exchange(process, data)).decode()
+    except (asyncio.IncompleteReadError, ConnectionError) as error:
+        status = await process.wait()
+        if status not in CAUSES:
+            raise CheckerFailed(f"ended with status {status}") from error
+        return CAUSES[status]
+    except TimeoutError as error:
+        await _kill(process)
+        raise CheckerFailed(f"gave no answer in {WAIT_SECONDS:g} s") from error
+    except asyncio.CancelledError:  # the next answer would be this grammar's
+        await _kill(process)
+        raise
+
+
+async def _kill(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
 
 
 async def _exchange(process: Process, data: bytes) -> bytes:

@@ -9,12 +9,12 @@ from llguidance.gbnf_to_lark import any_to_lark
 from pydantic_core import from_json
 
 from llm_api.chat.tools.call_format import CallFormat, call_rules
-from llm_api.grammar.checker import GrammarChecker
+from llm_api.grammar.checker import CheckerFailed, GrammarChecker
 from llm_api.grammar.json_schema import SchemaRefused, blamed, schema_expression
 from llm_api.grammar.lark import any_of, grammar, nested, regex
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.completions import CompletionRequest
-from llm_api.protocol.errors import InvalidRequest
+from llm_api.protocol.errors import InvalidRequest, Unavailable
 from llm_api.protocol.structured_output import JsonObjectFormat, JsonSchemaFormat, StructuredOutputs
 from llm_api.protocol.tools import CallRule
 
@@ -86,7 +86,7 @@ class AnswerForms:
         may_answer = text is not None and rule.mode == "auto"
         start, rules = call_rules(call_format, arguments, self._tokens, "required" if may_answer else rule.mode, rule.parallel)
         answer = AnswerForm(f"{start} | {text}" if may_answer else start, rules)
-        if error := await self._checker.error(answer.grammar()):
+        if error := await self._error(answer.grammar()):
             for form in forms:  # the schema that is at fault by itself, if one is
                 await self._checked(form)
             raise _refusal("tools" if rule.paths[0].startswith("tools") else "functions", _reason(error))
@@ -104,9 +104,15 @@ class AnswerForms:
         return await self._checked(await asyncio.to_thread(_structured_form, outputs))
 
     async def _checked(self, form: _Form) -> str:
-        if error := await self._checker.error(grammar(form.expression)):
+        if error := await self._error(grammar(form.expression)):
             raise _refusal(form.param + blamed(form.schema, error), _reason(error))
         return form.expression
+
+    async def _error(self, text: str) -> str:
+        try:
+            return await self._checker.error(text)
+        except CheckerFailed as error:
+            raise Unavailable(f"The form of the answer could not be checked: its process {error}; try again.") from error
 
 
 def _arguments_schema(parameters: Mapping[str, Any] | None) -> Mapping[str, Any]:
