@@ -133,7 +133,7 @@ class Settings(BaseSettings):
         "warn",
         description="What happens to a request with a field that is unknown or has no effect. strict: it is refused. warn: it is served "
         "without the field, which the response names in x-ignored-fields and llm_ignored_fields_total counts. ignore: as warn, silently. "
-        "A field that is known to change the output and is not supported is always refused.",
+        "A field that is known to change the output and is not supported is always refused. An API key may have a mode of its own.",
     )
 
     tool_parser: ToolParser = Field(

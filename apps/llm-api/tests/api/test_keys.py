@@ -4,13 +4,13 @@ import pytest
 from api.running_server import key_entry
 from structlog.testing import capture_logs
 
-from llm_api.api.keys import ApiKeys, ApiKeysError, new_key, parse_keys
+from llm_api.api.keys import ApiKey, ApiKeys, ApiKeysError, new_key, parse_keys
 
 
 def test_a_new_key_matches_its_entry() -> None:
     key, line = new_key("alice")
-    assert ApiKeys(line, None).name_of(key) == "alice"
-    assert ApiKeys(line, None).name_of(key + "x") is None
+    assert ApiKeys(line, None).find(key) == ApiKey("alice")
+    assert ApiKeys(line, None).find(key + "x") is None
     assert key not in line
 
 
@@ -18,10 +18,10 @@ def test_keys_of_both_sources_are_accepted(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text(f"# team\n{key_entry('alice', 'a-key')}\n\n{key_entry('bob', 'b-key')}\n")
     keys = ApiKeys(f"{key_entry('carol', 'c-key')},{key_entry('dave', 'd-key')}", file)
-    assert [keys.name_of(f"{letter}-key") for letter in "abcde"] == ["alice", "bob", "carol", "dave", None]
+    assert [(found := keys.find(f"{letter}-key")) and found.name for letter in "abcde"] == ["alice", "bob", "carol", "dave", None]
 
 
-@pytest.mark.parametrize("text", ["alice", "alice:abc", f"al ice:{'0' * 64}", f"{'0' * 64}", f"alice:{'g' * 64}"])
+@pytest.mark.parametrize("text", ["alice", "alice:abc", f"al ice:{'0' * 64}", f"{'0' * 64}", f"alice:{'g' * 64}", f"alice:{'0' * 64}:loud"])
 def test_a_malformed_entry_is_refused_without_showing_it(text: str) -> None:
     with pytest.raises(ApiKeysError, match="entry 2 is not `name:sha256`") as raised:
         parse_keys(f"{key_entry('bob', 'b')}\n{text}", "API_KEYS")
@@ -43,5 +43,5 @@ def test_a_file_that_stays_unreadable_is_logged_repeatedly(tmp_path: Path, monke
     with capture_logs() as logs:
         keys = ApiKeys(None, file)
         file.unlink()
-        assert [keys.name_of("a-key") for _ in range(3)] == ["alice"] * 3
+        assert [keys.find("a-key") for _ in range(3)] == [ApiKey("alice")] * 3
     assert [line["log_level"] for line in logs] == ["error"] * 3

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from api.running_server import CHAT, RunningServer, chat_body, running_server
+from api.running_server import CHAT, RunningServer, chat_body, key_entry, running_server
 from api.scripted_service import MODEL
 
 IGNORED: list[tuple[dict[str, Any], str]] = [
@@ -67,6 +67,18 @@ def test_strict_refuses_and_ignore_does_not_name() -> None:
         response = http.post(CHAT, json=chat_body(colour="red"))
         assert (response.status_code, "x-ignored-fields" in response.headers) == (200, False)
         assert "llm_ignored_fields_total{" not in http.get("/metrics").text
+
+
+def test_a_key_may_have_its_own_mode() -> None:
+    keys = f"{key_entry('app', 'app-key')},{key_entry('tests', 'tests-key')}:strict,{key_entry('agent', 'agent-key')}:ignore"
+    with running_server(api_keys=keys) as server, server.client() as http:
+
+        def send(key: str) -> httpx2.Response:
+            return http.post(CHAT, json=chat_body(colour="red"), headers={"authorization": f"Bearer {key}"})
+
+        assert send("tests-key").json()["error"]["code"] == "unknown_parameter"
+        assert "x-ignored-fields" not in send("agent-key").headers
+        assert send("app-key").headers["x-ignored-fields"] == "colour"
 
 
 @pytest.mark.parametrize("fields", NOTHING, ids=str)

@@ -78,6 +78,14 @@ async def test_the_engine_gets_a_grammar_of_the_form(
             {"response_format": schema_format({"x-guidance": {"lenient": True}})},
             "response_format.json_schema.schema.x-guidance", "leave it out",
         ),
+        (
+            {"response_format": schema_format({"properties": {"at": {"format": "json-pointer"}}})},
+            "response_format.json_schema.schema.properties.at.format", "json-pointer",
+        ),
+        (
+            {"response_format": schema_format({"items": {"$ref": "#/$defs/a"}, "$defs": {"a": {"anyOf": [{"$ref": "#/%24defs/a"}]}}})},
+            "response_format.json_schema.schema", "has a reference that leads to itself, '#/%24defs/a'",
+        ),
         ({"response_format": schema_format(DEEP)}, "response_format.json_schema.schema", "more than 64 levels deep"),
         ({"response_format": schema_format(HOURS_TO_COMPILE)}, "response_format.json_schema.schema", "takes more than 1 s to compile"),
         (

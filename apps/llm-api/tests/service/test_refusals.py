@@ -113,6 +113,14 @@ async def test_a_name_that_the_template_does_not_use_is_ignored_by_default(
     assert named.requests[0][0] == nameless.requests[0][0]
 
 
+async def test_the_mode_of_a_key_decides(serve: Serve, scripted: Scripted, context: RequestContext) -> None:
+    context.request_fields = "strict"
+    with pytest.raises(ApiError, match=r"chat template uses no name in a user message; leave it out"):
+        await serve(scripted("ok")).chat(chat(messages=[NAMED])).infer()
+    with pytest.raises(ApiError, match="257 tokens"):
+        await serve(scripted("ok")).complete(completion("hi", max_tokens=256)).infer()
+
+
 @pytest.mark.parametrize("reading", ["{{ m.name }}: ", "{% if m.role == 'user' %}{{ m.name.upper() }}{% endif %}"])
 async def test_a_name_that_the_template_uses_reaches_the_model(
     scripted: Scripted, tokenizer: Tokenizer, metrics: Metrics, tmp_path: Path, reading: str

@@ -14,6 +14,7 @@ from llm_api.api.request_fields import read_fields
 from llm_api.protocol.errors import BodyTooLarge, Overloaded, RequestTimeout, UnsupportedMediaType
 from llm_api.server.lifecycle import Lifecycle
 from llm_api.settings import Settings
+from llm_api.telemetry.context import current_request
 from llm_api.telemetry.metrics import Metrics
 
 FULL_BODIES = 16
@@ -39,7 +40,7 @@ class BodyReader:
         async with cutoff.armed():
             with self._unfinished.receiving(cutoff) as count:
                 body = await self._collect(request, count)
-        return read_fields(body, model, self._fields, self._metrics)
+        return read_fields(body, model, current_request().request_fields or self._fields, self._metrics)
 
     async def _collect(self, request: Request, count: Callable[[int], None]) -> bytes:
         chunks, size = [], 0

@@ -1,15 +1,27 @@
-"""API keys: names and SHA-256 digests, from a setting or from a file that is reloaded when it changes."""
+"""API keys: names, SHA-256 digests and modes, from a setting or from a file that is reloaded when it changes."""
 
 import hashlib
 import re
 import secrets
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import structlog
 
-ENTRY = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-fA-F]{64})")
+from llm_api.settings import RequestFields
+
+ENTRY = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-fA-F]{64})(?::(strict|warn|ignore))?")
 RETRY = 30.0  # seconds after which a file that could not be loaded is tried, and logged, again
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """`request_fields`: REQUEST_FIELDS for requests with this key; None: as the setting says."""
+
+    name: str
+    request_fields: RequestFields | None = None
 
 
 class ApiKeysError(ValueError):
@@ -22,16 +34,17 @@ def new_key(name: str) -> tuple[str, str]:
     return key, f"{name}:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
-def parse_keys(text: str, source: str) -> dict[bytes, str]:
-    """Returns names by digest. Entries are separated by newlines or commas; `#` starts a comment line. Raises ApiKeysError."""
-    names: dict[bytes, str] = {}
+def parse_keys(text: str, source: str) -> dict[bytes, ApiKey]:
+    """Returns keys by digest. Entries are separated by newlines or commas; `#` starts a comment line. Raises ApiKeysError."""
+    keys: dict[bytes, ApiKey] = {}
     lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
     entries = (entry.strip() for line in lines for entry in line.split(","))
     for position, entry in enumerate(filter(None, entries), 1):
         if not (match := ENTRY.fullmatch(entry)):
-            raise ApiKeysError(f"{source}: entry {position} is not `name:sha256`; `llm-api keys new NAME` creates one")
-        names[bytes.fromhex(match[2])] = match[1]
-    return names
+            form = "`name:sha256`, or `name:sha256:MODE` with strict, warn or ignore"
+            raise ApiKeysError(f"{source}: entry {position} is not {form}; `llm-api keys new NAME` creates one")
+        keys[bytes.fromhex(match[2])] = ApiKey(match[1], cast("RequestFields | None", match[3]))
+    return keys
 
 
 class ApiKeys:
@@ -46,11 +59,11 @@ class ApiKeys:
         self._file = file
         self._inline = parse_keys(inline or "", "API_KEYS")
         self._version = self._file_version()
-        self._names = self._inline | self._read()
+        self._keys = self._inline | self._read()
         self._file_is_good = True
         self._retry_at = 0.0
         self._log = structlog.stdlib.get_logger("llm_api.keys")
-        if (inline or file) and not self._names:
+        if (inline or file) and not self._keys:
             raise ApiKeysError("API_KEYS and API_KEYS_FILE contain no key; `llm-api keys new NAME` creates one")
 
     @property
@@ -61,7 +74,7 @@ class ApiKeys:
     @property
     def count(self) -> int:
         self._refresh()
-        return len(self._names)
+        return len(self._keys)
 
     @property
     def file_is_good(self) -> bool:
@@ -69,13 +82,13 @@ class ApiKeys:
         self._refresh()
         return self._file_is_good
 
-    def name_of(self, key: str) -> str | None:
-        """Returns the name of the key, or None. Compares with every key in constant time, so that the timing reveals nothing."""
+    def find(self, key: str) -> ApiKey | None:
+        """Returns None for an unknown key. Compares with every key in constant time, so that the timing reveals nothing."""
         self._refresh()
         digest, found = hashlib.sha256(key.encode(errors="surrogateescape")).digest(), None
-        for known, name in self._names.items():
+        for known, entry in self._keys.items():
             if secrets.compare_digest(known, digest):
-                found = name
+                found = entry
         return found
 
     def _refresh(self) -> None:
@@ -84,16 +97,16 @@ class ApiKeys:
             return
         self._version, self._retry_at = version, time.monotonic() + RETRY
         try:
-            self._names = self._inline | self._read()
+            self._keys = self._inline | self._read()
             self._file_is_good = True
         except ApiKeysError as error:
             self._file_is_good = False
-            self._log.error("API keys not reloaded: the earlier keys stay valid", reason=str(error), keys=len(self._names))
+            self._log.error("API keys not reloaded: the earlier keys stay valid", reason=str(error), keys=len(self._keys))
             return
-        log = self._log.info if self._names else self._log.error
-        log("API keys reloaded" if self._names else "no API keys left: every request is refused", keys=len(self._names))
+        log = self._log.info if self._keys else self._log.error
+        log("API keys reloaded" if self._keys else "no API keys left: every request is refused", keys=len(self._keys))
 
-    def _read(self) -> dict[bytes, str]:
+    def _read(self) -> dict[bytes, ApiKey]:
         if self._file is None:
             return {}
         try:

@@ -3,13 +3,16 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llm_api.cli.errors import CommandError, plain_errors
 from llm_api.cli.settings import read_settings
 from llm_api.refusal import EX_CONFIG
+
+if TYPE_CHECKING:
+    from llm_api.api.keys import ApiKey
 
 EPILOG = """
 Examples:
@@ -55,10 +58,10 @@ def new(
 
 
 def list_names(file: _File = None) -> None:
-    """List the names of the accepted keys, each with the beginning of its hash."""
+    """List the names of the accepted keys, each with the beginning of its hash, and its mode of REQUEST_FIELDS if it has one."""
     with plain_errors():
-        for digest, name in sorted(_known(file).items(), key=lambda item: item[1]):
-            typer.echo(f"{name}  {digest.hex()[:12]}")
+        for digest, key in sorted(_known(file).items(), key=lambda item: item[1].name):
+            typer.echo(f"{key.name}  {digest.hex()[:12]}  {key.request_fields or ''}".rstrip())
 
 
 def check(file: _File = None) -> None:
@@ -68,13 +71,13 @@ def check(file: _File = None) -> None:
     with plain_errors():
         known = _known(file)
         key = typer.prompt("Key", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
-        name = known.get(hashlib.sha256(key.strip().encode()).digest())
-        if name is None:
+        found = known.get(hashlib.sha256(key.strip().encode()).digest())
+        if found is None:
             raise CommandError("this key is not accepted", 1)
-        typer.echo(name)
+        typer.echo(found.name)
 
 
-def _known(file: Path | None) -> dict[bytes, str]:
+def _known(file: Path | None) -> "dict[bytes, ApiKey]":
     from llm_api.api.keys import ApiKeysError, parse_keys
 
     settings = read_settings(api_keys_file=file)
@@ -96,7 +99,7 @@ def _append(file: Path, name: str, entry: str) -> None:
         with os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+") as keys:
             keys.seek(0)
             text = keys.read()
-            if name in parse_keys(text, str(file)).values():
+            if any(known.name == name for known in parse_keys(text, str(file)).values()):
                 raise CommandError(f"{file} already has a key named {name}: choose another name, or remove its line first", EX_CONFIG)
             keys.write(entry + "\n" if text.endswith("\n") or not text else f"\n{entry}\n")
     except (ApiKeysError, OSError, UnicodeDecodeError) as error:

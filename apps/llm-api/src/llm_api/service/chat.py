@@ -20,10 +20,7 @@ class ChatPlanner:
     Raises InvalidRequest if the model cannot take the request.
     """
 
-    def __init__(
-        self, tokenizer: Tokenizer, template: ChatTemplate, fields: RequestFields = "warn", output: ChatOutput | None = None
-    ) -> None:
-        self._fields = fields
+    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate, output: ChatOutput | None = None) -> None:
         self._output = output or ChatOutput(tokenizer, None, None)
         self._prompts = ChatPrompts(tokenizer, template)
         self._tokenizer = tokenizer
@@ -32,15 +29,17 @@ class ChatPlanner:
         """The prompt, however long its answer may be."""
         return self._prompts.prompt(request, info.max_model_len).token_ids
 
-    def plan(self, request: ChatCompletionRequest, info: EngineInfo, form: AnswerForm | None = None) -> Plan:
+    def plan(
+        self, request: ChatCompletionRequest, info: EngineInfo, form: AnswerForm | None = None, fields: RequestFields = "warn"
+    ) -> Plan:
         """`form`: that the answer is held to."""
         prompt = self._prompts.prompt(request, info.max_model_len)
         token_ids = kept_prompt(prompt.token_ids, request.token_limit, request.truncate_prompt_tokens, info.max_model_len)
         check_vocabulary(token_ids, self._tokenizer, info.vocab_size, "messages")
         unused = self._prompts.unused_fields(request)
-        if unused and self._fields == "strict":
+        if unused and fields == "strict":
             raise _unused_field(unused[0])
-        limit, cut = request.token_limit, self._fields != "strict"
+        limit, cut = request.token_limit, fields != "strict"
         max_tokens = fit_completion(len(token_ids), limit, info.max_model_len, "messages", cut=cut)
         return Plan(
             prompts=[Prompt(token_ids)],

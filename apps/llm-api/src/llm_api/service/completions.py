@@ -24,14 +24,13 @@ class CompletionPlanner:
     Raises InvalidRequest if the model cannot take the request.
     """
 
-    def __init__(self, tokenizer: Tokenizer, fields: RequestFields = "warn") -> None:
+    def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._fields = fields
         self._middle = FillInTheMiddle(tokenizer)
 
-    def plan(self, request: CompletionRequest, info: EngineInfo, form: AnswerForm | None = None) -> Plan:
+    def plan(self, request: CompletionRequest, info: EngineInfo, form: AnswerForm | None = None, fields: RequestFields = "warn") -> Plan:
         """`form`: that each completion is held to."""
-        prompts = [self._prompt(request, given, path, info) for path, given in _by_path(request)]
+        prompts = [self._prompt(request, given, path, info, fields) for path, given in _by_path(request)]
         longest = max(len(prompt.token_ids) for prompt in prompts)
         return Plan(
             prompts=prompts,
@@ -45,7 +44,7 @@ class CompletionPlanner:
             ignored_fields=("max_tokens",) if longest + request.token_limit > info.max_model_len else (),
         )
 
-    def _prompt(self, request: CompletionRequest, given: str | Sequence[int], path: str, info: EngineInfo) -> Prompt:
+    def _prompt(self, request: CompletionRequest, given: str | Sequence[int], path: str, info: EngineInfo, fields: RequestFields) -> Prompt:
         cuts = request.truncate_prompt_tokens is not None
         if isinstance(given, str):
             if not cuts:
@@ -60,7 +59,7 @@ class CompletionPlanner:
         if not prompt.token_ids:
             raise InvalidRequest(f"'{path}' is empty: send at least one token.", param=path)
         kept = kept_prompt(prompt.token_ids, request.token_limit, request.truncate_prompt_tokens, info.max_model_len)
-        fit_completion(len(kept), request.token_limit, info.max_model_len, path, cut=self._fields != "strict")
+        fit_completion(len(kept), request.token_limit, info.max_model_len, path, cut=fields != "strict")
         return prompt.last(len(kept))
 
     def _middle_prompt(self, before: list[int], after: str, add_special_tokens: bool, info: EngineInfo) -> Prompt:

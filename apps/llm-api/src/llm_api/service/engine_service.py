@@ -28,6 +28,7 @@ from llm_api.service.request_record import RequestRecord
 from llm_api.service.request_sequences import Engine, RequestSequences
 from llm_api.service.token_details import TokenDetails
 from llm_api.settings import ReasoningParserName, RequestFields, ToolParser
+from llm_api.telemetry.context import current_request
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
 
@@ -58,8 +59,8 @@ class EngineService:
         self._metrics = metrics
         reasoning = reasoning_format_of(config.reasoning_parser, template.sources)
         call_format = call_format_of(config.tool_parser, template.sources)
-        self._chat_planner = ChatPlanner(tokenizer, template, config.request_fields, ChatOutput(tokenizer, reasoning, call_format))
-        self._completion_planner = CompletionPlanner(tokenizer, config.request_fields)
+        self._chat_planner = ChatPlanner(tokenizer, template, ChatOutput(tokenizer, reasoning, call_format))
+        self._completion_planner = CompletionPlanner(tokenizer)
         self._planning = ThreadPoolExecutor(PLANNING_THREADS, thread_name_prefix="planning")
         self._forms = AnswerForms(call_format, tokenizer.special_token_ids)
         engine.on_step = metrics.step
@@ -120,12 +121,19 @@ class EngineService:
         self._planning.shutdown(wait=False, cancel_futures=True)
 
     async def _off_loop(
-        self, plan: Callable[[Request, EngineInfo, AnswerForm | None], Plan], request: Request, info: EngineInfo, form: AnswerForm | None
+        self,
+        plan: Callable[[Request, EngineInfo, AnswerForm | None, RequestFields], Plan],
+        request: Request,
+        info: EngineInfo,
+        form: AnswerForm | None,
     ) -> Plan:
-        return await asyncio.get_running_loop().run_in_executor(self._planning, plan, request, info, form)
+        return await asyncio.get_running_loop().run_in_executor(self._planning, plan, request, info, form, self._request_fields())
+
+    def _request_fields(self) -> RequestFields:
+        return current_request().request_fields or self._config.request_fields
 
     def _sequences(self, plan: Plan, request_id: str) -> RequestSequences:
-        if self._config.request_fields == "warn":
+        if self._request_fields() == "warn":
             for name in plan.ignored_fields:
                 is_variable = name.startswith("chat_template_kwargs.")
                 self._metrics.ignored_field(name, "chat_template_kwargs" if is_variable else name)

@@ -3,6 +3,7 @@
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(slots=True)
@@ -10,6 +11,7 @@ class RequestContext:
     request_id: str
     arrived: float = field(default_factory=time.monotonic)
     key_name: str | None = None
+    request_fields: Literal["strict", "warn", "ignore"] | None = None  # of the key; None: as the setting says
     model: str | None = None
     prompt_tokens: int = 0
     cached_tokens: int = 0

@@ -3,7 +3,7 @@
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from llm_api.api.keys import ApiKeys
+from llm_api.api.keys import ApiKey, ApiKeys
 from llm_api.api.paths import is_open
 from llm_api.protocol.errors import Unauthorized
 from llm_api.telemetry.context import current_request
@@ -16,15 +16,16 @@ class AuthMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._keys.required and not is_open(scope["path"]):
-            current_request().key_name = self._authenticate(_key_in(Headers(scope=scope)))
+            key = self._authenticate(_key_in(Headers(scope=scope)))
+            current_request().key_name, current_request().request_fields = key.name, key.request_fields
         await self.app(scope, receive, send)
 
-    def _authenticate(self, key: str) -> str:
+    def _authenticate(self, key: str) -> ApiKey:
         if not key:
             raise Unauthorized("You didn't provide an API key. Send it in the header `Authorization: Bearer YOUR_KEY`.")
-        if (name := self._keys.name_of(key)) is None:
+        if (known := self._keys.find(key)) is None:
             raise Unauthorized("Incorrect API key provided.", code="invalid_api_key")
-        return name
+        return known
 
 
 def _key_in(headers: Headers) -> str:
