@@ -1,6 +1,7 @@
 """POST /v1/responses and /v1/messages over HTTP: events with names, and errors in the shape of each API."""
 
 import json
+import re
 from typing import Any
 
 import httpx2
@@ -8,10 +9,12 @@ import pytest
 from api.running_server import running_server
 from api.scripted_service import MODEL, Script, ScriptedService
 
-from llm_api.protocol.errors import EngineFailed
+from llm_api.dialects.field_names import MESSAGE_FIELDS, RESPONSE_FIELDS, FieldNames
+from llm_api.protocol.errors import EngineFailed, InvalidRequest
 
 RESPONSE: dict[str, Any] = {"model": MODEL, "input": "hi", "stream": True}
 MESSAGE: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 9, "stream": True}
+TWICE = [{"type": "function", "name": "f"}] * 2
 
 
 def events(text: str) -> list[tuple[str, dict[str, Any]]]:
@@ -96,3 +99,50 @@ def test_tokens_of_messages_are_counted(http: httpx2.Client) -> None:
     response = http.post("/v1/messages/count_tokens", json=body)
     assert response.json() == {"input_tokens": 7}
     assert response.headers["x-ignored-fields"] == "max_tokens"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("/v1/responses", RESPONSE | {"tools": TWICE}, "tools"),
+        ("/v1/responses", RESPONSE | {"include": ["all"]}, "include[0]"),
+        ("/v1/messages", MESSAGE | {"tools": [{"name": "f", "input_schema": {}}] * 2}, "tools"),
+    ],
+)
+def test_an_error_names_the_field_of_the_client(http: httpx2.Client, path: str, body: dict[str, Any], param: str) -> None:
+    error = http.post(path, json=body).json()["error"]
+    assert f"'{param}'" in error["message"]
+    assert error.get("param", param) == param
+
+
+@pytest.mark.parametrize(
+    ("names", "chat", "own"),
+    [
+        (RESPONSE_FIELDS, "response_format.json_schema.schema.properties.a.not", "text.format.schema.properties.a.not"),
+        (RESPONSE_FIELDS, "tools[1].function.parameters.properties.function", "tools[1].parameters.properties.function"),
+        (RESPONSE_FIELDS, "messages[2].content", "input"),
+        (RESPONSE_FIELDS, "tool_choice", "tool_choice"),
+        (MESSAGE_FIELDS, "response_format.json_schema.schema.not", "output_config.format.schema.not"),
+        (MESSAGE_FIELDS, "tools[0].function.parameters.not", "tools[0].input_schema.not"),
+        (MESSAGE_FIELDS, "max_completion_tokens", "max_tokens"),
+    ],
+)
+def test_fields_of_chat_completions_have_the_dialect_s_names(names: FieldNames, chat: str, own: str) -> None:
+    with pytest.raises(InvalidRequest, match=re.escape(f"'{own}' is bad")) as error, names.in_errors():
+        raise InvalidRequest(f"'{chat}' is bad", param=chat)
+    assert error.value.param == own
+
+
+def test_the_event_of_a_timeout_continues_the_numbers() -> None:
+    service = ScriptedService()
+    service.scripts["hi"] = Script(hold_after=2)
+    with running_server(service, request_timeout=0.5) as server:
+        found = [data for _, data in events(httpx2.post(server.url + "/v1/responses", json=RESPONSE).text)]
+    assert found[-1]["type"] == "error"
+    assert [data["sequence_number"] for data in found] == list(range(len(found)))
+
+
+def test_an_input_is_not_truncated(http: httpx2.Client) -> None:
+    response = http.post("/v1/responses", json=RESPONSE | {"stream": False, "truncation": "auto"})
+    assert response.json()["truncation"] == "disabled"
+    assert response.headers["x-ignored-fields"] == "truncation"

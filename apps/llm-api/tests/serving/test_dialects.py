@@ -125,7 +125,7 @@ def test_logprobs_are_sent_if_they_are_included(server: ServiceProcess) -> None:
         ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
         ({"input": [{"type": "item_reference", "id": "a"}]}, "input[0]"),
         ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "input[0].content[0].image_url"),
-        ({"text": {"format": {"type": "json_schema", "name": "a", "schema": {"not": {}}}}}, "response_format.json_schema.schema.not"),
+        ({"text": {"format": {"type": "json_schema", "name": "a", "schema": {"not": {}}}}}, "text.format.schema.not"),
     ],
 )  # fmt: skip
 def test_a_request_that_cannot_be_served_is_refused_by_name(server: ServiceProcess, fields: dict[str, Any], param: str) -> None:
@@ -209,3 +209,12 @@ def test_errors_have_the_shape_of_the_api(messages: Any, fields: dict[str, Any],
     assert body["error"]["type"] == {400: "invalid_request_error", 404: "not_found_error"}[raised.value.status_code]
     assert text in body["error"]["message"]
     assert body["request_id"] == raised.value.response.headers["x-request-id"]
+
+
+def test_a_schema_that_cannot_be_held_is_refused_with_its_place_in_the_client_s_request(server: ServiceProcess, messages: Any) -> None:
+    schema = {"type": "object", "properties": {"a": {"not": {}}}}
+    with pytest.raises(openai.BadRequestError) as refused:
+        respond(server, text={"format": {"type": "json_schema", "name": "answer", "schema": schema}})
+    assert refused.value.param == "text.format.schema.properties.a.not"
+    with pytest.raises(anthropic.BadRequestError, match=r"tools\[0\]\.input_schema\.properties\.a\.not.* cannot be held"):
+        tell(messages, tools=[TOOL | {"input_schema": schema}])

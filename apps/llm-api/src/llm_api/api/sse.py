@@ -25,11 +25,14 @@ LAST_WRITE = 1.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class StreamForm:
-    """`named`: events have the type of their chunk as name. `end`: the last bytes. `error`: the data of an event for a late error."""
+    """`named`: events have the type of their chunk as name. `end`: the last bytes. `error`: the data of an event for a late error.
+
+    It gets the number of events before it.
+    """
 
     named: bool = False
     end: bytes = DONE
-    error: Callable[[ApiError], BaseModel] = ApiError.response
+    error: Callable[[ApiError, int], BaseModel] = lambda error, _number: error.response()
 
 
 CHUNKS = StreamForm()
@@ -62,6 +65,7 @@ class EventStream(Response):
         self._settings = settings
         self._omitted = omitted
         self._form = form
+        self._events = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         output = _Output(send, self.raw_headers)
@@ -74,7 +78,7 @@ class EventStream(Response):
         except Exception as error:
             if not output.started:
                 raise
-            await self._end(output, _event(self._form.error(as_api_error(error)), self._form))
+            await self._end(output, _event(self._form.error(as_api_error(error), self._events), self._form))
 
     async def _end(self, output: "_Output", data: bytes) -> None:
         """Closes the connection of a client that does not read the last event, so that the client does not keep its place."""
@@ -91,6 +95,7 @@ class EventStream(Response):
         ):
             async for chunk in chunks:
                 await output.write(_event(chunk, self._form, self._omitted))
+                self._events += 1
 
     async def _fill_silence(self, output: "_Output") -> None:
         clock, interval = asyncio.get_running_loop().time, self._settings.sse_keepalive

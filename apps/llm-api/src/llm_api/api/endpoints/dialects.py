@@ -13,6 +13,7 @@ from llm_api.api.request_fields import ignored_fields_header
 from llm_api.api.responses import json_response
 from llm_api.api.sse import StreamForm
 from llm_api.api.validation import invalid_request
+from llm_api.dialects.field_names import MESSAGE_FIELDS, RESPONSE_FIELDS, FieldNames
 from llm_api.dialects.messages.answer import Message, MessageEvent, MessagesAnswer
 from llm_api.dialects.messages.chat_request import chat_request as chat_of_messages
 from llm_api.dialects.messages.errors import MessagesError, messages_error
@@ -33,13 +34,13 @@ class TokenCount(ResponseModel):
     input_tokens: int
 
 
-def _response_error(error: ApiError) -> ResponseEvent:
-    return ResponseEvent.of("error", 0, code=error.code, message=error.message, param=error.param)
+def _response_error(error: ApiError, number: int) -> ResponseEvent:
+    return ResponseEvent.of("error", number, code=error.code, message=error.message, param=error.param)
 
 
 DIALECT_BODIES = (ResponsesRequest, ResponseEvent, MessagesRequest, MessageEvent, CountTokensRequest)
 RESPONSE_EVENTS = StreamForm(named=True, end=b"", error=_response_error)
-MESSAGE_EVENTS = StreamForm(named=True, end=b"", error=messages_error)
+MESSAGE_EVENTS = StreamForm(named=True, end=b"", error=lambda error, _number: messages_error(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,29 +77,32 @@ class DialectEndpoints:
 
     async def create_response(self, http: Request) -> Response:
         request = await self.generation.body.read(http, ResponsesRequest)
-        chat = converted(chat_of_response, request)
-        answer = ResponsesAnswer(request, self.generation.service.chat(chat))
+        chat = converted(chat_of_response, request, RESPONSE_FIELDS)
+        answer = ResponsesAnswer(request, RESPONSE_FIELDS.answer(self.generation.service.chat(chat)))
         return await self.generation.respond(http, chat, answer, RESPONSE_EVENTS)
 
     async def create_message(self, http: Request) -> Response:
         request = await self.generation.body.read(http, MessagesRequest)
-        chat = converted(chat_of_messages, request)
-        answer = MessagesAnswer(request, self.generation.service.chat(chat))
+        chat = converted(chat_of_messages, request, MESSAGE_FIELDS)
+        answer = MessagesAnswer(request, MESSAGE_FIELDS.answer(self.generation.service.chat(chat)))
         return await self.generation.respond(http, chat, answer, MESSAGE_EVENTS)
 
     async def count_message_tokens(self, http: Request) -> Response:
         request = await self.generation.body.read(http, CountTokensRequest)
         self.generation.models.find(request.model)
-        count = len(await self.generation.service.tokenize_chat(converted(chat_of_messages, request)))
+        chat = converted(chat_of_messages, request, MESSAGE_FIELDS)
+        with MESSAGE_FIELDS.in_errors():
+            count = len(await self.generation.service.tokenize_chat(chat))
         return json_response(TokenCount(input_tokens=count), headers=ignored_fields_header())
 
 
-def converted(convert: Callable[[Body], ChatCompletionRequest], request: Body) -> ChatCompletionRequest:
-    """Rules that only chat completions have, such as that a chosen function exists, are about fields of the same names."""
-    try:
-        return convert(request)
-    except ValidationError as error:
-        raise invalid_request(error) from None
+def converted(convert: Callable[[Body], ChatCompletionRequest], request: Body, names: FieldNames) -> ChatCompletionRequest:
+    """Chat completions have rules of their own, such as that a chosen function exists."""
+    with names.in_errors():
+        try:
+            return convert(request)
+        except ValidationError as error:
+            raise invalid_request(error) from None
 
 
 def _named_events(event: type[BaseModel]) -> dict[str, Any]:

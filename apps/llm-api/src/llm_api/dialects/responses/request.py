@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, Tag
+from pydantic import AfterValidator, Field, JsonValue, Tag, WithJsonSchema
 
 from llm_api.protocol.fields import (
     WHOLE,
@@ -13,10 +13,22 @@ from llm_api.protocol.fields import (
     StrictModel,
     Unsupported,
     by_type,
+    ineffective,
     string_or_array,
 )
 from llm_api.protocol.structured_output import JsonObjectFormat, TextFormat
 from llm_api.protocol.tools import CHOICE, MAX_TOOLS, FunctionName
+
+Included = Literal[
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "message.input_image.image_url",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+    "reasoning.encrypted_content",
+    "message.output_text.logprobs",
+]
 
 
 class TextPart(StrictModel):
@@ -136,6 +148,12 @@ class StreamOptions(StrictModel):
     """Accepted, without effect."""
 
 
+def _not_auto(value: str) -> str:
+    if value == "auto":
+        raise ineffective()
+    return value
+
+
 class ResponsesRequest(StrictModel):
     model: Annotated[str, Field(min_length=1, max_length=512)]
     """A model id from /v1/models."""
@@ -150,8 +168,8 @@ class ResponsesRequest(StrictModel):
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20), WHOLE] | None = None
     """Needs message.output_text.logprobs in include."""
-    include: list[str] | None = None
-    """Only message.output_text.logprobs has an effect."""
+    include: list[Included] | None = None
+    """Only message.output_text.logprobs has an effect: the others are about tools that this server does not have."""
     text: TextOptions | None = None
     tools: Annotated[list[FunctionTool], Field(max_length=MAX_TOOLS, fail_fast=True)] | None = None
     tool_choice: ToolChoice | None = None
@@ -161,8 +179,8 @@ class ResponsesRequest(StrictModel):
     stream_options: StreamOptions | None = None
     metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)] | None = None
     """Returned with the response."""
-    truncation: Literal["auto", "disabled"] | None = None
-    """Accepted, without effect: an input that is too long is refused."""
+    truncation: Annotated[Literal["auto", "disabled"], AfterValidator(_not_auto), WithJsonSchema({"const": "disabled"})] | None = None
+    """An input that is too long is refused."""
     store: IneffectiveTrue | None = None
     """Responses are not stored."""
     background: Literal[False] | None = None
