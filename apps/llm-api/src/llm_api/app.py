@@ -18,6 +18,7 @@ from llm_api.api.endpoints.generation import GenerationEndpoints
 from llm_api.api.endpoints.metrics import metrics_router
 from llm_api.api.endpoints.models import Models
 from llm_api.api.endpoints.probes import Probes, is_ready
+from llm_api.api.endpoints.tokenization import TOKENIZATION_BODIES, TokenizationEndpoints
 from llm_api.api.endpoints.unknown import unknown_path
 from llm_api.api.keys import ApiKeys, ApiKeysError
 from llm_api.api.middleware.access_log import AccessLogMiddleware
@@ -65,7 +66,8 @@ def create_app(settings: Settings, service: ModelService, metrics: Metrics, life
     admission = Admission(settings, service, metrics)
     models = Models(service, settings.model_aliases)
     generation = GenerationEndpoints(settings, service, models, lifecycle, admission, BodyReader(settings, lifecycle, metrics))
-    routers = [generation.router(), DialectEndpoints(generation).router(), models.router()]
+    tokenization = TokenizationEndpoints(service, models, generation.body)
+    routers = [generation.router(), DialectEndpoints(generation).router(), tokenization.router(), models.router()]
     if settings.management_port is None:
         routers += _management(service, metrics, lifecycle)
     app = _fastapi(
@@ -83,7 +85,7 @@ def create_app(settings: Settings, service: ModelService, metrics: Metrics, life
         app.include_router(router)
     app.router.default = unknown_path(_paths(routers))
     mount_docs(app, page="/docs", assets=DOCS_ASSETS)
-    bodies = (ChatCompletionRequest, ChatCompletionChunk, CompletionRequest, *DIALECT_BODIES)
+    bodies = (ChatCompletionRequest, ChatCompletionChunk, CompletionRequest, *DIALECT_BODIES, *TOKENIZATION_BODIES)
     install_openapi(app, service, *bodies, needs_key=keys.required, prefix=settings.root_path)
     return app
 

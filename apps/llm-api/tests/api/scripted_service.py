@@ -85,6 +85,15 @@ class ScriptedService:
     async def tokenize_chat(self, request: ChatCompletionRequest) -> list[int]:
         return [0] * 7
 
+    async def tokenize(self, text: str, add_special_tokens: bool) -> list[int]:
+        return [1] * add_special_tokens + [ord(letter) for letter in text]
+
+    async def detokenize(self, token_ids: list[int]) -> str:
+        return "".join(map(chr, token_ids))
+
+    async def token_names(self, token_ids: list[int]) -> list[str]:
+        return [f"<{token_id}>" for token_id in token_ids]
+
     async def _words(self, request: ChatCompletionRequest | CompletionRequest) -> AsyncIterator[str]:
         text = _text_of(request)
         script = self.scripts.get(text, Script())

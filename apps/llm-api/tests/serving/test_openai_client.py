@@ -1,5 +1,7 @@
 """The official client against the real model."""
 
+from typing import Any
+
 import pytest
 from openai import BadRequestError, NotFoundError
 from openai.types.chat import ChatCompletionUserMessageParam
@@ -121,3 +123,18 @@ def test_a_prompt_beyond_the_context_length_is_refused(server: ServiceProcess) -
     with pytest.raises(BadRequestError, match="maximum context length") as refused:
         server.client().chat.completions.create(model="smol", messages=[{"role": "user", "content": "word " * 12_000}])
     assert refused.value.code == "context_length_exceeded"
+
+
+def test_tokens_of_a_text_and_of_a_conversation_are_those_of_the_prompt(server: ServiceProcess) -> None:
+    text = "Kubernetes é 🚀"
+    tokens = server.post("/tokenize", json={"prompt": text}).json()["tokens"]
+    assert server.post("/detokenize", json={"tokens": tokens}).json() == {"prompt": text}
+    assert server.client().completions.create(model="smol", prompt=text, max_tokens=1).usage.prompt_tokens == len(tokens)  # type: ignore[union-attr]
+    messages: Any = [{"role": "user", "content": "hi"}]
+    conversation = server.post("/tokenize", json={"messages": messages, "return_token_strs": True}).json()
+    usage = server.client().chat.completions.create(model="smol", messages=messages, max_tokens=1).usage
+    assert usage and usage.prompt_tokens == conversation["count"] == len(conversation["token_strs"])
+    assert conversation["token_strs"][0] == "<|im_start|>"
+    assert server.post("/detokenize", json=conversation | {"count": None}).json()["prompt"].startswith("<|im_start|>system\n")
+    refused = server.post("/detokenize", json={"tokens": [0, 49152]}).json()["error"]
+    assert (refused["param"], refused["code"]) == ("tokens[1]", "invalid_value")

@@ -10,7 +10,7 @@ from llm_api.service.answer import Envelope, WholeChoice
 from llm_api.service.answer_forms import AnswerForm
 from llm_api.service.choice import ChoiceDelta, ScoredToken, finite
 from llm_api.service.fill_in_the_middle import FillInTheMiddle
-from llm_api.service.plan import Echo, Plan, Prompt, check_text_length, check_vocabulary, fit_completion, kept_prompt
+from llm_api.service.plan import Echo, Plan, Prompt, check_text_length, check_token_ids, check_vocabulary, fit_completion, kept_prompt
 from llm_api.service.sampling import completion_sampling
 from llm_api.service.token_details import TokenDetails
 from llm_api.settings import RequestFields
@@ -52,7 +52,7 @@ class CompletionPlanner:
             prompt = self._of_text(given, bool(request.echo), request.add_special_tokens is not False and not request.suffix)
             check_vocabulary(prompt.token_ids, self._tokenizer, info.vocab_size, path)
         else:
-            _check_ids(given, path, info.vocab_size)
+            check_token_ids(given, path, info.vocab_size)
             prompt = self._of_ids(list(given), bool(request.echo))
         if request.suffix:
             prompt = self._middle_prompt(prompt.token_ids, request.suffix, request.add_special_tokens is not False, info)
@@ -162,11 +162,3 @@ def _by_path(request: CompletionRequest) -> list[tuple[str, str | Sequence[int]]
     if isinstance(request.prompt, str) or isinstance(request.prompt[0], int):
         return [("prompt", prompts[0])]
     return [(f"prompt[{index}]", prompt) for index, prompt in enumerate(prompts)]
-
-
-def _check_ids(token_ids: Sequence[int], path: str, vocab_size: int) -> None:
-    for position, token_id in enumerate(token_ids):
-        if token_id >= vocab_size:
-            raise InvalidRequest(
-                f"Token id {token_id} is outside of the vocabulary: it must be at most {vocab_size - 1}.", param=f"{path}[{position}]"
-            )

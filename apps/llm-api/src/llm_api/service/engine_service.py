@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from llm_api.chat.output.reasoning_formats import reasoning_format_of
 from llm_api.chat.template import ChatTemplate
@@ -23,7 +23,7 @@ from llm_api.service.chat_answer import ChatAssembly
 from llm_api.service.chat_output import ChatOutput
 from llm_api.service.completions import CompletionAssembly, CompletionPlanner
 from llm_api.service.model_service import ServiceHealth, ServicePhase
-from llm_api.service.plan import Plan
+from llm_api.service.plan import Plan, check_token_ids
 from llm_api.service.request_record import RequestRecord
 from llm_api.service.request_sequences import Engine, RequestSequences
 from llm_api.service.token_details import TokenDetails
@@ -32,6 +32,7 @@ from llm_api.telemetry.context import current_request
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
 
+T = TypeVar("T")
 Request = TypeVar("Request", ChatCompletionRequest, CompletionRequest)
 
 PLANNING_THREADS = 2  # render templates and encode long texts, off the event loop
@@ -106,8 +107,18 @@ class EngineService:
         return EngineAnswer(begin, request)
 
     async def tokenize_chat(self, request: ChatCompletionRequest) -> list[int]:
-        info = self._ready_info()
-        return await asyncio.get_running_loop().run_in_executor(self._planning, self._chat_planner.token_ids, request, info)
+        return await self._in_thread(self._chat_planner.token_ids, request, self._ready_info())
+
+    async def tokenize(self, text: str, add_special_tokens: bool) -> list[int]:
+        self._ready_info()
+        return await self._in_thread(self._tokenizer.encode, text, add_special_tokens)
+
+    async def detokenize(self, token_ids: list[int]) -> str:
+        check_token_ids(token_ids, "tokens", self._ready_info().vocab_size)
+        return await self._in_thread(self._tokenizer.whole_text, token_ids)
+
+    async def token_names(self, token_ids: list[int]) -> list[str]:
+        return await self._in_thread(self._tokenizer.names, token_ids)
 
     async def start(self) -> None:
         await self._engine.start()
@@ -127,7 +138,10 @@ class EngineService:
         info: EngineInfo,
         form: AnswerForm | None,
     ) -> Plan:
-        return await asyncio.get_running_loop().run_in_executor(self._planning, plan, request, info, form, self._request_fields())
+        return await self._in_thread(plan, request, info, form, self._request_fields())
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._planning, function, *arguments)
 
     def _request_fields(self) -> RequestFields:
         return current_request().request_fields or self._config.request_fields

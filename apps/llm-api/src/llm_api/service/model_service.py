@@ -56,6 +56,16 @@ class ModelService(Protocol):
         """The tokens of the conversation's prompt. Raises ApiError."""
         ...
 
+    async def tokenize(self, text: str, add_special_tokens: bool) -> list[int]: ...
+
+    async def detokenize(self, token_ids: list[int]) -> str:
+        """The text with its special tokens. Raises ApiError for ids that the model does not have."""
+        ...
+
+    async def token_names(self, token_ids: list[int]) -> list[str]:
+        """The tokens as the vocabulary writes them."""
+        ...
+
     async def start(self) -> None:
         """Begins loading and returns at once."""
         ...

@@ -98,6 +98,14 @@ def kept_prompt(token_ids: list[int], requested: int | None, kept: int | None, m
     return token_ids[-(max(max_model_len - max(requested or 1, 1), 1) if kept == -1 else kept) :]
 
 
+def check_token_ids(token_ids: Sequence[int], path: str, vocab_size: int) -> None:
+    for position, token_id in enumerate(token_ids):
+        if token_id >= vocab_size:
+            raise InvalidRequest(
+                f"Token id {token_id} is outside of the vocabulary: it must be at most {vocab_size - 1}.", param=f"{path}[{position}]"
+            )
+
+
 def check_vocabulary(token_ids: Sequence[int], tokenizer: Tokenizer, vocab_size: int, param: str) -> None:
     """Refuses tokens that the model's embedding lacks: a tokenizer may have added tokens that the model was not made for."""
     if token_ids and (highest := max(token_ids)) >= vocab_size:

@@ -101,6 +101,15 @@ class Tokenizer:
         detokenizer = self.detokenizer()
         return detokenizer.push(ids) + detokenizer.flush()
 
+    def whole_text(self, ids: Sequence[int]) -> str:
+        """With the text of special tokens."""
+        detokenizer = self.detokenizer(kept=self._special_ids)
+        return detokenizer.push(ids) + detokenizer.flush()
+
+    def names(self, ids: Iterable[int]) -> list[str]:
+        """As the vocabulary writes the tokens; empty for an id outside of it."""
+        return [self._tokenizer.id_to_token(token_id) or "" for token_id in ids]
+
     def detokenizer(self, after: Sequence[int] = (), kept: Collection[int] = ()) -> Detokenizer:
         """Detokenizes ids that continue the ids of `after`. Some vocabularies drop a space at the start of a text.
 

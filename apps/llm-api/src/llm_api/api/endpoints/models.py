@@ -21,6 +21,10 @@ class Models:
         self._service = service
         self._aliases = aliases
 
+    @property
+    def first(self) -> Model:
+        return self._service.models()[0]
+
     def find(self, name: str) -> Model:
         """The model of this id or alias. Raises ModelNotFound."""
         for known in self._all():

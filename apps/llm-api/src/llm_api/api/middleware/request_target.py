@@ -5,6 +5,7 @@ import re
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 SLASHES = re.compile("/{2,}")
+WITHOUT_VERSION = frozenset({"/tokenize", "/detokenize"})  # vLLM has them at the root
 
 
 class RequestTargetMiddleware:
@@ -22,7 +23,8 @@ class RequestTargetMiddleware:
         path = SLASHES.sub("/", path)
         if path == self._prefix or path.startswith(f"{self._prefix}/"):
             path = path.removeprefix(self._prefix)
-        return path.rstrip("/") or "/"
+        path = path.rstrip("/") or "/"
+        return f"/v1{path}" if path in WITHOUT_VERSION else path
 
 
 class HeadMiddleware:
