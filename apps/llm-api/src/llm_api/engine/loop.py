@@ -186,7 +186,7 @@ class EngineLoop:
 
 def _dead_end(sequence: Sequence) -> str:
     if sequence.grammar and (error := sequence.grammar.error):
-        return f"The grammar of this request is too complex to follow: {error}"
+        return f"The grammar of this request cannot be followed any further with this model's tokenizer: {error}"
     if sequence.grammar:
         return "The grammar of this request allows no further token, or only tokens that its other fields forbid."
     return "'bad_words' and 'allowed_token_ids' of this request leave no token to generate."

@@ -5,17 +5,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llm_api.grammar.lark import WHITESPACE, json_value
+from llm_api.grammar.references import endless_reference
 
 MAX_DEPTH = 64
 MAX_PATH = 200
 IGNORED = frozenset({"x-guidance"})  # would change how the schema is held
-FORMATS = frozenset(
+FORMATS = frozenset(  # that JSON Schema defines; llguidance refuses those that it cannot hold
     {
-        "date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri",
+        "date-time", "time", "date", "duration", "email", "idn-email", "hostname", "idn-hostname", "ipv4", "ipv6", "uuid", "regex",
+        "uri", "uri-reference", "uri-template", "iri", "iri-reference", "json-pointer", "relative-json-pointer",
     }
 )  # fmt: skip
 SUBSCHEMAS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-OFTEN_BLAMED = ("oneOf", "pattern", "multipleOf", "$ref", "minProperties", "maxProperties")
+OFTEN_BLAMED = ("oneOf", "pattern", "format", "multipleOf", "$ref", "minProperties", "maxProperties")
 UNIMPLEMENTED = re.compile(r"Unimplemented keys: (\[.*?\])")
 
 
@@ -34,7 +36,10 @@ def schema_expression(schema: Mapping[str, Any] | bool, whitespace: str | None =
     """
     if schema is False:
         raise SchemaRefused("allows no value")
-    return json_value({} if schema is True else _prepared(schema, "", 0), WHITESPACE if whitespace is None else whitespace)
+    prepared = {} if schema is True else _prepared(schema, "", 0)
+    if endless := endless_reference(prepared):
+        raise SchemaRefused(f"has a reference that leads to itself, {endless!r}: no value is valid or invalid under it")
+    return json_value(prepared, WHITESPACE if whitespace is None else whitespace)
 
 
 def _prepared(schema: Any, path: str, depth: int) -> Any:
