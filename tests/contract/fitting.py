@@ -2,7 +2,14 @@
 
 from typing import Any
 
-from contract.valid_parts import DIALECTS, leave_out_allowed_tokens, replace_in_chat, replace_in_dialect, replace_structured_outputs
+from contract.valid_parts import (
+    DIALECTS,
+    leave_out_allowed_tokens,
+    replace_in_chat,
+    replace_in_dialect,
+    replace_in_tokenization,
+    replace_structured_outputs,
+)
 
 TOKENS = 4  # of all choices together
 SEQUENCES = 16
@@ -27,6 +34,10 @@ def fit(path: str, body: Any) -> Any:
     if path in DIALECTS:
         fitted = replace_in_dialect(path, body)
         return _with_few_tokens(path, fitted) if path in LIMITS and fitted is not body else fitted
+    if path == "/v1/tokenize":
+        return replace_in_tokenization(body)
+    if path == "/v1/detokenize":
+        return body | {"tokens": _in_vocabulary(body["tokens"])} if "tokens" in body else body
     if path not in LIMITS:
         return body
     fitted = {**body}

@@ -31,9 +31,7 @@ CHECKS = {
 }
 NEEDS_KEY = {"ignored_auth"}  # only checks operations that need a key
 NEGATIVE = ("--mode", "negative", "--phases", "fuzzing", "--max-examples", "250")
-TAKES_INPUT = (
-    6  # operations: a model by its id, the four that generate, and the one that counts. The others have no input that could be invalid
-)
+TAKES_INPUT = 8  # operations: a model by its id, the four that generate, and the three about tokens. The others have no input
 Runs = Callable[[str], Report]
 
 

@@ -8,6 +8,7 @@ from llm_api.dialects.messages.request import CountTokensRequest, MessagesReques
 from llm_api.dialects.responses.request import ResponsesRequest
 from llm_api.protocol.chat_messages import AssistantMessage, FunctionMessage, ToolMessage
 from llm_api.protocol.structured_output import ResponseFormat, StructuredOutputs
+from llm_api.protocol.tokenization import OF_A_CONVERSATION, TokenizeRequest
 from llm_api.protocol.tools import FunctionChoice, Functions, ToolChoice, Tools
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
@@ -65,6 +66,14 @@ def replace_in_dialect(path: str, body: dict[str, Any]) -> dict[str, Any]:
     conversation = {} if path == "/v1/responses" else {"messages": [{"role": "user", "content": "hi"}]}
     given = {name: value for name, value in fields.items() if name == "input" or body.get(name)}
     return plain | conversation | given
+
+
+def replace_in_tokenization(body: dict[str, Any]) -> dict[str, Any]:
+    """A valid body about a conversation gets another one, without the fields that depend on it."""
+    if not body.get("messages") or not is_valid(TokenizeRequest, body):
+        return body
+    plain = {name: value for name, value in body.items() if name not in OF_A_CONVERSATION}
+    return plain | {"messages": [{"role": "user", "content": "hi"}]}
 
 
 def _replace_functions(body: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ import pytest_asyncio
 
 from llm_api.engine.client import EngineClient
 from llm_api.engine.errors import EngineDied
-from llm_api.engine.launcher import engine_process
+from llm_api.engine.launcher import worker_process
 from llm_api.engine.messages import EngineConfig, SamplingParams
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
@@ -111,7 +111,7 @@ async def test_a_killed_engine_fails_all_requests_in_flight_and_names_the_signal
 
 
 async def test_a_suspended_engine_shows_no_progress_and_a_resumed_one_does(engine: EngineClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llm_api.engine.client.PING_SECONDS", 0.05)
+    monkeypatch.setattr("llm_api.engine.connection.PING_SECONDS", 0.05)
     async with suspended(engine):
         age = engine.seconds_since_progress()
         await asyncio.sleep(0.2)  # several pings, which it does not answer
@@ -128,20 +128,20 @@ async def test_signals_to_the_process_group_do_not_stop_the_engine(engine: Engin
 
 
 async def test_a_process_without_a_configuration_exits_silently_with_its_parent(capfd: pytest.CaptureFixture[str]) -> None:
-    with engine_process() as process:
+    with worker_process("engine", "llm_api.engine") as process:
         process.connection.close()
         assert await process.wait(60) == 0
     assert capfd.readouterr() == ("", "")
 
 
 async def test_a_process_that_no_client_used_is_killed() -> None:
-    with engine_process() as process:
+    with worker_process("engine", "llm_api.engine") as process:
         assert psutil.pid_exists(process.pid)
     assert not psutil.pid_exists(process.pid)
 
 
 async def test_a_client_uses_a_process_that_is_already_running(checkpoint: Callable[[str], Path]) -> None:
-    with engine_process() as process:
+    with worker_process("engine", "llm_api.engine") as process:
         client = EngineClient(config(checkpoint("llama")), process)
         await client.start()
         await client.wait_ready()
@@ -167,7 +167,7 @@ async def test_stopping_ends_the_process_and_fails_requests_in_flight(checkpoint
 async def test_stopping_kills_a_suspended_process_and_ends_wait_ready(
     checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llm_api.engine.client.STOP_SECONDS", 0.2)
+    monkeypatch.setattr("llm_api.engine.connection.STOP_SECONDS", 0.2)
     client = EngineClient(config(checkpoint("llama")))
     await client.start()
     assert client.pid is not None

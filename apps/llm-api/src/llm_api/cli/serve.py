@@ -48,13 +48,16 @@ def serve(
     with logged_errors():
         settings = read_settings(host=host, port=port, model_path=model_path, model_uri=model_uri, model_name=model_name)
         from llm_api.cli.prepared_model import prepare
-        from llm_api.engine.launcher import engine_process
+        from llm_api.engine.launcher import worker_process
         from llm_api.server.listening import check_startable
         from llm_api.telemetry.logs import configure_logs
 
         configure_logs(settings.log_level, settings.log_format)
         check_startable(settings)
-        with stops_on_sigterm(), engine_process() as process:  # imports torch while this process gets the model and imports the API
+        with (
+            stops_on_sigterm(),
+            worker_process("engine", "llm_api.engine") as process,
+        ):  # imports torch while this process gets the model and imports the API
             prepared = prepare(settings, service_progress(settings.log_format))
             from llm_api.cli.service_run import ServiceRun
 

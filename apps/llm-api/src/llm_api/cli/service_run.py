@@ -14,7 +14,7 @@ from llm_api.app import run_api
 from llm_api.cli.prepared_model import PreparedModel
 from llm_api.engine.client import EngineClient
 from llm_api.engine.errors import EngineDied
-from llm_api.engine.launcher import EngineProcess
+from llm_api.engine.launcher import WorkerProcess
 from llm_api.server.server import Addresses
 from llm_api.service.engine_service import EngineService, EngineServiceConfig
 from llm_api.settings import Settings
@@ -24,7 +24,7 @@ _QUESTION = "What is Kubernetes?"
 
 
 class ServiceRun:
-    def __init__(self, settings: Settings, prepared: PreparedModel, process: EngineProcess) -> None:
+    def __init__(self, settings: Settings, prepared: PreparedModel, process: WorkerProcess) -> None:
         self._settings = settings
         self._prepared = prepared
         self._process = process

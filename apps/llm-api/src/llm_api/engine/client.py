@@ -1,17 +1,12 @@
 """Engine client: runs in the API process, starts the engine process and sends requests to it."""
 
 import asyncio
-import contextlib
-import signal
-import time
 from collections.abc import AsyncGenerator, Callable
 
-import msgspec
-
+from llm_api.engine.connection import WorkerConnection
 from llm_api.engine.errors import EngineDied
-from llm_api.engine.launcher import EngineProcess
+from llm_api.engine.launcher import WorkerProcess
 from llm_api.engine.messages import (
-    LENGTH_BYTES,
     AddRequest,
     CancelRequest,
     EngineConfig,
@@ -19,25 +14,18 @@ from llm_api.engine.messages import (
     EngineState,
     EngineStats,
     FromEngine,
-    Ping,
     Pong,
     SamplingParams,
     SequenceOutput,
     StepOutput,
-    StopEngine,
-    ToEngine,
-    frame,
 )
 from llm_api.engine.request_stream import RequestStream
-
-PING_SECONDS = 1.0
-STOP_SECONDS = 5.0
 
 
 class EngineClient:
     """Starts the engine process and sends requests to it. Use it from one event loop; it does not import torch."""
 
-    def __init__(self, config: EngineConfig, process: EngineProcess | None = None) -> None:
+    def __init__(self, config: EngineConfig, process: WorkerProcess | None = None) -> None:
         """`process`: an engine process that is already running. Without one, `start` starts it."""
         self.state = EngineState(phase="loading")
         self.stats: EngineStats | None = None
@@ -45,12 +33,9 @@ class EngineClient:
         self._config = config
         self._requests: dict[str, RequestStream] = {}
         self._process = process
-        self._writer: asyncio.StreamWriter | None = None
+        self._connection: WorkerConnection[FromEngine] | None = None
         self._settled = asyncio.Event()  # ready or failed
         self._ended = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._stopping = False
-        self._last_message = time.monotonic()
 
     @property
     def pid(self) -> int | None:
@@ -58,11 +43,9 @@ class EngineClient:
 
     async def start(self) -> None:
         """Makes the engine process load the model and returns at once; `state` reports the progress."""
-        self._process = self._process or EngineProcess()
-        reader, self._writer = await asyncio.open_connection(sock=self._process.connection)
-        self._last_message = time.monotonic()
-        self._writer.write(frame(self._config))
-        self._tasks = [asyncio.create_task(self._read(reader)), asyncio.create_task(self._ping())]
+        self._process = self._process or WorkerProcess("engine", "llm_api.engine")
+        self._connection = WorkerConnection(self._process, FromEngine, self._dispatch, self._died)
+        await self._connection.open(self._config)
 
     async def wait_ready(self) -> EngineInfo:
         """Waits until the engine is ready. Raises EngineDied with a one-line reason when it cannot load."""
@@ -106,42 +89,17 @@ class EngineClient:
 
     def seconds_since_progress(self) -> float:
         """Seconds since the engine's last message: a step, a state change, or its answer to a ping between two steps."""
-        return time.monotonic() - self._last_message
+        return 0.0 if self._connection is None else self._connection.seconds_since_progress()
 
     async def stop(self) -> None:
-        """Sends StopEngine and kills the process after STOP_SECONDS. Requests in flight raise EngineDied."""
-        self._stopping = True
-        if self._process is None or self._writer is None:
-            return
-        self._send(StopEngine())
-        try:
-            await self._process.wait(STOP_SECONDS)
-        except TimeoutError:
-            self._process.kill()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._writer.close()
-        self._fail(self.state.error or "the engine was stopped")
+        """Stops the process, or kills it if it does not end. Requests in flight raise EngineDied."""
+        if self._connection is not None:
+            await self._connection.close()
+            self._fail(self.state.error or "the engine was stopped")
 
-    def _send(self, message: ToEngine) -> None:
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(frame(message))
-
-    async def _ping(self) -> None:
-        while True:
-            await asyncio.sleep(PING_SECONDS)
-            self._send(Ping())
-
-    async def _read(self, reader: asyncio.StreamReader) -> None:
-        decoder = msgspec.msgpack.Decoder(FromEngine)
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                header = await reader.readexactly(LENGTH_BYTES)
-                body = await reader.readexactly(int.from_bytes(header, "big"))
-                self._last_message = time.monotonic()
-                self._dispatch(decoder.decode(body))
-        await self._die()
+    def _send(self, message: AddRequest | CancelRequest) -> None:
+        if self._connection is not None:
+            self._connection.send(message)
 
     def _dispatch(self, message: FromEngine) -> None:
         match message:
@@ -158,14 +116,7 @@ class EngineClient:
             case Pong():
                 pass
 
-    async def _die(self) -> None:
-        if self._process is None or self._stopping:
-            return
-        try:
-            reason = _describe(await self._process.wait(STOP_SECONDS))
-        except TimeoutError:
-            self._process.kill()
-            reason = "the engine process closed its connection but did not exit"
+    def _died(self, reason: str) -> None:
         self._fail(self.state.error or reason)
         self._ended.set()
 
@@ -174,9 +125,3 @@ class EngineClient:
         self._settled.set()
         for stream in self._requests.values():
             stream.fail(EngineDied(reason, self.state.exit_code))
-
-
-def _describe(status: int) -> str:
-    if status < 0:
-        return f"the engine process was killed by {signal.Signals(-status).name}"
-    return f"the engine process exited with status {status}"

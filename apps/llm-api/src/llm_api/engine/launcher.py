@@ -1,4 +1,4 @@
-"""Runs in the API process: starts, awaits and kills the engine process."""
+"""Runs in the API process: starts, awaits and kills a worker process: the engine, or the one for embeddings."""
 
 import asyncio
 import os
@@ -15,15 +15,17 @@ OPENMP_ENVIRONMENT = {"GOMP_SPINCOUNT": "10000"}
 KILL_SECONDS = 2.0
 
 
-class EngineProcess:
+class WorkerProcess:
     """Starts on construction and exits by itself when `connection` is closed. It imports torch before it needs a configuration."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, module: str) -> None:
+        """`name`: for messages. `module`: run as `python -m MODULE FD`."""
+        self.name = name
         self.connection, theirs = socket.socketpair()
         with theirs:
             fd = theirs.fileno()
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "llm_api.engine", str(fd)], pass_fds=[fd], env=OPENMP_ENVIRONMENT | os.environ
+                [sys.executable, "-m", module, str(fd)], pass_fds=[fd], env=OPENMP_ENVIRONMENT | os.environ
             )
 
     @property
@@ -45,9 +47,9 @@ class EngineProcess:
 
 
 @contextmanager
-def engine_process() -> Iterator[EngineProcess]:
+def worker_process(name: str, module: str) -> Iterator[WorkerProcess]:
     """Kills the process when the block ends."""
-    process = EngineProcess()
+    process = WorkerProcess(name, module)
     try:
         yield process
     finally:

@@ -1,17 +1,15 @@
 """Runs in the engine process: loads the model, warms it up, then runs the engine loop until the API process stops it."""
 
 import os
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import BinaryIO
 
-import msgspec
 import structlog
 
+from llm_api.engine.api_socket import ApiSocket
 from llm_api.engine.errors import EngineError
 from llm_api.engine.executor import Executor
 from llm_api.engine.kv_cache.storage import KVCache
@@ -19,7 +17,6 @@ from llm_api.engine.loop import EngineLoop, GrammarReady
 from llm_api.engine.machine import available_memory
 from llm_api.engine.memory import return_free_memory
 from llm_api.engine.messages import (
-    LENGTH_BYTES,
     AddRequest,
     EngineConfig,
     EngineInfo,
@@ -28,7 +25,6 @@ from llm_api.engine.messages import (
     SamplingParams,
     StepOutput,
     ToEngine,
-    frame,
 )
 from llm_api.refusal import EX_CONFIG
 from llm_api.telemetry.logs import configure_logs
@@ -40,30 +36,25 @@ LOWEST_PRIORITY = 19  # nice value
 
 def run(fd: int) -> int:
     """Serves the API process over the socket `fd`. Returns the exit status."""
-    connection = socket.socket(fileno=fd)
-    stream = connection.makefile("rb")
+    api = ApiSocket(fd)
     try:
-        config = msgspec.msgpack.decode(_read(stream), type=EngineConfig)
-    except EOFError:  # the API process exited before it sent a configuration
+        config = api.config(EngineConfig)
+    except EOFError:
         return 0
     configure_logs(config.log_level, config.log_format)
     inbox: SimpleQueue[ToEngine | GrammarReady] = SimpleQueue()
-    threading.Thread(target=_receive, args=(stream, inbox), daemon=True).start()
-
-    def send(message: FromEngine) -> None:
-        connection.sendall(frame(message))
-
+    api.receive_into(inbox, ToEngine)
     try:
-        loop = _load(config, inbox, send)
+        loop = _load(config, inbox, api.send)
     except EngineError as error:
-        send(EngineState(phase="failed", error=str(error), exit_code=error.exit_code))
+        api.send(EngineState(phase="failed", error=str(error), exit_code=error.exit_code))
         return 1
     except MemoryError as error:
-        send(EngineState(phase="failed", error=str(error) or "out of memory: raise the memory limit", exit_code=EX_CONFIG))
+        api.send(EngineState(phase="failed", error=str(error) or "out of memory: raise the memory limit", exit_code=EX_CONFIG))
         return 1
     except Exception as error:
         log.exception("the engine could not load")
-        send(EngineState(phase="failed", error=f"unexpected {type(error).__name__}: {error}"))
+        api.send(EngineState(phase="failed", error=f"unexpected {type(error).__name__}: {error}"))
         return 1
     loop.run()
     return 0
@@ -123,22 +114,3 @@ def _info(executor: Executor, quantization: str, seconds: float) -> EngineInfo:
         kv_cache_tokens=executor.cache.num_blocks * executor.cache.block_size,
         load_seconds=round(seconds, 2),
     )
-
-
-def _receive(stream: BinaryIO, inbox: SimpleQueue[ToEngine | GrammarReady]) -> None:
-    decoder = msgspec.msgpack.Decoder(ToEngine)
-    while True:
-        try:
-            body = _read(stream)
-        except (EOFError, OSError):
-            # The API process is gone. Exit at once: even a step that hangs must not outlive it.
-            os._exit(1)
-        inbox.put(decoder.decode(body))
-
-
-def _read(stream: BinaryIO) -> bytes:
-    header = stream.read(LENGTH_BYTES)
-    body = stream.read(int.from_bytes(header, "big"))
-    if len(header) < LENGTH_BYTES or len(body) < int.from_bytes(header, "big"):
-        raise EOFError
-    return body

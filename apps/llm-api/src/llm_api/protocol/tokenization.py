@@ -22,7 +22,10 @@ class TokenizeRequest(StrictModel):
         json_schema_extra={
             "examples": [{"model": "smollm2-135m-instruct", "prompt": "Kubernetes is"}],
             "oneOf": [
-                {"required": ["prompt"], "properties": {"prompt": {"type": "string"}, "messages": {"type": "null"}}},
+                {
+                    "required": ["prompt"],
+                    "properties": {"prompt": {"type": "string"}, **{key: {"type": "null"} for key in ("messages", *OF_A_CONVERSATION)}},
+                },
                 {"required": ["messages"], "properties": {"messages": {"type": "array"}, "prompt": {"type": "null"}}},
             ],
         }
