@@ -14,6 +14,7 @@ from llm_api import __version__
 from llm_api.api.body import BodyReader
 from llm_api.api.docs_page import mount_docs
 from llm_api.api.endpoints.dialects import DIALECT_BODIES, DialectEndpoints
+from llm_api.api.endpoints.embeddings import EMBEDDING_BODIES, EmbeddingEndpoints
 from llm_api.api.endpoints.generation import GenerationEndpoints
 from llm_api.api.endpoints.metrics import metrics_router
 from llm_api.api.endpoints.models import Models
@@ -22,7 +23,7 @@ from llm_api.api.endpoints.tokenization import TOKENIZATION_BODIES, Tokenization
 from llm_api.api.endpoints.unknown import unknown_path
 from llm_api.api.keys import ApiKeys, ApiKeysError
 from llm_api.api.middleware.access_log import AccessLogMiddleware
-from llm_api.api.middleware.admission import Admission, AdmissionMiddleware
+from llm_api.api.middleware.admission import AdmissionMiddleware, inputs_admission, sequences_admission
 from llm_api.api.middleware.auth import AuthMiddleware
 from llm_api.api.middleware.errors import ErrorMiddleware, pass_on
 from llm_api.api.middleware.gate import GateMiddleware
@@ -63,11 +64,12 @@ def create_app(settings: Settings, service: ModelService, metrics: Metrics, life
     keys = ApiKeys(settings.api_keys, settings.api_keys_file)
     if keys.required:
         metrics.watch_keys(lambda: keys.count, lambda: keys.file_is_good)
-    admission = Admission(settings, service, metrics)
+    sequences, inputs = sequences_admission(settings, service, metrics), inputs_admission(settings, metrics)
     models = Models(service, settings.model_aliases)
-    generation = GenerationEndpoints(settings, service, models, lifecycle, admission, BodyReader(settings, lifecycle, metrics))
+    generation = GenerationEndpoints(settings, service, models, lifecycle, sequences, BodyReader(settings, lifecycle, metrics))
     tokenization = TokenizationEndpoints(service, models, generation.body)
-    routers = [generation.router(), DialectEndpoints(generation).router(), tokenization.router(), models.router()]
+    embeddings = EmbeddingEndpoints(settings, service, models, lifecycle, inputs, generation.body)
+    routers = [generation.router(), DialectEndpoints(generation).router(), embeddings.router(), tokenization.router(), models.router()]
     if settings.management_port is None:
         routers += _management(service, metrics, lifecycle)
     app = _fastapi(
@@ -78,14 +80,14 @@ def create_app(settings: Settings, service: ModelService, metrics: Metrics, life
         Middleware(ErrorMiddleware),
         Middleware(GateMiddleware, service, lifecycle, metrics),
         Middleware(AuthMiddleware, keys),
-        Middleware(AdmissionMiddleware, admission),
+        Middleware(AdmissionMiddleware, sequences, inputs),
         Middleware(HeadMiddleware),
     )
     for router in routers:
         app.include_router(router)
     app.router.default = unknown_path(_paths(routers))
     mount_docs(app, page="/docs", assets=DOCS_ASSETS)
-    bodies = (ChatCompletionRequest, ChatCompletionChunk, CompletionRequest, *DIALECT_BODIES, *TOKENIZATION_BODIES)
+    bodies = (ChatCompletionRequest, ChatCompletionChunk, CompletionRequest, *DIALECT_BODIES, *EMBEDDING_BODIES, *TOKENIZATION_BODIES)
     install_openapi(app, service, *bodies, needs_key=keys.required, prefix=settings.root_path)
     return app
 

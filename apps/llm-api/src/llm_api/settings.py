@@ -73,7 +73,9 @@ class Settings(BaseSettings):
         None, min_length=1, description="Model id that clients send. Default: the name in MODEL_PATH or MODEL_URI."
     )
     model_aliases: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="More names of the model, separated by commas, for clients with a fixed one, such as `gpt-4o,gpt-4o-mini`."
+        (),
+        description="More names of the model, separated by commas, for clients with a fixed one, such as `gpt-4o,gpt-4o-mini`. "
+        "`NAME=MODEL` is for one of several: `text-embedding-3-small=all-minilm-l6-v2`.",
     )
     model_path: Path | None = Field(
         None, description="Model folder (config.json, safetensors, tokenizer.json) or .gguf file. Takes precedence over MODEL_URI."
@@ -81,6 +83,12 @@ class Settings(BaseSettings):
     model_uri: str = Field(
         DEFAULT_MODEL_URI,
         description="Where the model comes from: `hf://org/name@revision`, `s3://bucket/folder`, `file:///path` or `package://name@version/file`.",
+    )
+    embedding_model_uri: str | None = Field(
+        None, description="Model of /v1/embeddings, with the same forms as MODEL_URI. It runs in a process of its own. Unset: none."
+    )
+    embedding_model_name: str | None = Field(
+        None, min_length=1, description="Embedding model id that clients send. Default: the name in EMBEDDING_MODEL_URI."
     )
     model_cache: Path = Field(default_factory=_default_cache, description="Folder of downloaded and converted models.")
     allow_remote_code: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -126,6 +134,17 @@ class Settings(BaseSettings):
     engine_load_timeout: float = Field(600, gt=0, description="Seconds that loading and warm-up may take. After that /livez fails.")
     engine_stall_timeout: float = Field(
         60, gt=0, description="Seconds without an answer from the ready engine, idle or busy, before /livez fails."
+    )
+
+    # Embeddings
+    embedding_num_threads: int | None = Field(
+        None, ge=1, description="Threads of the embedding process. Default: a quarter of the cores that the process may use, at least 1."
+    )
+    embedding_max_batched_tokens: int = Field(
+        4096, ge=16, description="Maximum number of tokens in a batch of inputs, padding included. More need more memory."
+    )
+    embedding_max_queued_inputs: int = Field(
+        8192, ge=1, description="Inputs of embeddings that may run and wait, of all requests together. More get 429."
     )
 
     # Requests

@@ -2,6 +2,7 @@
 
 import asyncio
 import queue
+from array import array
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,12 +11,14 @@ from typing import Any
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.chat_answer import AnswerMessage, ChatCompletion, ChatCompletionChunk, Choice, ChunkChoice, Delta
 from llm_api.protocol.completions import Completion, CompletionChoice, CompletionRequest
+from llm_api.protocol.embeddings import EmbeddingsRequest
 from llm_api.protocol.models import Model
 from llm_api.protocol.response import Usage
-from llm_api.service.model_service import ServiceHealth, ServicePhase
+from llm_api.service.model_service import Embeddings, ServiceHealth, ServicePhase
 from llm_api.telemetry.context import current_request
 
 MODEL = "org/tiny-model"
+EMBEDDING_MODEL = "org/tiny-embedding"
 Words = Callable[[ChatCompletionRequest | CompletionRequest], AsyncIterator[str]]
 WORDS = ("Kubernetes", " is", " a", " platform")
 
@@ -36,6 +39,7 @@ class ScriptedService:
         self.scripts: dict[str, Script] = {}
         self.phase: ServicePhase = phase
         self.progressing = True
+        self.embeds = False
         self.begun: queue.Queue[str] = queue.Queue()  # the text of each request, when it begins
         self.ended: queue.Queue[str] = queue.Queue()  # finished, cancelled or failed, when a request ends
         self._max_num_seqs = max_num_seqs
@@ -81,6 +85,18 @@ class ScriptedService:
 
     def complete(self, request: CompletionRequest) -> "ScriptedCompletion":
         return ScriptedCompletion(request, self._words)
+
+    def embedding_model(self) -> Model | None:
+        return Model(id=EMBEDDING_MODEL, root=EMBEDDING_MODEL, created=1700000000, owned_by="llm-api") if self.embeds else None
+
+    async def embed(self, request: EmbeddingsRequest) -> Embeddings:
+        """Of each text: its length, and 1."""
+        if "hold" in request.items:
+            with self._recorded("hold"):
+                await self._released.wait()
+        lengths = [len(item) for item in request.items]
+        current_request().prompt_tokens = sum(lengths)
+        return Embeddings([array("f", [length, 1]).tobytes() for length in lengths], sum(lengths))
 
     async def tokenize_chat(self, request: ChatCompletionRequest) -> list[int]:
         return [0] * 7

@@ -3,6 +3,7 @@
 OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/health", "/ping", "/docs", "/openapi.json", "/version"})
 DOCS_ASSETS = "/docs/assets"
 MODEL_PATHS = "/v1/"
+EMBEDDING_PATHS = frozenset({"/v1/embeddings", "/v1/rerank", "/v1/score"})
 
 
 def is_open(path: str) -> bool:

@@ -47,6 +47,7 @@ def serve(
     """Serve the OpenAI API. Downloads the model first if the cache does not have it."""
     with logged_errors():
         settings = read_settings(host=host, port=port, model_path=model_path, model_uri=model_uri, model_name=model_name)
+        from llm_api.cli.prepared_embedding import check_aliases, prepare_embedding
         from llm_api.cli.prepared_model import prepare
         from llm_api.engine.launcher import worker_process
         from llm_api.server.listening import check_startable
@@ -58,8 +59,10 @@ def serve(
             stops_on_sigterm(),
             worker_process("engine", "llm_api.engine") as process,
         ):  # imports torch while this process gets the model and imports the API
-            prepared = prepare(settings, service_progress(settings.log_format))
+            progress = service_progress(settings.log_format)
+            prepared, embedding = prepare(settings, progress), prepare_embedding(settings, progress)
+            check_aliases(settings, [prepared.name, *([embedding.name] if embedding else [])])
             from llm_api.cli.service_run import ServiceRun
 
-            exit_code = ServiceRun(settings, prepared, process).until_exit()
+            exit_code = ServiceRun(settings, prepared, process, embedding).until_exit()
     raise typer.Exit(exit_code)

