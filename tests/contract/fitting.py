@@ -1,9 +1,11 @@
 """Changes generated requests so that the default model can serve them, and quickly. Invalid values stay invalid."""
 
+from collections.abc import Callable
 from typing import Any
 
 from contract.valid_parts import (
     DIALECTS,
+    is_valid,
     leave_out_allowed_tokens,
     replace_in_chat,
     replace_in_dialect,
@@ -15,6 +17,7 @@ TOKENS = 4  # of all choices together
 SEQUENCES = 16
 LARGEST = 2**31 - 1
 VOCABULARY = 49_152  # of the default model
+EMBEDDING_VOCABULARY = 30_522
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 MAX_VARIABLES = 32
 LARGEST_N = 128
@@ -34,10 +37,8 @@ def fit(path: str, body: Any) -> Any:
     if path in DIALECTS:
         fitted = replace_in_dialect(path, body)
         return _with_few_tokens(path, fitted) if path in LIMITS and fitted is not body else fitted
-    if path == "/v1/tokenize":
-        return replace_in_tokenization(body)
-    if path == "/v1/detokenize":
-        return body | {"tokens": _in_vocabulary(body["tokens"])} if "tokens" in body else body
+    if path in WITHOUT_ANSWER:
+        return WITHOUT_ANSWER[path](body)
     if path not in LIMITS:
         return body
     fitted = {**body}
@@ -54,6 +55,30 @@ def fit(path: str, body: Any) -> Any:
     _leave_out_names(fitted)
     _leave_out_template_variables(fitted)
     return fitted
+
+
+def _fit_embeddings(body: dict[str, Any]) -> dict[str, Any]:
+    """The model has 256 tokens at most, an input takes longer the longer it is, and the dimensions cannot be chosen."""
+    fitted = body | ({"input": _in_vocabulary(body["input"], EMBEDDING_VOCABULARY)} if "input" in body else {})
+    if _is_whole(fitted.get("dimensions")):
+        fitted["dimensions"] = None
+    if fitted.get("truncate_prompt_tokens") is None:
+        fitted["truncate_prompt_tokens"] = -1
+    first, second = fitted.get("text_1"), fitted.get("text_2")
+    if isinstance(first, list) and isinstance(second, str | list) and len(first) > 1:
+        fitted["text_2"] = first if is_valid(list[str], first) and all(first) else second
+    return fitted
+
+
+def _fit_tokens(body: dict[str, Any]) -> dict[str, Any]:
+    return body | {"tokens": _in_vocabulary(body["tokens"])} if "tokens" in body else body
+
+
+WITHOUT_ANSWER: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "/v1/tokenize": replace_in_tokenization,
+    "/v1/detokenize": _fit_tokens,
+    **dict.fromkeys(("/v1/embeddings", "/v1/rerank", "/v1/score"), _fit_embeddings),
+}
 
 
 def _with_few_tokens(path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -99,10 +124,10 @@ def _keep_to_vocabulary(body: dict[str, Any]) -> None:
         body["logit_bias"] = {str(int(key) % VOCABULARY) if _is_token_key(key) else key: value for key, value in bias.items()}
 
 
-def _in_vocabulary(prompt: Any) -> Any:
+def _in_vocabulary(prompt: Any, size: int = VOCABULARY) -> Any:
     if isinstance(prompt, list):
-        return [_in_vocabulary(item) for item in prompt]
-    return int(prompt) % VOCABULARY if _is_whole(prompt, least=0) else prompt
+        return [_in_vocabulary(item, size) for item in prompt]
+    return int(prompt) % size if _is_whole(prompt, least=0) else prompt
 
 
 def _keep_words(body: dict[str, Any]) -> None:

