@@ -42,6 +42,9 @@ class OneModel:
     def models(self) -> list[Model]:
         return [Model(id="model", root="model", created=0, owned_by="llm-api")]
 
+    def embedding_model(self) -> None:
+        return None
+
 
 def our_document() -> dict[str, Any]:
     service = cast(ModelService, OneModel())

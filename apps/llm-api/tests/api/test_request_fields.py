@@ -122,6 +122,26 @@ def test_a_history_whose_every_message_has_unknown_fields_is_served(http: httpx2
     assert sorted(names) == sorted(["messages[0].id", *parts, "messages[1].annotations", "messages[1].created", f"and {1800 - 5} more"])
 
 
+def test_unknown_fields_are_left_out_however_deep_they_are(http: httpx2.Client) -> None:
+    """openai's parse() adds some to the message that a client sends back."""
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}", "parsed_arguments": {"a": 1}}}
+    turn = [
+        {"role": "assistant", "content": None, "parsed": 1, "tool_calls": [call] * 3},
+        {"role": "tool", "tool_call_id": "c", "content": "x"},
+    ]
+    tools = [{"type": "function", "function": {"name": f"f{number}", "colour": "red"}} for number in range(100)]
+    response = http.post(CHAT, json=chat_body(messages=50 * turn, tools=tools))
+    assert response.status_code == 200, response.text
+    names = ["messages[0].tool_calls[0].function.parsed_arguments", "messages[0].parsed", "tools[0].function.colour", "and 297 more"]
+    assert sorted(response.headers["x-ignored-fields"].split(", ")) == sorted(names)
+
+
+def test_items_of_a_response_s_input_may_have_unknown_fields(http: httpx2.Client) -> None:
+    items = [{"role": "user", "content": "a", "colour": 1}] * 100
+    response = http.post("/v1/responses", json={"model": MODEL, "input": items})
+    assert response.status_code == 200, response.text
+
+
 def test_a_field_of_one_role_stays_in_messages_of_another(http: httpx2.Client) -> None:
     messages = [{"role": "user", "content": "a", "refusal": "x"}, {"role": "assistant", "content": "b", "refusal": "x"}]
     error = http.post(CHAT, json=chat_body(messages=messages)).json()["error"]

@@ -11,6 +11,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from llm_api.protocol.embeddings import EmbeddingModelRequest
 from llm_api.protocol.errors import ErrorResponse
 from llm_api.protocol.response import ResponseModel
 from llm_api.service.model_service import ModelService
@@ -79,7 +80,7 @@ def install_openapi(app: FastAPI, service: ModelService, *bodies: type[BaseModel
         if app.openapi_schema is None:
             schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             schemas = schema["components"]["schemas"]
-            schemas |= _schemas_of(bodies, service.models()[0].id) | schemas
+            schemas |= _schemas_of(bodies, service) | schemas
             schema["components"]["securitySchemes"] = {"ApiKey": SCHEME}
             _drop_framework_errors(schema)
             if not needs_key:
@@ -111,12 +112,14 @@ def _make_keys_optional(paths: dict[str, Any]) -> None:
         operation["security"] = [*operation["security"], {}]
 
 
-def _schemas_of(bodies: tuple[type[BaseModel], ...], model_id: str) -> dict[str, Any]:
+def _schemas_of(bodies: tuple[type[BaseModel], ...], service: ModelService) -> dict[str, Any]:
     modes: list[tuple[type[BaseModel], JsonSchemaMode]]
     modes = [(body, "serialization" if issubclass(body, ResponseModel) else "validation") for body in bodies]
     _, definitions = models_json_schema(modes, ref_template=REF)
     schemas: dict[str, Any] = deepcopy(definitions["$defs"])
+    generating, embedding = service.models()[0], service.embedding_model()
     for body in bodies:
+        model = embedding if embedding and issubclass(body, EmbeddingModelRequest) else generating
         for example in schemas[body.__name__].get("examples", ()):
-            example["model"] = model_id
+            example["model"] = model.id
     return schemas

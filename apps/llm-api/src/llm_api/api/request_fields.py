@@ -122,18 +122,34 @@ def _refuse_if_it_changes_the_output(detail: ErrorDetails) -> None:
 
 
 def _alike(content: Any, location: Location, kind: str) -> Iterator[Location]:
-    """The field in all messages of its role, or in all parts: one validation names it in the first of them only."""
+    """The field at this place of all messages, parts, calls and tools: one validation names it in the first of them only."""
     *owner, field = location
-    if owner[:1] != ["messages"] or len(owner) < 2:
-        yield location
+    is_of_message = owner[:1] == ["messages"] and len(owner) == 2
+    role = content["messages"][owner[1]].get("role") if is_of_message else None
+    for place in _places(content, owner):
+        found = _at(content, place)
+        if place == owner or (_has(found, field, kind) and (not is_of_message or found.get("role") == role)):
+            yield [*place, field]
+
+
+def _places(value: Any, path: Location) -> Iterator[Location]:
+    """Paths that differ from `path` in their indices only, and exist."""
+    if not path:
+        yield []
         return
-    messages = content["messages"]
-    role = messages[owner[1]].get("role")
-    for at, message in enumerate(messages):
-        if len(owner) == 2 and _has(message, field, kind) and message.get("role") == role:
-            yield ["messages", at, field]
-        elif len(owner) > 2 and isinstance(message, dict) and isinstance(parts := message.get("content"), list):
-            yield from (["messages", at, "content", index, field] for index, part in enumerate(parts) if _has(part, field, kind))
+    first, *rest = path
+    if isinstance(first, int):
+        keys: list[str | int] = list(range(len(value))) if isinstance(value, list) else []
+    else:
+        keys = [first] if isinstance(value, dict) and first in value else []
+    for key in keys:
+        yield from ([key, *found] for found in _places(value[key], rest))
+
+
+def _at(content: Any, path: Location) -> Any:
+    for key in path:
+        content = content[key]
+    return content
 
 
 def _has(owner: Any, field: str | int, kind: str) -> bool:

@@ -17,13 +17,16 @@ Texts = Annotated[
 ]
 
 
-class EmbeddingsRequest(StrictModel):
+class EmbeddingModelRequest(StrictModel):
+    model: ModelName
+    """The embedding model's id from /v1/models."""
+
+
+class EmbeddingsRequest(EmbeddingModelRequest):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"model": "all-minilm-l6-v2", "input": ["Kubernetes runs containers.", "Paris is in France."]}]}
     )
 
-    model: ModelName
-    """The embedding model's id from /v1/models."""
     input: Prompt
     """At most 2048 texts or arrays of token ids."""
     encoding_format: Literal["float", "base64"] | None = None
@@ -72,13 +75,11 @@ class DocumentText(StrictModel):
     text: Text
 
 
-class RerankRequest(StrictModel):
+class RerankRequest(EmbeddingModelRequest):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"model": "all-minilm-l6-v2", "query": "containers", "documents": ["Kubernetes", "Paris"]}]}
     )
 
-    model: ModelName
-    """The embedding model's id from /v1/models."""
     query: Text
     documents: Annotated[list[Text | DocumentText], Field(min_length=1, max_length=MAX_INPUTS - 1, fail_fast=True)]
     top_n: Annotated[int, Field(ge=0, le=2**31 - 1), WHOLE] | None = None
@@ -107,13 +108,11 @@ class Ranking(ResponseModel):
     results: list[RankedDocument]
 
 
-class ScoreRequest(StrictModel):
+class ScoreRequest(EmbeddingModelRequest):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"model": "all-minilm-l6-v2", "text_1": "containers", "text_2": ["Kubernetes", "Paris"]}]}
     )
 
-    model: ModelName
-    """The embedding model's id from /v1/models."""
     text_1: Texts
     """One text, which is compared with each of text_2, or as many as text_2."""
     text_2: Texts

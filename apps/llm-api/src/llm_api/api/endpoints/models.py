@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from llm_api.api.openapi import NEEDS_KEY, error_responses, model_link
 from llm_api.api.responses import json_response
-from llm_api.protocol.errors import InvalidRequest, ModelNotFound, NotFound
+from llm_api.protocol.errors import ModelNotFound, NotFound
 from llm_api.protocol.models import Model, ModelList
 from llm_api.service.model_service import ModelService
 
@@ -26,20 +26,20 @@ class Models:
         return self._service.models()[0]
 
     def find(self, name: str) -> Model:
-        """The model of this id or alias that generates. Raises ModelNotFound, or InvalidRequest for the embedding model."""
+        """The model of this id or alias that generates. Raises NotFound."""
         found = self._find(name)
         if (embedding := self._service.embedding_model()) and found.root == embedding.root:
-            raise InvalidRequest(f"The model {name!r} embeds texts: use it in /v1/embeddings.", param="model", code="model_not_supported")
+            raise NotFound(f"The model {name!r} embeds texts: use it in /v1/embeddings.", param="model", code="model_not_supported")
         return found
 
     def find_embedding(self, name: str) -> Model:
-        """The embedding model, if `name` is its id or alias. Raises NotFound or InvalidRequest."""
+        """The embedding model, if `name` is its id or alias. Raises NotFound."""
         embedding = self._service.embedding_model()
         if embedding is None:
             raise NotFound("This server has no embedding model: its operator can set EMBEDDING_MODEL_URI.", code="embeddings_off")
         found = self._find(name)
         if found.root != embedding.root:
-            raise InvalidRequest(f"The model {name!r} embeds no texts; use {embedding.id!r}.", param="model", code="model_not_supported")
+            raise NotFound(f"The model {name!r} embeds no texts; use {embedding.id!r}.", param="model", code="model_not_supported")
         return found
 
     def _find(self, name: str) -> Model:

