@@ -16,7 +16,6 @@ from llm_api.chat.output.parts import Content, OutputPart, ToolCallArguments, To
 from llm_api.chat.tools.call_format import CallFormat, call_rules
 from llm_api.chat.tools.formats import BY_NAME, FORMATS, call_format_of, detect
 from llm_api.chat.tools.parser import ToolCallParser
-from llm_api.grammar.json_schema import schema_expression
 from llm_api.grammar.lark import grammar
 
 MAX_TOKENS = 4000
@@ -30,6 +29,28 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "required": ["city", "tags"],
         "additionalProperties": False,
     },
+    "find": {
+        "type": "object",
+        "properties": {
+            "text": SHORT,
+            "near": {"$ref": "#/$defs/Near"},
+            "unit": {"type": "string", "enum": ["a<b/", "c\n d", "null"]},
+            "note": {"anyOf": [{"type": "string", "maxLength": 4}, {"type": "null"}], "default": None},
+            "code": {"type": "string", "pattern": "^[a-z]{2}/[0-9]$"},
+            "like": {"type": ["string", "null"], "pattern": "a|b", "maxLength": 3},
+            "codes": {"type": "array", "items": {"$ref": "#/properties/code"}, "maxItems": 2},
+            "same": {"type": "boolean"},
+            "kind": {"$ref": "#/$defs/Kind", "description": "What it is"},
+        },
+        "required": ["near", "kind"],
+        "additionalProperties": False,
+        "$defs": {
+            "Near": {"type": "object", "properties": {"at": {"$ref": "#/$defs/Point"}}, "required": ["at"], "additionalProperties": False},
+            "Point": POINT,
+            "Kind": {"enum": ["x", "</parameter>", "</arg_value>", 'y"']},
+        },
+    },
+    "label": {"type": "object", "properties": {"name": SHORT}, "additionalProperties": SHORT},
     "move": {
         "type": "object",
         "properties": {"path": {"type": "array", "items": POINT, "maxItems": 2}},
@@ -42,12 +63,14 @@ DEEPSEEK = ("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜t
 KIMI = tuple(f"<|tool_call{rest}|>" for rest in ("s_section_begin", "s_section_end", "_begin", "_argument_begin", "_end"))
 DETECTED = {
     "deepseek_v3": "deepseek_v3",
+    "glm_4_5": "glm45",
     "hermes_3_tools": "hermes",
     "llama_3_1": "llama3_json",
     "mistral_nemo": "mistral",
     "mistral_v3": "mistral",
     "qwen_2_5": "hermes",
     "qwen_3": "hermes",
+    "qwen_3_coder": "qwen3_coder",
     "smollm_2": "hermes",
     "smollm_3": "hermes",
 }
@@ -86,7 +109,7 @@ def written(tokenizer: llguidance.LLTokenizer, special: dict[str, int], text: st
 
 
 def parsed(call_format: CallFormat, text: str, chance: random.Random, forced: bool = False) -> list[OutputPart]:
-    parser, parts = ToolCallParser(call_format, forced), []
+    parser, parts = ToolCallParser(call_format, FUNCTIONS, forced), []
     while text:
         size = chance.randint(1, 12)
         parts += parser.push(text[:size])
@@ -114,7 +137,7 @@ def calls(parts: list[OutputPart]) -> list[tuple[str, str]]:
 def test_what_the_grammar_writes_is_read_as_valid_calls(
     tokenizer: llguidance.LLTokenizer, special: dict[str, int], call_format: CallFormat, parallel: bool
 ) -> None:
-    arguments = {name: schema_expression(schema) for name, schema in FUNCTIONS.items()}
+    arguments = {name: call_format.arguments(schema, special) for name, schema in FUNCTIONS.items()}
     rules = call_rules(call_format, arguments, special, "required", parallel)
     numbers = set()
     for seed in range(12):
@@ -130,7 +153,7 @@ def test_what_the_grammar_writes_is_read_as_valid_calls(
 
 @pytest.mark.parametrize("call_format", FORMATS, ids=lambda call_format: call_format.name)
 def test_a_named_function_is_called_once(tokenizer: llguidance.LLTokenizer, special: dict[str, int], call_format: CallFormat) -> None:
-    rules = call_rules(call_format, {"now": schema_expression(FUNCTIONS["now"])}, special, "named", parallel=True)
+    rules = call_rules(call_format, {"now": call_format.arguments(FUNCTIONS["now"], special)}, special, "named", parallel=True)
     chance = random.Random(1)
     parts = parsed(call_format, written(tokenizer, special, grammar(*rules), chance), chance, forced=True)
     assert [(name, json.loads(text)) for name, text in calls(parts)] == [("now", {})]
@@ -140,7 +163,7 @@ def test_a_named_function_is_called_once(tokenizer: llguidance.LLTokenizer, spec
 def test_in_the_mode_auto_a_call_is_held_to_its_schema_once_it_has_begun(
     tokenizer: llguidance.LLTokenizer, special: dict[str, int], call_format: CallFormat
 ) -> None:
-    arguments = {name: schema_expression(schema) for name, schema in FUNCTIONS.items()}
+    arguments = {name: call_format.arguments(schema, special) for name, schema in FUNCTIONS.items()}
     text = grammar(*call_rules(call_format, arguments, special, "auto", parallel=True))
     before = "" if call_format.only_at_start else "Let me see.\n\n"
     begun = before + call_format.trigger
@@ -151,13 +174,15 @@ def test_in_the_mode_auto_a_call_is_held_to_its_schema_once_it_has_begun(
 
     assert follows("Just an answer.", ends=True)
     assert not follows(begun, ends=True)
-    assert follows(before + call_format.beginning + "now" + call_format.before_arguments + "{}", ends=False)
+    called = "now" + call_format.before_arguments + ("" if call_format.keyed else "{}") + call_format.after_arguments
+    assert follows(before + call_format.beginning + called, ends=False)
     assert not follows(before + call_format.beginning + "unknown", ends=False)
-    assert not follows(before + call_format.beginning + "get_weather" + call_format.before_arguments + '{"city": 1', ends=False)
+    wrong = f"{call_format.keyed.before_key}days{call_format.keyed.after_key}10" if call_format.keyed else '{"city": 1'
+    assert not follows(before + call_format.beginning + "get_weather" + call_format.before_arguments + wrong, ends=False)
 
 
 @pytest.mark.parametrize("call_format", FORMATS, ids=lambda call_format: call_format.name)
-@pytest.mark.parametrize("text", ["", "a", "  spaced  ", "<tool <", "[TOOL", "a\n\nb <tool_cal", 'say {"name": "x"}'])
+@pytest.mark.parametrize("text", ["", "a", "  spaced  ", "<tool <", "see [TOOL", "a\n\nb <tool_cal", 'say {"name": "x"}'])
 def test_text_without_a_call_is_unchanged(call_format: CallFormat, text: str) -> None:
     for seed in range(5):
         assert content(parsed(call_format, text, random.Random(seed))) == text

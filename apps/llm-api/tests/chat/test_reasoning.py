@@ -69,7 +69,7 @@ def test_reasoning_may_be_left_out() -> None:
 
 def test_calls_of_functions_follow_the_reasoning() -> None:
     call = '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'
-    parser = ReasoningParser(THINK, ToolCallParser(HERMES), begun=False)
+    parser = ReasoningParser(THINK, ToolCallParser(HERMES, {}), begun=False)
     parts = parsed(parser, f"<think>\nI need {call}\n</think>\n\n{call}", random.Random(1))
     assert texts(parts) == (f"I need {call}", "")
     assert [part.name for part in parts if isinstance(part, ToolCallStart)] == ["now"]

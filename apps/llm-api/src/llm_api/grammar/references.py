@@ -5,12 +5,13 @@ from typing import Any
 from urllib.parse import unquote
 
 AT_THE_SAME_VALUE = ("anyOf", "allOf", "oneOf")  # keywords with schemas of the same value, not of its parts
+DATA = frozenset({"const", "enum", "default", "examples"})  # keywords with values, not schemas
 
 
 def endless_reference(schema: Any) -> str | None:
     """A reference that leads back to itself without a value in between, such as {"$ref": "#"}: no value is valid or invalid under it."""
     found: set[str] = set()
-    for reference in sorted(_all(schema)):
+    for reference in sorted(references(schema)):
         if reference not in found and (endless := _visit(schema, reference, found)):
             return endless
     return None
@@ -19,7 +20,7 @@ def endless_reference(schema: Any) -> str | None:
 def _visit(schema: Any, start: str, found: set[str]) -> str | None:
     """Depth first, without recursion. `found`: references that are known to end."""
     path = [start]
-    left = [_same_value(_target(schema, start))]
+    left = [_same_value(find_reference(schema, start))]
     while path:
         reference = next(left[-1], None)
         if reference is None:
@@ -29,7 +30,7 @@ def _visit(schema: Any, start: str, found: set[str]) -> str | None:
             return reference
         elif reference not in found:
             path.append(reference)
-            left.append(_same_value(_target(schema, reference)))
+            left.append(_same_value(find_reference(schema, reference)))
     return None
 
 
@@ -44,18 +45,31 @@ def _same_value(schema: Any) -> Iterator[str]:
             yield from _same_value(branch)
 
 
-def _all(schema: Any) -> Iterator[str]:
+def references(schema: Any) -> Iterator[str]:
+    """All references in a schema and its parts."""
     if isinstance(schema, Mapping):
         if isinstance(reference := schema.get("$ref"), str):
             yield reference
         for value in schema.values():
-            yield from _all(value)
+            yield from references(value)
     elif isinstance(schema, list):
         for item in schema:
-            yield from _all(item)
+            yield from references(item)
 
 
-def _target(schema: Any, reference: str) -> Any:
+def moved(schema: Any, home: str) -> Any:
+    """The schema with its references as they are once the whole is at `home`, such as #/$defs/whole."""
+    if isinstance(schema, list):
+        return [moved(item, home) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    result = {keyword: value if keyword in DATA else moved(value, home) for keyword, value in schema.items()}
+    if isinstance(reference := schema.get("$ref"), str) and reference.startswith("#"):
+        result["$ref"] = home + reference[1:]
+    return result
+
+
+def find_reference(schema: Any, reference: str) -> Any:
     """None for what is not in this schema: the compiler refuses it."""
     path = unquote(reference)
     if path != "#" and not path.startswith("#/"):

@@ -18,7 +18,6 @@ from llm_api.protocol.errors import InvalidRequest, Unavailable
 from llm_api.protocol.structured_output import JsonObjectFormat, JsonSchemaFormat, StructuredOutputs
 from llm_api.protocol.tools import CallRule
 
-NO_ARGUMENTS: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
 OBJECT: Mapping[str, Any] = {"type": "object"}
 MAX_REASON = 300
 
@@ -79,7 +78,7 @@ class AnswerForms:
     async def _with_calls(self, rule: CallRule, call_format: CallFormat, text: str | None) -> AnswerForm:
         """Calls of functions, or, in the mode auto, a text."""
         forms = [
-            await asyncio.to_thread(_schema_form, _arguments_schema(function.parameters), path)
+            await asyncio.to_thread(self._arguments_form, call_format, function.parameters, path)
             for function, path in zip(rule.functions, rule.paths, strict=True)
         ]
         arguments = {function.name: form.expression for function, form in zip(rule.functions, forms, strict=True)}
@@ -91,6 +90,12 @@ class AnswerForms:
                 await self._checked(form)
             raise _refusal("tools" if rule.paths[0].startswith("tools") else "functions", _reason(error))
         return answer
+
+    def _arguments_form(self, call_format: CallFormat, parameters: Mapping[str, Any] | None, param: str) -> _Form:
+        try:
+            return _Form(call_format.arguments(parameters, self._tokens), param, parameters)
+        except SchemaRefused as error:
+            raise _refusal(param + error.path, str(error)) from error
 
     async def _checked_schema(self, schema: Mapping[str, Any] | bool, param: str) -> str:
         return await self._checked(await asyncio.to_thread(_schema_form, schema, param))
@@ -113,13 +118,6 @@ class AnswerForms:
             return await self._checker.error(text)
         except CheckerFailed as error:
             raise Unavailable(f"The form of the answer could not be checked: its process {error}; try again.") from error
-
-
-def _arguments_schema(parameters: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Arguments are always an object."""
-    if not parameters:
-        return NO_ARGUMENTS
-    return parameters if "type" in parameters or "$ref" in parameters else {"type": "object", **parameters}
 
 
 def _structured_form(outputs: StructuredOutputs) -> _Form:

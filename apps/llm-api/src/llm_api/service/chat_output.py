@@ -35,7 +35,8 @@ class ChatOutput:
         rule = request.call_rule
         then: Callable[[], OutputParser] = PlainOutput
         if rule is not None and self._calls is not None:
-            then = partial(ToolCallParser, self._calls, forced=rule.mode != "auto")
+            schemas = {function.name: function.parameters for function in rule.functions}
+            then = partial(ToolCallParser, self._calls, schemas, forced=rule.mode != "auto")
         reasoning, place = self._reasoning, self._place(request, prompt_end)
         if reasoning is None or place == "after":
             return then

@@ -1,14 +1,23 @@
-"""How a model writes a call: fixed text around the function's name and its arguments in JSON."""
+"""How a model writes a call: fixed text around the function's name and its arguments."""
 
+import re
 import secrets
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+from llm_api.chat.tools.arguments import ArgumentsReader, JsonArguments
+from llm_api.chat.tools.keyed.grammar import keyed_expression
+from llm_api.chat.tools.keyed.parameters import parameters_of
+from llm_api.chat.tools.keyed.reader import KeyedArguments
+from llm_api.chat.tools.keyed.style import KeyedStyle
+from llm_api.grammar.json_schema import schema_expression
 from llm_api.grammar.lark import ANY_TEXT, fixed_text
 
 LETTERS = string.ascii_letters + string.digits
+NO_ARGUMENTS: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +29,7 @@ class CallFormat:
     trigger: what begins a call. Once a model has written it, the rest is held to the format.
     only_at_start: the trigger begins a call only where it begins the answer.
     between: None for formats with one call in an answer.
+    keyed: how the arguments are written; None: as a JSON object.
     """
 
     name: str
@@ -33,6 +43,7 @@ class CallFormat:
     closing: str = ""
     only_at_start: bool = False
     short_ids: bool = False
+    keyed: KeyedStyle | None = None
 
     @property
     def beginning(self) -> str:
@@ -41,13 +52,32 @@ class CallFormat:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        return (self.beginning, self.before_arguments, self.after_arguments, self.between or "", self.closing)
+        keyed = self.keyed.texts if self.keyed else ()
+        return (self.beginning, self.before_arguments, self.after_arguments, self.between or "", self.closing, *keyed)
+
+    def arguments(self, parameters: Mapping[str, Any] | None, tokens: Mapping[str, int]) -> str:
+        """The Lark expression of arguments that are valid under a function's schema. `tokens`: as in `call_rules`. Raises SchemaRefused."""
+        schema = arguments_schema(parameters)
+        return keyed_expression(parameters_of(schema, self.keyed), self.keyed, tokens) if self.keyed else schema_expression(schema)
+
+    def reader(self, parameters: Mapping[str, Any] | None) -> ArgumentsReader:
+        """For the arguments of one call."""
+        if self.keyed is None:
+            return JsonArguments()
+        return KeyedArguments(parameters_of(arguments_schema(parameters), self.keyed), self.keyed, self.after_arguments)
 
     def new_id(self) -> str:
         """Mistral's templates ask for nine letters and digits."""
         if self.short_ids:
             return "".join(secrets.choice(LETTERS) for _ in range(9))
         return "call_" + secrets.token_hex(12)
+
+
+def arguments_schema(parameters: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Arguments are always an object."""
+    if not parameters:
+        return NO_ARGUMENTS
+    return parameters if "type" in parameters or "$ref" in parameters else {"type": "object", **parameters}
 
 
 def call_rules(
@@ -72,7 +102,7 @@ def call_rules(
     if mode != "auto":
         return f"{trigger} calls", rules
     if call_format.only_at_start:
-        first = call_format.trigger[0]
+        first = re.escape(call_format.trigger[0])
         return f"{trigger} calls | other_text", rules | {"other_text": f"/([^\\s{first}](.|\\n)*)?/"}
     if trigger.startswith("<["):
         return f"TEXT {trigger} calls | TEXT", rules | {"TEXT": ANY_TEXT}

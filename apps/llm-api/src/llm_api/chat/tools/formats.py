@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 
 from llm_api.chat.tools.call_format import CallFormat
+from llm_api.chat.tools.keyed.style import KeyedStyle
+
+PYTHON = KeyedStyle(before_key="", after_key="=", after_value="", separator=", ", raw_text=False, identifiers=True)
 
 HERMES = CallFormat(
     name="hermes",  # Hermes, Qwen 2.5 and 3, SmolLM3, and models without a format of their own
@@ -78,6 +81,82 @@ FORMATS = (
         after_arguments="}",
         between=", ",
         closing="]",
+    ),
+    CallFormat(
+        name="minimax_m2",
+        evidence=("<minimax:tool_call>",),
+        trigger="<minimax:tool_call>",
+        opening="<minimax:tool_call>\n",
+        before_name='<invoke name="',
+        before_arguments='">',
+        after_arguments="\n</invoke>",
+        between="\n",
+        closing="\n</minimax:tool_call>",
+        keyed=KeyedStyle('\n<parameter name="', '">', "</parameter>"),
+    ),
+    CallFormat(
+        name="seed_oss",
+        evidence=("<seed:tool_call>",),
+        trigger="<seed:tool_call>",
+        before_name="<seed:tool_call>\n<function=",
+        before_arguments=">",
+        after_arguments="\n</function>\n</seed:tool_call>",
+        between="\n",
+        keyed=KeyedStyle("\n<parameter=", ">", "</parameter>"),
+    ),
+    CallFormat(
+        name="qwen3_coder",
+        evidence=("<tool_call>", "<function=", "<parameter="),
+        trigger="<tool_call>",
+        before_name="<tool_call>\n<function=",
+        before_arguments=">",
+        after_arguments="\n</function>\n</tool_call>",
+        between="\n",
+        keyed=KeyedStyle("\n<parameter=", ">\n", "\n</parameter>"),
+    ),
+    CallFormat(
+        name="glm47",
+        evidence=("</arg_key><arg_value>",),
+        trigger="<tool_call>",
+        before_name="<tool_call>",
+        before_arguments="",
+        after_arguments="</tool_call>",
+        keyed=KeyedStyle("<arg_key>", "</arg_key><arg_value>", "</arg_value>"),
+    ),
+    CallFormat(
+        name="glm45",
+        evidence=("<arg_key>",),
+        trigger="<tool_call>",
+        before_name="<tool_call>",
+        before_arguments="",
+        after_arguments="\n</tool_call>",
+        between="\n",
+        keyed=KeyedStyle("\n<arg_key>", "</arg_key>\n<arg_value>", "</arg_value>"),
+    ),
+    CallFormat(
+        name="olmo3",
+        evidence=("<function_calls>",),
+        trigger="<function_calls>",
+        opening="<function_calls>\n",
+        before_name="",
+        before_arguments="(",
+        after_arguments=")",
+        between="\n",
+        closing="\n</function_calls>",
+        keyed=PYTHON,
+    ),
+    CallFormat(
+        name="pythonic",
+        evidence=("[func_name1(",),
+        trigger="[",
+        opening="[",
+        before_name="",
+        before_arguments="(",
+        after_arguments=")",
+        between=", ",
+        closing="]",
+        only_at_start=True,
+        keyed=PYTHON,
     ),
     HERMES,
     CallFormat(

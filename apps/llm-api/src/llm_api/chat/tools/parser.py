@@ -1,10 +1,15 @@
 """Finds the calls in the text of an answer, as it arrives."""
 
+import re
+from collections.abc import Mapping
 from enum import Enum, auto
+from typing import Any
 
 from llm_api.chat.output.parts import Content, OutputPart, ToolCallArguments, ToolCallStart, held_back
+from llm_api.chat.tools.arguments import ArgumentsReader, JsonArguments
 from llm_api.chat.tools.call_format import CallFormat
-from llm_api.chat.tools.json_end import JsonEnd
+
+NOT_IN_NAMES = re.compile("[^a-zA-Z0-9_.-]")
 
 
 class _State(Enum):
@@ -19,15 +24,16 @@ class ToolCallParser:
 
     in_reasoning = False
 
-    def __init__(self, call_format: CallFormat, forced: bool = False) -> None:
-        """`forced`: the answer begins with a call."""
+    def __init__(self, call_format: CallFormat, schemas: Mapping[str, Mapping[str, Any] | None], forced: bool = False) -> None:
+        """`schemas`: of the functions' arguments, by name. `forced`: the answer begins with a call."""
         self._format = call_format
+        self._schemas = schemas
         self._state = _State.TEXT
         self._text = ""
         self._begins = True  # nothing but space so far
         self._forced = forced
         self._index = -1
-        self._end = JsonEnd()
+        self._arguments: ArgumentsReader = JsonArguments()
         self._prefix = ""  # before the name
 
     def push(self, text: str) -> list[OutputPart]:
@@ -74,22 +80,22 @@ class ToolCallParser:
         self._state = _State.NAME
 
     def _find_name(self, parts: list[OutputPart]) -> bool:
-        start = len(self._prefix)
-        at = self._text.find(self._format.before_arguments, start)
-        if at < 0:
+        end = NOT_IN_NAMES.search(self._text, len(self._prefix))
+        if end is None or not self._text.startswith(self._format.before_arguments, end.start()):
             return False
+        name = self._text[len(self._prefix) : end.start()]
         self._index += 1
-        parts.append(ToolCallStart(self._index, self._format.new_id(), self._text[start:at]))
-        self._text = self._text[at + len(self._format.before_arguments) :]
-        self._state, self._end = _State.ARGUMENTS, JsonEnd()
+        parts.append(ToolCallStart(self._index, self._format.new_id(), name))
+        self._text = self._text[end.start() + len(self._format.before_arguments) :]
+        self._state, self._arguments = _State.ARGUMENTS, self._format.reader(self._schemas.get(name))
         return True
 
     def _find_end(self, parts: list[OutputPart]) -> bool:
-        at = self._end.find(self._text)
-        arguments, self._text = (self._text, "") if at is None else (self._text[:at], self._text[at:])
+        arguments, rest = self._arguments.read(self._text)
+        self._text = rest or ""
         if arguments:
             parts.append(ToolCallArguments(self._index, arguments))
-        if at is None:
+        if rest is None:
             return False
         self._state = _State.AFTER
         return True
