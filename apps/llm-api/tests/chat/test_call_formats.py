@@ -12,7 +12,9 @@ import pytest
 from chat.model_folders import TEMPLATES
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from llm_api.chat.output.parts import Content, OutputPart, ToolCallArguments, ToolCallStart
+from llm_api.chat.output.parts import Content, OutputPart, Reasoning, ToolCallArguments, ToolCallStart
+from llm_api.chat.output.reasoning import ReasoningParser
+from llm_api.chat.output.reasoning_grammar import after_reasoning
 from llm_api.chat.tools.call_format import CallFormat, call_rules
 from llm_api.chat.tools.formats import BY_NAME, FORMATS, call_format_of, detect
 from llm_api.chat.tools.parser import ToolCallParser
@@ -58,12 +60,14 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "additionalProperties": False,
     },
 }
-SPECIAL = ("[TOOL_CALLS]", "[ARGS]", "<|tool_call|>")
+HARMONY = ("<|channel|>", "<|message|>", "<|constrain|>", "<|start|>", "<|end|>")
+SPECIAL = (*HARMONY, "[TOOL_CALLS]", "[ARGS]", "<|tool_call|>")
 DEEPSEEK = ("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", "<｜tool▁sep｜>")
 KIMI = tuple(f"<|tool_call{rest}|>" for rest in ("s_section_begin", "s_section_end", "_begin", "_argument_begin", "_end"))
 DETECTED = {
     "deepseek_v3": "deepseek_v3",
     "glm_4_5": "glm45",
+    "gpt_oss": "harmony",
     "hermes_3_tools": "hermes",
     "llama_3_1": "llama3_json",
     "mistral_nemo": "mistral",
@@ -172,7 +176,7 @@ def test_in_the_mode_auto_a_call_is_held_to_its_schema_once_it_has_begun(
         matcher = llguidance.LLMatcher(tokenizer, text, log_level=0)
         return matcher.consume_tokens(tokenizer.tokenize_str(prefix, parse_special=True)) and (matcher.is_accepting() or not ends)
 
-    assert follows("Just an answer.", ends=True)
+    assert follows(call_format.before_text + "Just an answer.", ends=True)
     assert not follows(begun, ends=True)
     called = "now" + call_format.before_arguments + ("" if call_format.keyed else "{}") + call_format.after_arguments
     assert follows(before + call_format.beginning + called, ends=False)
@@ -210,3 +214,51 @@ def test_the_format_may_be_set() -> None:
     assert call_format_of("mistral", ["<tool_call>"]) is BY_NAME["mistral"]
     assert call_format_of("auto", ["<tool_call>"]) is BY_NAME["hermes"]
     assert call_format_of("none", ["<tool_call>"]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning", "answer", "found"),
+    [
+        ("<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Hi", "Hm.", "Hi", []),
+        ("<|channel|>final<|message|>commentary to=functions.", "", "commentary to=functions.", []),
+        (
+            "<|channel|>analysis<|message|>H<|end|><|start|>assistant<|channel|>commentary to=functions.b <|constrain|>json<|message|>{}",
+            "H", "", [("b", "{}")],
+        ),
+        ("<|channel|>commentary to=functions.now <|constrain|>json<|message|>{}", "", "", [("now", "{}")]),
+        ("<|channel|>fin", "", "", []),
+        ("<|channel|>commentary to", "", "", []),
+    ],
+)  # fmt: skip
+def test_harmony_says_in_the_channel_whether_a_call_or_a_text_follows(
+    text: str, reasoning: str, answer: str, found: list[tuple[str, str]]
+) -> None:
+    for seed in range(20):
+        chance, harmony, left = random.Random(seed), BY_NAME["harmony"], text
+        assert harmony.reasoning is not None
+        parser = ReasoningParser(harmony.reasoning, ToolCallParser(harmony, {}), begun=False)
+        parts: list[OutputPart] = []
+        while left:
+            size = chance.randint(1, 12)
+            parts += parser.push(left[:size])
+            left = left[size:]
+        parts += parser.finish()
+        assert "".join(part.text for part in parts if isinstance(part, Reasoning)) == reasoning
+        assert (content(parts), calls(parts)) == (answer, found)
+
+
+def test_harmony_reasons_before_a_call_or_a_text(tokenizer: llguidance.LLTokenizer, special: dict[str, int]) -> None:
+    harmony = BY_NAME["harmony"]
+    assert harmony.reasoning is not None
+    start, rules = call_rules(harmony, {"now": harmony.arguments(None, special)}, special, "auto", parallel=True)
+    text = grammar(*after_reasoning(harmony.reasoning, start, rules, special, begun=False))
+    thought = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant"
+    call = "<|channel|>commentary to=functions.now <|constrain|>json<|message|>{}"
+    for answer in ("<|channel|>final<|message|>Hi.", call):
+        for written in (answer, thought + answer):
+            matcher = llguidance.LLMatcher(tokenizer, text, log_level=0)
+            assert not matcher.is_error(), matcher.get_error()
+            assert matcher.consume_tokens(tokenizer.tokenize_str(written, parse_special=True)), written
+            assert matcher.is_accepting(), written
+    matcher = llguidance.LLMatcher(tokenizer, text, log_level=0)
+    assert not matcher.consume_tokens(tokenizer.tokenize_str(call.replace("now", "later"), parse_special=True))

@@ -1,10 +1,12 @@
-"""Calls of functions by a model that does not write their arguments as JSON."""
+"""Calls of functions by models with formats of their own: arguments that are not JSON, and channels."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+import llguidance
 import pytest
+from chat.model_folders import model_folder
 from service.calls import chat
 from service.conftest import Scripted
 from service.scripted_engine import ScriptedEngine
@@ -24,10 +26,17 @@ CALL = (
     "I write it.\n<tool_call>\n<function=write>\n<parameter=path>\na/b.txt\n</parameter>\n"
     '<parameter=lines>\n["1"]\n</parameter>\n</function>\n</tool_call>'
 )
+THOUGHT = "<|channel|>analysis<|message|>I write.<|end|><|start|>assistant"
+
+
+def allows(grammar: str, text: str) -> bool:
+    matcher = llguidance.LLMatcher(llguidance.LLTokenizer("byte"), grammar, log_level=0)
+    assert not matcher.is_error(), matcher.get_error()
+    return matcher.consume_tokens(list(text.encode())) and matcher.is_accepting()
 
 
 def tools(*schemas: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{"type": "function", "function": {"name": "write", "parameters": schema}} for schema in schemas]
+    return [{"type": "function", "function": {"name": "write", "description": "Write a file", "parameters": schema}} for schema in schemas]
 
 
 @pytest.fixture
@@ -49,6 +58,37 @@ async def test_arguments_are_json_and_a_stream_has_the_same(serve_qwen: Any, scr
     chunks = [chunk async for chunk in streamed]
     deltas = [call for chunk in chunks for choice in chunk.choices for call in choice.delta.tool_calls or ()]
     assert "".join(delta.function.arguments or "" for delta in deltas) == message.tool_calls[0].function.arguments
+    await service.stop()
+
+
+@pytest.fixture
+def serve_harmony(tokenizer: Tokenizer, metrics: Metrics, tmp_path: Path) -> Any:
+    template = ChatTemplate(model_folder(tmp_path / "model", "gpt_oss"))
+    config = EngineServiceConfig("m", 600, 60)
+    return lambda engine: EngineService(config, tokenizer, template, engine, metrics)
+
+
+@pytest.mark.parametrize(
+    ("text", "content", "arguments"),
+    [
+        (f'{THOUGHT}<|channel|>commentary to=functions.write <|constrain|>json<|message|>{{"path": "a"}}', None, '{"path": "a"}'),
+        (f"{THOUGHT}<|channel|>final<|message|>[1]", "[1]", None),
+    ],
+)
+async def test_harmony_answers_have_reasoning_and_then_a_call_or_a_text(
+    serve_harmony: Any, scripted: Scripted, text: str, content: str | None, arguments: str | None
+) -> None:
+    engine = scripted(text)
+    service = serve_harmony(engine)
+    form = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "array", "items": {"type": "integer"}}}}
+    for fields in ({}, {"response_format": form}):
+        message = (await service.chat(chat("Write", tools=tools(WRITE), **fields)).infer()).choices[0].message
+        assert (message.reasoning_content, message.content) == ("I write.", content)
+        assert [call.function.arguments for call in message.tool_calls or ()] == ([arguments] if arguments else [])
+        grammar = engine.requests[-1][1].grammar or ""
+        assert allows(grammar, text)
+        assert allows(grammar, text.replace("[1]", "one")) == (not fields or arguments is not None)
+        assert not allows(grammar, text.replace("write <", "read <").replace("final", "other"))
     await service.stop()
 
 

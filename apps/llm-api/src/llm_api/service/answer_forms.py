@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from llm_api.chat.tools.call_format import CallFormat, call_rules
 from llm_api.grammar.checker import CheckerFailed, GrammarChecker
 from llm_api.grammar.json_schema import SchemaRefused, blamed, schema_expression
-from llm_api.grammar.lark import any_of, grammar, nested, regex
+from llm_api.grammar.lark import any_of, fixed_text, grammar, nested, regex
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.completions import CompletionRequest
 from llm_api.protocol.errors import InvalidRequest, Unavailable
@@ -84,7 +84,8 @@ class AnswerForms:
         arguments = {function.name: form.expression for function, form in zip(rule.functions, forms, strict=True)}
         may_answer = text is not None and rule.mode == "auto"
         start, rules = call_rules(call_format, arguments, self._tokens, "required" if may_answer else rule.mode, rule.parallel)
-        answer = AnswerForm(f"{start} | {text}" if may_answer else start, rules)
+        marker = fixed_text(call_format.before_text, self._tokens)
+        answer = AnswerForm(f"{start} | {marker} {text}" if may_answer else start, rules)
         if error := await self._error(answer.grammar()):
             for form in forms:  # the schema that is at fault by itself, if one is
                 await self._checked(form)

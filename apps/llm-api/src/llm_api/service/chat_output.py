@@ -25,7 +25,8 @@ class ChatOutput:
         self._calls = calls
         self._tokens = tokenizer.special_token_ids
         self._kept_for_reasoning = tokenizer.special_ids_in(reasoning.texts if reasoning else ())
-        self._kept_for_calls = tokenizer.special_ids_in(calls.texts if calls else ())
+        apart = calls.reasoning.texts if calls and calls.reasoning else ()
+        self._kept_for_calls = tokenizer.special_ids_in((*calls.texts, *apart) if calls else ())
 
     def kept_token_ids(self, request: ChatCompletionRequest) -> frozenset[int]:
         """Special tokens that the parser reads."""
@@ -37,7 +38,7 @@ class ChatOutput:
         if rule is not None and self._calls is not None:
             schemas = {function.name: function.parameters for function in rule.functions}
             then = partial(ToolCallParser, self._calls, schemas, forced=rule.mode != "auto")
-        reasoning, place = self._reasoning, self._place(request, prompt_end)
+        reasoning, place = self._reasoning_of(request), self._place(request, prompt_end)
         if reasoning is None or place == "after":
             return then
         begun, included = place == "inside", request.include_reasoning is not False
@@ -46,16 +47,22 @@ class ChatOutput:
     def grammar(self, request: ChatCompletionRequest, form: AnswerForm | None, prompt_end: str) -> str | None:
         if form is None:
             return None
-        place = self._place(request, prompt_end)
-        if self._reasoning is None or place == "after":
+        reasoning, place = self._reasoning_of(request), self._place(request, prompt_end)
+        if reasoning is None or place == "after":
             return form.grammar()
-        return grammar(*after_reasoning(self._reasoning, form.start, form.rules, self._tokens, begun=place == "inside"))
+        return grammar(*after_reasoning(reasoning, form.start, form.rules, self._tokens, begun=place == "inside"))
+
+    def _reasoning_of(self, request: ChatCompletionRequest) -> ReasoningFormat | None:
+        if request.call_rule and self._calls and self._calls.reasoning:
+            return self._calls.reasoning
+        return self._reasoning
 
     def _place(self, request: ChatCompletionRequest, prompt_end: str) -> Literal["before", "inside", "after"]:
         """Where the answer begins, relative to its reasoning. A message that is continued has ended its reasoning, or is inside."""
-        if self._reasoning is None:
+        reasoning = self._reasoning_of(request)
+        if reasoning is None:
             return "after"
-        start, end = self._reasoning.start, self._reasoning.end
+        start, end = reasoning.start, reasoning.end
         if request.continue_final_message:
             text = _last_text(request)
             return "inside" if text.rfind(start) > text.rfind(end) else "after"

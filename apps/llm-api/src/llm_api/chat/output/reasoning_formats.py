@@ -32,6 +32,13 @@ FORMATS = (
     ReasoningFormat("granite", "Here is my thought process:", "Here is my response:"),  # Granite 3.2
     ReasoningFormat("think", "<think>", "</think>"),  # Qwen3, DeepSeek R1, GLM 4.5, SmolLM3 and many more
 )
+# Harmony where a call may follow instead of the final answer: what follows the last marker says which of them it is.
+HARMONY_CHANNELS = ReasoningFormat(
+    name="harmony_channels",
+    start="<|channel|>analysis<|message|>",
+    end="<|end|><|start|>assistant<|channel|>",
+    answer="<|channel|>",
+)
 BY_NAME = {known.name: known for known in FORMATS}
 EVIDENCE = {"harmony": "<|channel|>analysis", "granite": "Here is my thought process:"}
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from llm_api.chat.output.reasoning_formats import ReasoningFormat
 from llm_api.chat.tools.arguments import ArgumentsReader, JsonArguments
 from llm_api.chat.tools.keyed.grammar import keyed_expression
 from llm_api.chat.tools.keyed.parameters import parameters_of
@@ -30,6 +31,8 @@ class CallFormat:
     only_at_start: the trigger begins a call only where it begins the answer.
     between: None for formats with one call in an answer.
     keyed: how the arguments are written; None: as a JSON object.
+    before_text: what begins an answer without calls.
+    reasoning: how the model marks its reasoning where calls may follow, if that differs from other answers.
     """
 
     name: str
@@ -44,6 +47,8 @@ class CallFormat:
     only_at_start: bool = False
     short_ids: bool = False
     keyed: KeyedStyle | None = None
+    before_text: str = ""
+    reasoning: ReasoningFormat | None = None
 
     @property
     def beginning(self) -> str:
@@ -52,8 +57,8 @@ class CallFormat:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        keyed = self.keyed.texts if self.keyed else ()
-        return (self.beginning, self.before_arguments, self.after_arguments, self.between or "", self.closing, *keyed)
+        around = (self.beginning, self.before_arguments, self.after_arguments, self.between or "", self.closing)
+        return (*around, self.before_text, *(self.keyed.texts if self.keyed else ()))
 
     def arguments(self, parameters: Mapping[str, Any] | None, tokens: Mapping[str, int]) -> str:
         """The Lark expression of arguments that are valid under a function's schema. `tokens`: as in `call_rules`. Raises SchemaRefused."""
@@ -101,6 +106,8 @@ def call_rules(
     trigger = written(call_format.trigger)
     if mode != "auto":
         return f"{trigger} calls", rules
+    if call_format.before_text:
+        return f"{trigger} calls | {written(call_format.before_text)} TEXT", rules | {"TEXT": ANY_TEXT}
     if call_format.only_at_start:
         first = re.escape(call_format.trigger[0])
         return f"{trigger} calls | other_text", rules | {"other_text": f"/([^\\s{first}](.|\\n)*)?/"}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from llm_api.chat.output.reasoning_formats import HARMONY_CHANNELS
 from llm_api.chat.tools.call_format import CallFormat
 from llm_api.chat.tools.keyed.style import KeyedStyle
 
@@ -19,6 +20,18 @@ HERMES = CallFormat(
 
 # In the order in which they are tried: an entry's evidence may be in the templates of entries after it, never before.
 FORMATS = (
+    CallFormat(
+        name="harmony",
+        evidence=("<|channel|>commentary",),
+        trigger="commentary to=functions.",
+        before_name="commentary to=functions.",
+        before_arguments=" <|constrain|>json<|message|>",
+        after_arguments="",
+        between=None,
+        only_at_start=True,
+        before_text="final<|message|>",
+        reasoning=HARMONY_CHANNELS,
+    ),
     CallFormat(
         name="kimi_k2",
         evidence=("<|tool_calls_section_begin|>",),

@@ -32,6 +32,7 @@ class ToolCallParser:
         self._text = ""
         self._begins = True  # nothing but space so far
         self._forced = forced
+        self._before_text = call_format.before_text  # unless it has come
         self._index = -1
         self._arguments: ArgumentsReader = JsonArguments()
         self._prefix = ""  # before the name
@@ -46,18 +47,29 @@ class ToolCallParser:
     def finish(self) -> list[OutputPart]:
         """A call that was cut before its arguments is left out."""
         rest, self._text = self._text, ""
-        return [Content(rest)] if self._state is _State.TEXT and rest and not self._forced else []
+        if self._state is not _State.TEXT or self._forced or not rest:
+            return []
+        cut = self._before_text and any(marker.startswith(rest) for marker in (self._before_text, self._format.trigger))
+        return [] if cut else [Content(rest)]
 
     def _advance(self, parts: list[OutputPart]) -> bool:
         """Whether the state changed, so that the rest of the text may give more."""
         match self._state:
             case _State.TEXT:
-                return self._find_trigger(parts)
+                return self._skip_marker() or self._find_trigger(parts)
             case _State.NAME:
                 return self._find_name(parts)
             case _State.ARGUMENTS:
                 return self._find_end(parts)
         return self._find_next()
+
+    def _skip_marker(self) -> bool:
+        """Of an answer without calls."""
+        marker = self._before_text
+        if not marker or not self._text.startswith(marker):
+            return False
+        self._text, self._before_text, self._begins = self._text[len(marker) :], "", False
+        return True
 
     def _find_trigger(self, parts: list[OutputPart]) -> bool:
         trigger = self._format.trigger
@@ -68,10 +80,12 @@ class ToolCallParser:
             self._text = self._text[at + len(trigger) :]
             self._expect_name(self._format.beginning.removeprefix(trigger))
             return True
+        if self._before_text.startswith(self._text):
+            return False
         held = 0 if self._format.only_at_start and not self._begins else held_back(self._text, trigger)
         ready, self._text = self._text[: len(self._text) - held], self._text[len(self._text) - held :]
         if ready:
-            self._begins = self._begins and not ready.strip()
+            self._begins, self._before_text = self._begins and not ready.strip(), ""
             parts.append(Content(ready))
         return False
 
