@@ -2,6 +2,7 @@
 
 import json
 import random
+from pathlib import Path
 from typing import Any
 
 import llguidance
@@ -103,6 +104,11 @@ def test_no_arguments_are_an_empty_object() -> None:
         ({"type": "string", "enum": ["red", "green"]}, ["red", "green"], ["", "re", "reds", '"red"']),
         ({"const": "red"}, ["red"], ["green"]),
         ({"type": "string", "minLength": 2, "maxLength": 3}, ["ab", "\n\né"], ["a", "abcd"]),
+        ({"type": "string", "minLength": 1}, ["a", "\n", "\n</parameter"], ["", "\n</parameter>"]),
+        ({"type": "string", "minLength": 14}, ["\n</parameter<<"], ["\n</parameter>", "x\n</parameter>"]),
+        ({"type": "string", "pattern": "^[a-z]+$", "maxLength": 64}, ["ab"], ["a1", ""]),
+        ({"type": "string", "pattern": "^[a-z]{2,3000}$"}, ['"ab"'], ["ab", '"a"']),
+        ({"type": "string", "pattern": "a{2,3}"}, ['"baa"'], ["baa", '"ba"']),
         ({"type": "string", "pattern": "^a/[0-9]+$"}, ["a/12"], ["a/", "xa/1", "a/1x"]),
         ({"type": "string", "pattern": "a|b$"}, ['"xax"', '"b"'], ["xax", '"c"']),
         ({"type": "string", "pattern": "[$^]|b"}, ["x$", "cb"], ["c"]),
@@ -186,3 +192,14 @@ def test_a_schema_that_cannot_be_held_is_refused_with_its_keyword(schema: dict[s
 def test_the_end_of_a_value_may_be_a_special_token(tokenizer: llguidance.LLTokenizer) -> None:
     expression = GLM.arguments(function({"a": {"type": "string"}}), {"</arg_value>": 256})
     assert "<[256]>" in expression
+
+
+@pytest.mark.parametrize("limits", [{"maxLength": 2000}, {"minLength": 256}, {"pattern": "^[^#]+$", "maxLength": 256}])
+def test_a_long_text_with_limits_has_few_enough_states_to_be_written(model_path: Path, limits: dict[str, Any]) -> None:
+    tokenizer = llguidance.LLTokenizer(str(model_path / "tokenizer.json"))
+    matcher = llguidance.LLMatcher(tokenizer, grammar(QWEN.arguments(function({"a": {"type": "string"} | limits}), {})), log_level=0)
+    text = 'def f(x):\n    return "</div>"\n' * (8 if "pattern" in limits else 20)
+    for token_id in tokenizer.tokenize_str(qwen(a=text)):
+        matcher.compute_bitmask()
+        assert matcher.consume_token(token_id), matcher.get_error()
+    assert matcher.is_accepting()

@@ -1,11 +1,9 @@
 """The grammar of arguments that are written as keys and values: required keys are there, each key once, each value valid."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from llm_api.chat.tools.keyed.parameters import Parameter, Parameters
-from llm_api.chat.tools.keyed.raw_text import RawText
 from llm_api.chat.tools.keyed.style import KeyedStyle
 from llm_api.grammar.json_schema import SchemaRefused, schema_expression
 from llm_api.grammar.lark import any_of, fixed_text, grammar, nested
@@ -57,17 +55,12 @@ class _Rules:
                 return {f"parameter_{name}": f"{rule} {schema_expression(parameter.schema)} {end}"}
             except SchemaRefused as error:
                 raise SchemaRefused(str(error), parameter.path + error.path) from error
-        text, terminal = _text(parameter.text, self.style.after_value), f"VALUE_{name}".upper()
-        if end.startswith("<["):
-            return {f"parameter_{name}": f"{rule} {terminal} {end}", terminal: text}
-        return {f"parameter_{name}": f"{rule} {terminal}", terminal: f"({text}) {end}"}
+        terminal = f"VALUE_{name}".upper()
+        text, special, rest = end.partition("<[")
+        if special:
+            return {f"parameter_{name}": f"{rule} {terminal} {special}{rest}", terminal: f"({parameter.text.terminal}) {text}"}
+        value = {terminal: parameter.text.terminal, f"value_{name}[lazy]": f"{terminal} {end}"}
+        return {f"parameter_{name}": f"{rule} value_{name}"} | value
 
     def _written(self, text: str) -> str:
         return fixed_text(text, self.tokens)
-
-
-def _text(text: RawText, end: str) -> str:
-    """Without the end: else the text would be read as a shorter one."""
-    closed = re.escape(end).replace("/", r"\/").replace("\\\n", r"\n")
-    valid = " & ".join([f"({expression})" for expression in text.expressions] + [rf"~/(.|\n)*{closed}(.|\n)*/"])
-    return f'({valid}) | "null"' if text.nullable else valid

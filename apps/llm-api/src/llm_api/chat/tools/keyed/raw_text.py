@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from llm_api.grammar.lark import any_of, regex
@@ -13,13 +14,14 @@ HELD = frozenset({"type", "enum", "const", "minLength", "maxLength", "pattern"})
 NULL = {"type": "null"}
 ANYTHING = r"(.|\n)*"
 MAX_STEPS = 16  # of references
+MAX_COUNT = 256  # that an expression may count to beside the search for the end: more states would be too many for llguidance
 
 
 @dataclass(frozen=True, slots=True)
 class RawText:
-    """`expressions`: of terminals; a text is valid if it matches all of them. `nullable`: the text null is JSON's null."""
+    """`terminal`: of the valid texts, up to the first end. `nullable`: the text null is JSON's null."""
 
-    expressions: tuple[str, ...]
+    terminal: str
     nullable: bool = False
 
 
@@ -31,10 +33,14 @@ def raw_text(root: Mapping[str, Any], schema: Any, end: str) -> RawText | None:
     branches = said.get("anyOf", said.get("oneOf"))
     if len(said) == 1 and isinstance(branches, list) and len(branches) == 2 and NULL in branches:
         other = raw_text(root, branches[1 - branches.index(NULL)], end)
-        return None if other is None else RawText(other.expressions, nullable=True)
+        return None if other is None else _or_null(other.terminal)
     if not said or not said.keys() <= HELD:
         return None
-    return _listed(said, end) if "enum" in said or "const" in said else _described(said)
+    return _listed(said, end) if "enum" in said or "const" in said else _described(said, end)
+
+
+def _or_null(terminal: str) -> RawText:
+    return RawText(f'({terminal}) | "null"', nullable=True)
 
 
 def _said(root: Mapping[str, Any], schema: Any) -> dict[str, Any] | None:
@@ -62,32 +68,44 @@ def _listed(said: Mapping[str, Any], end: str) -> RawText | None:
     nullable = None in values
     if not texts or len(texts) + nullable < len(values) or "string" not in allowed or any(end in text for text in texts):
         return None
-    return RawText((any_of(texts),), nullable and "null" in allowed)
+    return _or_null(any_of(texts)) if nullable and "null" in allowed else RawText(any_of(texts))
 
 
-def _described(said: Mapping[str, Any]) -> RawText | None:
+def _described(said: Mapping[str, Any], end: str) -> RawText | None:
     types = said.get("type")
     nullable = isinstance(types, list) and sorted(map(str, types)) == ["null", "string"]
     if types not in ("string", ["string"]) and not nullable:
         return None
-    shortest, longest = said.get("minLength", 0), said.get("maxLength", "")
-    if not _is_count(shortest) or not (longest == "" or (_is_count(longest) and longest >= shortest)):
+    shortest, longest = said.get("minLength", 0), said.get("maxLength")
+    if not _is_count(shortest) or not (longest is None or (_is_count(longest) and longest >= shortest)) or shortest > MAX_COUNT:
         return None
-    expressions = [rf"/(.|\n){{{shortest},{longest}}}/"]
-    if "pattern" in said:
-        found = _containing(said["pattern"])
-        if found is None:
-            return None
-        expressions.append(found)
-    return RawText(tuple(expressions), nullable)
+    length = f"/(.|\\n){{{shortest},{'' if longest is None else longest}}}/"
+    terminal = _matching(said["pattern"], length, longest or 1, end) if "pattern" in said else _long(length, shortest, end)
+    return None if terminal is None else _or_null(terminal) if nullable else RawText(terminal)
 
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
+def _long(length: str, shortest: int, end: str) -> str:
+    """The lexer stops at the first end that follows a text of this length. So only ends that come too early are excluded."""
+    return f"{length} & ~/(.|\\n){{0,{shortest - 1}}}{_escaped(end)}{ANYTHING}/" if shortest else length
+
+
+def _matching(pattern: Any, length: str, count: int, end: str) -> str | None:
+    found = _containing(pattern)
+    if found is None or count * prod(max(1, int(number)) for number in re.findall(r"\d+(?=[,\d]*\})", pattern)) > MAX_COUNT:
+        return None
+    return f"{length} & {found} & ~/{ANYTHING}{_escaped(end)}{ANYTHING}/"
+
+
+def _escaped(text: str) -> str:
+    return re.escape(text).replace("/", r"\/").replace("\\\n", r"\n")
+
+
 def _containing(pattern: Any) -> str | None:
-    """The texts in which `pattern` is found. None if it has anchors elsewhere than around all of it."""
+    """The texts in which `pattern` is found. None if it has anchors elsewhere than around all of it, or counts without one before it."""
     if not isinstance(pattern, str):
         return None
     bare = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "x", pattern, flags=re.DOTALL)
@@ -96,7 +114,7 @@ def _containing(pattern: Any) -> str | None:
     flat = inner
     while (smaller := re.sub(r"\([^()]*\)", "x", flat)) != flat:
         flat = smaller
-    if re.search(r"[\^$]", inner) or ((starts or ends) and "|" in flat):
+    if re.search(r"[\^$]", inner) or ((starts or ends) and "|" in flat) or ("{" in inner and not starts):
         return None
     body = pattern[starts : len(pattern) - ends]
     return regex(("" if starts else ANYTHING) + f"(?:{body})" + ("" if ends else ANYTHING))
