@@ -262,3 +262,19 @@ def test_harmony_reasons_before_a_call_or_a_text(tokenizer: llguidance.LLTokeniz
             assert matcher.is_accepting(), written
     matcher = llguidance.LLMatcher(tokenizer, text, log_level=0)
     assert not matcher.consume_tokens(tokenizer.tokenize_str(call.replace("now", "later"), parse_special=True))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "extra"),
+    [
+        ({"type": "object", "properties": {}}, False),
+        ({"properties": {"a": {"type": "integer"}}}, False),
+        ({"type": "object", "properties": {}, "additionalProperties": {"type": "integer"}}, True),
+        ({"type": "object", "patternProperties": {"^z": {"type": "integer"}}}, True),
+    ],
+)
+def test_a_call_has_no_other_arguments_than_its_function_declares(parameters: dict[str, Any], extra: bool) -> None:
+    matcher = llguidance.LLMatcher(llguidance.LLTokenizer("byte"), grammar(BY_NAME["hermes"].arguments(parameters, {})), log_level=0)
+    assert not matcher.is_error(), matcher.get_error()
+    assert matcher.deep_copy().consume_tokens(list(b"{}"))
+    assert bool(matcher.deep_copy().consume_tokens(list(b'{"z": 1}'))) == extra

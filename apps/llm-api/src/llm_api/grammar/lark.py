@@ -10,7 +10,7 @@ from typing import Any
 
 ANY_TEXT = r"/(.|\n)*/"
 SPACE = r"/[ \n]{0,8}/"
-WHITESPACE = r"[ \n\t]{0,24}"  # between the tokens of JSON: without a limit, a small model may write nothing else
+WHITESPACE = r"( |\n[ \t]{0,20})?"  # between the tokens of JSON: with more freedom, a small model may write little else
 
 
 def grammar(start: str, rules: Mapping[str, str] | None = None) -> str:

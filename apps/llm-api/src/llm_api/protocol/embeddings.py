@@ -12,7 +12,8 @@ ModelName = Annotated[str, Field(min_length=1, max_length=512)]
 MAX_INPUTS = 2048
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[
-    Annotated[Text, Tag("<string>")] | Annotated[list[Text], Field(min_length=1, max_length=MAX_INPUTS, fail_fast=True), Tag("<array>")],
+    Annotated[Text, Tag("<string>")]
+    | Annotated[list[Text], Field(min_length=1, max_length=MAX_INPUTS // 2, fail_fast=True), Tag("<array>")],
     string_or_array("strings"),
 ]
 

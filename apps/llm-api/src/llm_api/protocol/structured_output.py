@@ -58,7 +58,7 @@ class StructuredOutputs(StrictModel):
     """A context-free grammar in Lark or GBNF syntax."""
     json_object: Literal[True] | None = None
     whitespace_pattern: str | None = None
-    """Whitespace between the tokens of JSON, as a regular expression. By default at most 24 spaces and line breaks."""
+    """Whitespace between the tokens of JSON, as a regular expression. By default a space, or a line break with up to 20 spaces or tabs."""
     disable_any_whitespace: bool | None = None
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ from llm_api.grammar.lark import ANY_TEXT, fixed_text
 
 LETTERS = string.ascii_letters + string.digits
 NO_ARGUMENTS: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
+OPEN = {"additionalProperties", "patternProperties", "allOf", "anyOf", "oneOf"}  # may declare more than `properties`
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,13 @@ class CallFormat:
 
 
 def arguments_schema(parameters: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Arguments are always an object."""
+    """Arguments are always an object. Functions take no others than they declare, which many schemas do not say."""
     if not parameters:
         return NO_ARGUMENTS
-    return parameters if "type" in parameters or "$ref" in parameters else {"type": "object", **parameters}
+    if "$ref" in parameters:
+        return parameters
+    closed = {} if OPEN & parameters.keys() else {"additionalProperties": False}
+    return {"type": "object", **closed, **parameters}
 
 
 def call_rules(
