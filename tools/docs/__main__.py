@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_api.markdown import replace_section
+from tools.docs.clients import clients_table
 from tools.docs.command_lines import command_lines
 from tools.docs.invariants import invariants_table
 from tools.docs.make_targets import make_targets
@@ -28,6 +29,7 @@ SECTIONS = (
     Section("cli", "reference/cli.md", command_lines),
     Section("make", "reference/make.md", make_targets),
     Section("models", "reference/models.md", models_table),
+    Section("clients", "reference/clients.md", clients_table),
     Section("invariants", "manifests.md", invariants_table),
 )
 FOLDER = Path(__file__).parents[2] / "docs"

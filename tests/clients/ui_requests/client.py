@@ -39,6 +39,9 @@ REQUESTS: dict[str, list[dict[str, Any]]] = {
     "opencode": [STREAM | {"max_tokens": 32000, "stop": ["\n"], "tools": [TOOL], "tool_choice": "auto"}],
     "aider": [{"stream": True, "temperature": 0, "messages": TURNS}],
     "Jan": [STREAM, STREAM | {"repeat_penalty": 1.1}],
+    "guidellm": [
+        {"stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}, "ignore_eos": True, "messages": PARTS}
+    ],
     "AutoGen": [{"messages": [{"role": "user", "name": "user", "content": "hi"}]}],
     "LangGraph": [{"messages": [USER, {"role": "assistant", "name": "helper", "content": "yo"}, USER]}],
 }
