@@ -34,6 +34,7 @@ SCHEMA = {
 CITY = "start: %json " + json.dumps(SCHEMA)
 DIGITS = "start: /[0-9]{6}/"
 PROMPT = "Describe a city in JSON."
+NO_TOKEN = "allows no further token, or only tokens that its other fields forbid"
 
 
 @pytest.fixture(scope="module")
@@ -124,9 +125,14 @@ def test_max_tokens_may_end_a_completion_before_its_grammar(float32: Executor, t
     ("sampling", "message"),
     [
         ({"grammar": "start: %json {"}, "The grammar cannot be compiled"),
-        ({"grammar": DIGITS, "allowed_token_ids": [0]}, "allows no further token, or only tokens that its other fields forbid"),
+        ({"grammar": DIGITS, "allowed_token_ids": [0]}, NO_TOKEN),
+        ({"grammar": r"start: /[^\s\S]/"}, NO_TOKEN),
+        ({"grammar": "start: start"}, NO_TOKEN),
+        ({"grammar": 'start: %json {"$id": "http://x/y", "$ref": "http://x/y"}'}, NO_TOKEN),
+        ({"grammar": 'start: "<|im_end|>"'}, "doesn't satisfy the grammar"),
+        ({"grammar": "start: " + " | ".join(f'"{"y" * 200}{number}"' for number in range(4096))}, "too many expressions"),
     ],
-    ids=["invalid", "nothing in common with allowed_token_ids"],
+    ids=["invalid", "nothing in common with allowed_token_ids", "no text", "no end", "no value", "special token", "over a limit"],
 )
 def test_a_grammar_that_cannot_be_followed_fails_its_own_request_alone(
     float32: Executor, prompt: list[int], sampling: dict[str, Any], message: str

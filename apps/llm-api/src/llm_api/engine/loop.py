@@ -160,6 +160,8 @@ class EngineLoop:
         if token_id == DEAD_END:
             return self._fail(chunk, _dead_end(chunk.sequence), is_request_at_fault=True)
         output = advance(chunk.sequence, token_id, logprobs, self._executor.max_model_len)
+        if output.finish_reason == "stop" and chunk.sequence.grammar and chunk.sequence.grammar.error is not None:
+            return self._fail(chunk, _dead_end(chunk.sequence), is_request_at_fault=True)  # the end of a text that is not valid
         if output.finish_reason is not None:
             self.scheduler.remove(chunk.sequence)
         return output

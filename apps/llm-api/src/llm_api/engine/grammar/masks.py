@@ -59,10 +59,13 @@ class MaskComputer:
         return StepMasks([sequence for sequence, _ in matchers], self._thread.submit(self._compute, [matcher for _, matcher in matchers]))
 
     def _compute(self, matchers: list[LLMatcher]) -> Words:
-        """Without the GIL. A matcher that reached one of its limits allows no token."""
+        """Without the GIL. A matcher that reached one of its limits, or a dead end, allows no token."""
         assert self._executor  # noqa: S101
         words: Words = np.zeros((len(matchers), -(-self._grammars.mask_tokens // BITS)), np.int32)
         usable = [(matcher, row) for row, matcher in enumerate(matchers) if not matcher.is_error()]
         if usable:
             self._executor.unsafe_compute_mask_ptr(usable, words.ctypes.data, words.shape[1] * words.itemsize, len(words))
+        for matcher, row in usable:
+            if matcher.is_error():  # just now: llguidance then allows the end of the text, which may be invalid
+                words[row] = 0
         return words

@@ -2,6 +2,8 @@
 
 from llguidance import LLMatcher
 
+NO_EXTENSION = "NoExtensionBias"  # llguidance's name of a dead end
+
 
 class GrammarState:
     """A sequence keeps it over preemptions, because its tokens stay the same."""
@@ -11,8 +13,11 @@ class GrammarState:
 
     @property
     def error(self) -> str | None:
-        """One line, once the grammar cannot be followed any more: a limit of the matcher was reached."""
-        return first_line(self.matcher.get_error()) if self.matcher.is_error() else None
+        """One line, once the grammar cannot be followed any more. Empty if it has no further text, else a limit of the matcher."""
+        if not self.matcher.is_error():
+            return None
+        error = first_line(self.matcher.get_error())
+        return "" if error == NO_EXTENSION else error
 
     def accept(self, token_id: int) -> None:
         """Advances by a token that the mask allowed."""
