@@ -12,6 +12,7 @@ from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.chat_answer import AnswerMessage, ChatCompletion, ChatCompletionChunk, Choice, ChunkChoice, Delta
 from llm_api.protocol.completions import Completion, CompletionChoice, CompletionRequest
 from llm_api.protocol.embeddings import EmbeddingsRequest
+from llm_api.protocol.errors import InvalidRequest
 from llm_api.protocol.models import Model
 from llm_api.protocol.response import Usage
 from llm_api.service.model_service import Embeddings, ServiceHealth, ServicePhase
@@ -90,10 +91,13 @@ class ScriptedService:
         return Model(id=EMBEDDING_MODEL, root=EMBEDDING_MODEL, created=1700000000, owned_by="llm-api") if self.embeds else None
 
     async def embed(self, request: EmbeddingsRequest) -> Embeddings:
-        """Of each text: its length, and 1."""
+        """Of each text: its length, and 1. "hold" waits for `release`; "too long" is refused."""
         if "hold" in request.items:
             with self._recorded("hold"):
                 await self._released.wait()
+        for item, path in zip(request.items, request.paths, strict=True):
+            if item == "too long":
+                raise InvalidRequest(f"'{path}' is too long.", param=path)
         lengths = [len(item) for item in request.items]
         current_request().prompt_tokens = sum(lengths)
         return Embeddings([array("f", [length, 1]).tobytes() for length in lengths], sum(lengths))

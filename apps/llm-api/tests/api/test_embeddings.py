@@ -77,6 +77,14 @@ def test_pairs_are_scored(embedding: RunningServer, path: str) -> None:
         ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}]}, "model", "embeds texts: use it in /v1/embeddings"),
         ("/v1/score", {"text_1": ["a", "b"], "text_2": ["a"]}, "text_1", "must have one, or as many as 'text_2', 1"),
         ("/v1/rerank", {"query": "a", "documents": []}, "documents", "minimum length of 1"),
+        ("/v1/rerank", {"query": "a", "documents": ["a"] * 4}, "documents", "5 inputs; this server accepts at most 4 at once"),
+        ("/v1/rerank", {"query": "a", "documents": ["a", "too long"]}, "documents[1]", "'documents[1]' is too long"),
+        ("/v1/rerank", {"query": "too long", "documents": ["a"]}, "query", "'query' is too long"),
+        ("/v1/rerank", {"query": "a", "documents": ["a", {"text": ""}]}, "documents[1].text", "minimum length of 1"),
+        ("/v1/rerank", {"query": "a", "documents": ["a", 5]}, "documents[1]", "should be a string or an object with 'text'"),
+        ("/v1/score", {"text_1": "too long", "text_2": "a"}, "text_1", "'text_1' is too long"),
+        ("/v1/score", {"text_1": ["a"], "text_2": ["a", "too long"]}, "text_2[1]", "'text_2[1]' is too long"),
+        ("/v1/score", {"text_1": "a", "text_2": ["a"] * 4}, "text_2", "5 inputs; this server accepts at most 4 at once"),
     ],
 )
 def test_a_bad_request_names_the_field(embedding: RunningServer, path: str, fields: dict[str, Any], param: str, message: str) -> None:
@@ -84,6 +92,12 @@ def test_a_bad_request_names_the_field(embedding: RunningServer, path: str, fiel
     error = response.json()["error"]
     assert (response.status_code, error["param"]) == (404 if param == "model" else 400, param)
     assert message in error["message"]
+
+
+def test_unknown_fields_of_documents_are_left_out(embedding: RunningServer) -> None:
+    response = post(embedding, "/v1/rerank", query="a", documents=["a", {"text": "ab", "title": "A"}, {"text": "abc", "title": "B"}])
+    assert response.status_code == 200
+    assert response.headers["x-ignored-fields"] == "documents[1].title, and 1 more"
 
 
 def test_embeddings_have_an_admission_of_their_own(embedding: RunningServer) -> None:

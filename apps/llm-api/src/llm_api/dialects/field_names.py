@@ -1,7 +1,7 @@
-"""Errors about a chat completion, with the names that its fields have in the dialect of the client."""
+"""Errors about a request, with the names that its fields have in the dialect of the client."""
 
 import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 
 from llm_api.protocol.chat_answer import ChatCompletion, ChatCompletionChunk
@@ -10,8 +10,8 @@ from llm_api.service.model_service import Answer
 
 
 class FieldNames:
-    def __init__(self, *names: tuple[str, str]) -> None:
-        """Pairs: a regular expression of the start of a chat completion's path, and its replacement. The first that matches counts."""
+    def __init__(self, *names: tuple[str, str | Callable[[re.Match[str]], str]]) -> None:
+        """Pairs: a regular expression of the start of the served request's path, and its replacement. The first that matches counts."""
         self._names = [(re.compile(f"^(?:{pattern})"), name) for pattern, name in names]
 
     def of(self, path: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, Tag
 
 from llm_api.protocol.completions import Prompt
-from llm_api.protocol.fields import WHOLE, KeptTokens, StrictModel, string_or_array
+from llm_api.protocol.fields import WHOLE, KeptTokens, StrictModel, string_or_array, string_or_object
 from llm_api.protocol.response import ResponseModel
 
 ModelName = Annotated[str, Field(min_length=1, max_length=512)]
@@ -76,13 +76,19 @@ class DocumentText(StrictModel):
     text: Text
 
 
+Document = Annotated[
+    Annotated[Text, Tag("<string>")] | Annotated[DocumentText, Tag("<object>")],
+    string_or_object("should be a string or an object with 'text'"),
+]
+
+
 class RerankRequest(EmbeddingModelRequest):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"model": "all-minilm-l6-v2", "query": "containers", "documents": ["Kubernetes", "Paris"]}]}
     )
 
     query: Text
-    documents: Annotated[list[Text | DocumentText], Field(min_length=1, max_length=MAX_INPUTS - 1, fail_fast=True)]
+    documents: Annotated[list[Document], Field(min_length=1, max_length=MAX_INPUTS - 1, fail_fast=True)]
     top_n: Annotated[int, Field(ge=0, le=2**31 - 1), WHOLE] | None = None
     """How many documents to return, the best first. Default and 0: all."""
     return_documents: bool | None = None

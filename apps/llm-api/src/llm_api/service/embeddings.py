@@ -10,7 +10,7 @@ from typing import Protocol
 
 from llm_api.embedding.client import EmbeddingError
 from llm_api.embedding.messages import EmbeddingInfo, EmbeddingState
-from llm_api.protocol.embeddings import MAX_INPUTS, EmbeddingsRequest
+from llm_api.protocol.embeddings import EmbeddingsRequest
 from llm_api.protocol.errors import EngineFailed, InvalidRequest, Unavailable
 from llm_api.protocol.models import Model
 from llm_api.service.model_service import Embeddings, ServiceHealth
@@ -95,8 +95,6 @@ class EmbeddingService:
     def _inputs(self, request: EmbeddingsRequest, info: EmbeddingInfo) -> list[list[int]]:
         """Token ids of each input. Slow for long texts."""
         items = request.items
-        if len(items) > MAX_INPUTS:
-            raise InvalidRequest(f"'input' has {len(items)} items: at most {MAX_INPUTS} are allowed.", param="input")
         texts = [item for item in items if isinstance(item, str)]
         encoded = iter(self._tokenizer.encode_batch(texts, add_special_tokens=True) if texts else ())
         return [

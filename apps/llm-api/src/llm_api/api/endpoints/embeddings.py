@@ -18,7 +18,9 @@ from llm_api.api.middleware.admission import Admission
 from llm_api.api.openapi import error_responses, json_body
 from llm_api.api.request_fields import ignored_fields_header
 from llm_api.api.responses import json_response
+from llm_api.dialects.field_names import FieldNames
 from llm_api.protocol.embeddings import (
+    MAX_INPUTS,
     Embedding,
     EmbeddingList,
     EmbeddingsRequest,
@@ -62,6 +64,8 @@ class EmbeddingEndpoints:
 
     async def create_embeddings(self, http: Request) -> Response:
         request = await self.body.read(http, EmbeddingsRequest)
+        if len(request.items) > MAX_INPUTS:
+            raise InvalidRequest(f"'input' has {len(request.items)} items: at most {MAX_INPUTS} are allowed.", param="input")
         embeddings = await self._embed(http, request)
         content = await asyncio.to_thread(_content, embeddings, self._model(request.model), request.encoding_format == "base64")
         return Response(content, 200, ignored_fields_header(), "application/json")
@@ -69,7 +73,9 @@ class EmbeddingEndpoints:
     async def rerank(self, http: Request) -> Response:
         request = await self.body.read(http, RerankRequest)
         texts = [document if isinstance(document, str) else document.text for document in request.documents]
-        embeddings = await self._embed(http, _of_texts(request, [request.query, *texts]))
+        paths = ["query", *(f"documents[{index}]" for index in range(len(texts)))]
+        with _field_names(paths, "documents").in_errors():
+            embeddings = await self._embed(http, _of_texts(request, [request.query, *texts]))
         scores = await asyncio.to_thread(_cosines, embeddings.vectors[:1] * len(texts), embeddings.vectors[1:])
         best = sorted(range(len(texts)), key=lambda index: -scores[index])[: request.top_n or None]
         shown = request.return_documents is not False
@@ -88,7 +94,9 @@ class EmbeddingEndpoints:
         left, right = _listed(request.text_1), _listed(request.text_2)
         if len(left) not in (1, len(right)):
             raise InvalidRequest(f"'text_1' has {len(left)} texts: it must have one, or as many as 'text_2', {len(right)}.", param="text_1")
-        embeddings = await self._embed(http, _of_texts(request, [*left, *right]))
+        paths = [*_paths("text_1", request.text_1), *_paths("text_2", request.text_2)]
+        with _field_names(paths, "text_2").in_errors():
+            embeddings = await self._embed(http, _of_texts(request, [*left, *right]))
         first, second = embeddings.vectors[: len(left)], embeddings.vectors[len(left) :]
         scores = await asyncio.to_thread(_cosines, first if len(left) > 1 else first * len(right), second)
         answer = ScoreList(
@@ -134,6 +142,15 @@ def _cosine(left: "array[float]", right: "array[float]") -> float:
 
 def _of_texts(request: RerankRequest | ScoreRequest, texts: list[str]) -> EmbeddingsRequest:
     return EmbeddingsRequest(model=request.model, input=texts, truncate_prompt_tokens=request.truncate_prompt_tokens)
+
+
+def _field_names(paths: list[str], whole: str) -> FieldNames:
+    """`paths`: of the items of `input` in the client's request. `whole`: of the field with most of them."""
+    return FieldNames((r"input\[(\d+)\]", lambda found: paths[int(found[1])]), ("input", whole))
+
+
+def _paths(field: str, texts: str | list[str]) -> list[str]:
+    return [field] if isinstance(texts, str) else [f"{field}[{index}]" for index in range(len(texts))]
 
 
 def _listed(texts: str | list[str]) -> list[str]:
