@@ -80,12 +80,6 @@ structured-output: $(DEV_READY) ## Hold a random model to SCHEMAS (1200) schemas
 	@SCHEMAS=$(SCHEMAS) JSON_SCHEMA_TEST_SUITE=$$(echo build/jsonschema/*.tar.gz) $(BIN)/pytest -s --override-ini timeout=3600 \
 	  apps/llm-api/tests/serving/test_generated_schemas.py $(PYTEST_ARGS)
 
-clients: $(DEV_READY) ## Test the service with the fast ones of the client libraries of tests/clients (needs node, npm and java)
-	@$(call suite,clients,$(BIN)/pytest --override-ini timeout=1200 tests/clients $(PYTEST_ARGS))
-
-clients-all: $(DEV_READY) ## Test all client libraries, and write tests/clients/results.json for docs/reference/clients.md
-	@$(call suite,clients,CLIENTS=all $(BIN)/pytest --override-ini timeout=1200 tests/clients $(PYTEST_ARGS))
-
 delivery: $(DEV_READY) ## Test bump, promote, release and diff on temporary git repositories
 	@$(call suite,delivery,$(BIN)/pytest tests/bump tests/checks tests/promotion $(PYTEST_ARGS))
 
@@ -113,6 +107,14 @@ image: ## Build the image with docker, podman or buildah (BASE_IMAGE, WITH_MODEL
 contract: $(DEV_READY) ## Test the running service with thousands of generated requests (schemathesis)
 	@$(call suite,model,$(BIN)/llm-api pull > /dev/null)
 	@$(call suite,contract,$(BIN)/pytest -sx --override-ini timeout=1200 tests/contract $(PYTEST_ARGS))
+
+clients: $(DEV_READY) ## Test real clients against the service: openai, anthropic, Vercel AI SDK, Java, Chromium (needs node, npm, java, chromium)
+	@$(call suite,model,$(BIN)/llm-api pull > /dev/null)
+	@$(call suite,clients,$(BIN)/pytest --override-ini timeout=900 tests/clients $(PYTEST_ARGS))
+
+clients-all: $(DEV_READY) ## Also the slow ones: LangChain, LlamaIndex, LiteLLM, DSPy, lm-eval and more; writes their table (docs/reference/clients.md)
+	@$(call suite,clients,CLIENTS=all $(BIN)/pytest --override-ini timeout=1800 tests/clients $(PYTEST_ARGS))
+	@$(BIN)/python -m tools.docs
 
 e2e: $(DEV_READY) ## Test the overlays and IMAGE on the cluster of KUBECONFIG (changes its namespace llm-api)
 	@$(call suite,e2e,$(BIN)/pytest -s --override-ini timeout=600 tests/cluster $(PYTEST_ARGS))

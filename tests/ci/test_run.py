@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DIGEST = "127.0.0.1:15000/llm-api@sha256:12"
 MAKEFILE = f"""
-test smoke contract e2e-proxy:
+test smoke clients contract e2e-proxy:
 \t@echo $@ ran; exit $${{FAIL_$(subst -,_,$@):-0}}
 image:
 \t@echo pushing to $$PUSH; echo {DIGEST}; echo "image ok, 0.1 min"
@@ -32,7 +32,7 @@ SCRIPTS = {
     "shared/cluster/up": 'echo started >>"$HOME/cluster"; echo "export KUBECONFIG=/started"',
     "shared/cluster/down": 'echo stopped >>"$HOME/cluster"',
 }
-SUITES = ["test", "smoke", "contract", "e2e-proxy", "image", "e2e", "e2e-delivery"]
+SUITES = ["test", "smoke", "clients", "contract", "e2e-proxy", "image", "e2e", "e2e-delivery"]
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,9 @@ def test_everything_runs_with_one_image_on_one_cluster(place: Place) -> None:
 
 def test_the_lane_of_the_cluster_helps_the_other_when_its_suites_have_ended(place: Place) -> None:
     waits = "test:\n\t@until [ -e $$HOME/proxy ]; do sleep 0.1; done\ne2e-proxy:\n\t@touch $$HOME/proxy\n"
-    (place.folder / "clone/Makefile").write_text(waits + MAKEFILE.replace("test smoke contract e2e-proxy:", "smoke contract:"))
+    (place.folder / "clone/Makefile").write_text(
+        waits + MAKEFILE.replace("test smoke clients contract e2e-proxy:", "smoke clients contract:")
+    )
     code, output = place.run()
     assert code == 0, output
     assert minutes(output) == dict.fromkeys(SUITES, "passed")

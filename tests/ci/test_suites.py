@@ -9,12 +9,13 @@ import pytest
 
 from tools.ci.cluster import ClusterMissing, NamedCluster, SharedCluster, find_cluster
 from tools.ci.lanes import image_in
-from tools.ci.suites import CLUSTER, CONTRACT, DELIVERY, IMAGE, ON_THE_CLUSTER, ON_THIS_MACHINE, PROXY, SMOKE, Suite
+from tools.ci.suites import CLIENTS, CLUSTER, CONTRACT, DELIVERY, IMAGE, ON_THE_CLUSTER, ON_THIS_MACHINE, PROXY, SMOKE, Suite
 
 ROOT = Path(__file__).parents[2]
 IMPORTED_FROM = [ROOT / name for name in ("apps/llm-api/src", "apps/llm-api/tests", "tests", ".")]  # pytest's pythonpath
 FOLDERS = {
     SMOKE: "tests/fresh_start",
+    CLIENTS: "tests/clients",
     CONTRACT: "tests/contract",
     PROXY: "tests/reverse_proxy",
     CLUSTER: "tests/cluster",

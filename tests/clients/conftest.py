@@ -45,9 +45,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 
 
 @pytest.fixture(scope="session")
-def results() -> Iterator[list[dict[str, Any]]]:
-    """In the order of the registry. A run of all clients writes them to results.json, from which the table of docs/reference/clients.md is made."""
-    found: list[dict[str, Any]] = []
+def results() -> Iterator[dict[str, Any]]:
+    """By client. A run of all clients writes them to results.json, from which the tables of docs/reference/clients.md are made."""
+    found: dict[str, Any] = {}
     yield found
     if os.environ.get("CLIENTS") == "all":
         RESULTS.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n")

@@ -33,6 +33,7 @@ CLIENTS = (
     Client("anthropic for Python", "python/anthropic", "python", fast=True),
     Client("Vercel AI SDK", "node", "node", "ai_sdk.mjs", fast=True),
     Client("Java's HttpClient", "java", "java", "Client.java", fast=True),
+    Client("Chromium, a page on another origin", "browser", "own", fast=True),
     Client("Requests of chat UIs and agents", "ui_requests", "own", fast=True),
     Client("LangChain's standard tests", "python/langchain", "python", seconds=600),
     Client("LlamaIndex", "python/llama_index", "python"),

@@ -27,16 +27,28 @@ class Suite:
 
 
 TEST = Suite("test", skippable=False, niceness=5)
-SMOKE = Suite("smoke", (*KUBERNETES, *PAGES, *UNIT_TESTS, *ON_A_CLUSTER, "proxy/", "tests/contract/", "tests/reverse_proxy/"), niceness=5)
-CONTRACT = Suite("contract", (*KUBERNETES, *PAGES, *ON_A_CLUSTER, "proxy/", "tests/fresh_start/", "tests/reverse_proxy/"), niceness=5)
-CLIENTS = Suite("clients", (*KUBERNETES, ".github/", *ON_A_CLUSTER, "proxy/", "tests/contract/", "tests/fresh_start/", "tests/reverse_proxy/"))
-PROXY = Suite("e2e-proxy", (*KUBERNETES, *PAGES, *UNIT_TESTS, *ON_A_CLUSTER, "tests/contract/", "tests/fresh_start/"))
-NOT_IN_THE_CLUSTER = ("docs/", "proxy/", "tests/contract/", "tests/fresh_start/", "tests/reverse_proxy/")
+SMOKE = Suite(
+    "smoke",
+    (*KUBERNETES, *PAGES, *UNIT_TESTS, *ON_A_CLUSTER, "proxy/", "tests/clients/", "tests/contract/", "tests/reverse_proxy/"),
+    niceness=5,
+)
+CLIENTS = Suite(
+    "clients",
+    (*KUBERNETES, *PAGES, *ON_A_CLUSTER, "proxy/", "tests/contract/", "tests/fresh_start/", "tests/reverse_proxy/"),
+    niceness=5,
+)
+CONTRACT = Suite(
+    "contract",
+    (*KUBERNETES, *PAGES, *ON_A_CLUSTER, "proxy/", "tests/clients/", "tests/fresh_start/", "tests/reverse_proxy/"),
+    niceness=5,
+)
+PROXY = Suite("e2e-proxy", (*KUBERNETES, *PAGES, *UNIT_TESTS, *ON_A_CLUSTER, "tests/clients/", "tests/contract/", "tests/fresh_start/"))
+NOT_IN_THE_CLUSTER = ("docs/", "proxy/", "tests/clients/", "tests/contract/", "tests/fresh_start/", "tests/reverse_proxy/")
 IMAGE = Suite("image", NOT_IN_THE_CLUSTER, uses_cluster=True)
 CLUSTER = Suite("e2e", NOT_IN_THE_CLUSTER, uses_cluster=True)
 DELIVERY = Suite("e2e-delivery", NOT_IN_THE_CLUSTER, uses_cluster=True)
 
 # Two lanes run at the same time. The suites of a lane run one after another; the second lane mostly waits for rollouts. When its suites
 # have ended, it takes those that are left of the first lane, from the last one on: the longest.
-ON_THIS_MACHINE = (TEST, SMOKE, CONTRACT, CLIENTS, PROXY)
+ON_THIS_MACHINE = (TEST, SMOKE, CLIENTS, CONTRACT, PROXY)
 ON_THE_CLUSTER = (CLUSTER, DELIVERY)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_api.markdown import replace_section
-from tools.docs.clients import clients_table
+from tools.docs.clients import clients_tables
 from tools.docs.command_lines import command_lines
 from tools.docs.invariants import invariants_table
 from tools.docs.make_targets import make_targets
@@ -27,9 +27,9 @@ SECTIONS = (
     Section("settings", "reference/settings.md", settings_table),
     Section("metrics", "reference/metrics.md", metrics_table),
     Section("cli", "reference/cli.md", command_lines),
+    Section("clients", "reference/clients.md", clients_tables),
     Section("make", "reference/make.md", make_targets),
     Section("models", "reference/models.md", models_table),
-    Section("clients", "reference/clients.md", clients_table),
     Section("invariants", "manifests.md", invariants_table),
 )
 FOLDER = Path(__file__).parents[2] / "docs"

@@ -11,7 +11,7 @@ from api.scripted_service import Script, ScriptedService
         ("GET", "/v1", 404),
         ("GET", "/v1/", 404),
         ("GET", "/v1/models/unknown", 404),
-        ("POST", "/v1/embeddings", 404),
+        ("POST", "/v1/images/generations", 404),
         ("GET", "/docs/assets/redoc.js", 404),
         ("GET", "/docs/assets/..%2f..%2fsettings.py", 404),
         ("GET", "/%ff%fe", 404),

@@ -110,6 +110,7 @@ def test_no_arguments_are_an_empty_object() -> None:
         ({"type": "string", "pattern": "^[a-z]{2,3000}$"}, ['"ab"'], ["ab", '"a"']),
         ({"type": "string", "pattern": "a{2,3}"}, ['"baa"'], ["baa", '"ba"']),
         ({"type": "string", "pattern": "^a/[0-9]+$"}, ["a/12"], ["a/", "xa/1", "a/1x"]),
+        ({"type": "string", "pattern": r"^\S+$"}, ["a/"], ["\x1f"]),
         ({"type": "string", "pattern": "a|b$"}, ['"xax"', '"b"'], ["xax", '"c"']),
         ({"type": "string", "pattern": "[$^]|b"}, ["x$", "cb"], ["c"]),
         ({"type": "string", "format": "date"}, ['"2026-12-01"'], ["2026-12-01", '"x"']),
@@ -165,6 +166,20 @@ def test_the_schema_of_the_function_may_be_behind_a_reference(tokenizer: llguida
     assert allows(tokenizer, QWEN, schema, qwen(at="[1]"))
     assert not allows(tokenizer, QWEN, schema, qwen(at='["x"]'))
     assert read(QWEN, schema, qwen(at="[1]")) == '{"at": [1]}'
+
+
+@pytest.mark.parametrize(
+    ("call_format", "text"),
+    [
+        (QWEN, '\n<parameter=a "b">\n1\n</parameter>\n<parameter=x-(é,)>\n2\n</parameter>'),
+        (PYTHONIC, 'a "b"="1", x-(é,)="2"'),
+    ],
+    ids=["qwen3_coder", "pythonic"],
+)
+def test_keys_may_have_any_characters_that_do_not_end_them(tokenizer: llguidance.LLTokenizer, call_format: CallFormat, text: str) -> None:
+    schema = function({'a "b"': {"type": "string"}, "x-(é,)": {"type": "string"}})
+    assert allows(tokenizer, call_format, schema, text)
+    assert json.loads(read(call_format, schema, text)) == {'a "b"': "1", "x-(é,)": "2"}
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ class BodyReader:
         async with cutoff.armed():
             with self._unfinished.receiving(cutoff) as count:
                 body = await self._collect(request, count)
+        current_request().body_bytes = len(body)
         return read_fields(body, model, current_request().request_fields or self._fields, self._metrics)
 
     async def _collect(self, request: Request, count: Callable[[int], None]) -> bytes:

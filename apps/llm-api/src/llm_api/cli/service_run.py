@@ -13,7 +13,7 @@ from rich.text import Text
 from llm_api.app import run_api
 from llm_api.cli.prepared_embedding import PreparedEmbedding
 from llm_api.cli.prepared_model import PreparedModel
-from llm_api.embedding.client import EmbeddingClient
+from llm_api.embedding.client import EmbeddingClient, EmbeddingError
 from llm_api.engine.client import EngineClient
 from llm_api.engine.errors import EngineDied
 from llm_api.engine.launcher import WorkerProcess
@@ -34,6 +34,7 @@ class ServiceRun:
         self._prepared = prepared
         self._embedding = embedding
         self._process = process
+        self._embedder = EmbeddingClient(embedding.config) if embedding else None
         self._announcing: asyncio.Task[None] | None = None
         self._not_loaded: EngineDied | None = None
 
@@ -43,14 +44,16 @@ class ServiceRun:
         engine = EngineClient(prepared.engine, self._process)
         service = self._with_embeddings(EngineService(self._service_config(), prepared.tokenizer, prepared.template, engine, metrics))
         exit_code = run_api(self._settings, service, metrics, lambda addresses: self._announce_later(engine, prepared.name, addresses))
-        return self._not_loaded.exit_code if exit_code == 1 and self._not_loaded else exit_code
+        if exit_code != 1:
+            return exit_code
+        codes = (self._not_loaded.exit_code if self._not_loaded else 1, self._embedder.state.exit_code if self._embedder else 1)
+        return next((code for code in codes if code != 1), 1)
 
     def _with_embeddings(self, service: ModelService) -> ModelService:
-        if self._embedding is None:
+        if self._embedding is None or self._embedder is None:
             return service
         limits = EmbeddingLimits(self._settings.engine_load_timeout, self._settings.engine_stall_timeout)
-        embedder = EmbeddingClient(self._embedding.config)
-        return WithEmbeddings(service, EmbeddingService(self._embedding.name, self._embedding.tokenizer, embedder, limits))
+        return WithEmbeddings(service, EmbeddingService(self._embedding.name, self._embedding.tokenizer, self._embedder, limits))
 
     def _service_config(self) -> EngineServiceConfig:
         return EngineServiceConfig(
@@ -70,8 +73,12 @@ class ServiceRun:
     async def _announce(self, engine: EngineClient, announcement: "Announcement") -> None:
         try:
             info = await engine.wait_ready()
+            if self._embedder:
+                await self._embedder.wait_ready()
         except EngineDied as error:  # the server logs it
             self._not_loaded = error
+            return
+        except EmbeddingError:  # the server logs it
             return
         if beyond := self._prepared.tokenizer.added_beyond(info.vocab_size):
             log = structlog.stdlib.get_logger("llm_api.serve")

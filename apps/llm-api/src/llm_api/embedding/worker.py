@@ -38,7 +38,6 @@ def run(fd: int) -> int:
     except EOFError:
         return 0
     configure_logs(config.log_level, config.log_format)
-    os.nice(NICE)
     torch.set_num_threads(config.num_threads)
     inbox: SimpleQueue[ToEmbedding] = SimpleQueue()
     api.receive_into(inbox, ToEmbedding)
@@ -53,6 +52,7 @@ def run(fd: int) -> int:
         log.exception("the embedding model could not load")
         api.send(EmbeddingState(phase="failed", error=f"unexpected {type(error).__name__}: {error}"))
         return 1
+    os.nice(NICE)  # not before: a busy machine would delay the service's start
     api.send(EmbeddingState(phase="ready", info=_info(model, time.perf_counter() - started)))
     EmbeddingLoop(model, InputQueue(config.max_batched_tokens), inbox, api).run()
     return 0

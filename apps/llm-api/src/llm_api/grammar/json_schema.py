@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from llm_api.grammar.closed_objects import closed
 from llm_api.grammar.lark import WHITESPACE, json_value
 from llm_api.grammar.references import endless_reference
 
@@ -30,7 +31,7 @@ class SchemaRefused(Exception):
 
 
 def schema_expression(schema: Mapping[str, Any] | bool, whitespace: str | None = None) -> str:
-    """The Lark expression that holds `schema`. `whitespace`: a regular expression.
+    """The Lark expression that holds `schema`, with objects closed. `whitespace`: a regular expression.
 
     Raises SchemaRefused. llguidance refuses more when it compiles the expression.
     """
@@ -39,7 +40,7 @@ def schema_expression(schema: Mapping[str, Any] | bool, whitespace: str | None =
     prepared = {} if schema is True else _prepared(schema, "", 0)
     if endless := endless_reference(prepared):
         raise SchemaRefused(f"has a reference that leads to itself, {endless!r}: no value is valid or invalid under it")
-    return json_value(prepared, WHITESPACE if whitespace is None else whitespace)
+    return json_value(closed(prepared), WHITESPACE if whitespace is None else whitespace)
 
 
 def _prepared(schema: Any, path: str, depth: int) -> Any:

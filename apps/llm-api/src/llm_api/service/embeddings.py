@@ -1,6 +1,5 @@
 """Embeddings by a model of its own, in a process of its own."""
 
-import asyncio
 import math
 import time
 from array import array
@@ -13,6 +12,7 @@ from llm_api.embedding.messages import EmbeddingInfo, EmbeddingState
 from llm_api.protocol.embeddings import EmbeddingsRequest
 from llm_api.protocol.errors import EngineFailed, InvalidRequest, Unavailable
 from llm_api.protocol.models import Model
+from llm_api.service.lanes import Lanes
 from llm_api.service.model_service import Embeddings, ServiceHealth
 from llm_api.service.plan import check_token_ids
 from llm_api.telemetry.context import current_request
@@ -48,7 +48,7 @@ class EmbeddingService:
         self._embedder = embedder
         self._limits = limits
         self._created = int(time.time())
-        self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tokenizing")
+        self._tokenizing = Lanes(ThreadPoolExecutor(1, thread_name_prefix="tokenizing"))
 
     @property
     def model(self) -> Model:
@@ -69,7 +69,7 @@ class EmbeddingService:
         if info is None:
             raise Unavailable("The embedding model is not ready. Try again shortly.")
         _check_dimensions(request.dimensions, info)
-        inputs = await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._inputs, request, info)
+        inputs = await self._tokenizing.run(self._inputs, request, info)
         tokens = sum(map(len, inputs))
         context = current_request()
         context.prompt_tokens = tokens
@@ -90,7 +90,7 @@ class EmbeddingService:
 
     async def stop(self) -> None:
         await self._embedder.stop()
-        self._tokenizing.shutdown(wait=False, cancel_futures=True)
+        self._tokenizing.stop()
 
     def _inputs(self, request: EmbeddingsRequest, info: EmbeddingInfo) -> list[list[int]]:
         """Token ids of each input. Slow for long texts."""

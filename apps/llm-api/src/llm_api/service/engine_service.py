@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from llm_api.chat.output.reasoning_formats import reasoning_format_of
 from llm_api.chat.template import ChatTemplate
@@ -23,6 +23,7 @@ from llm_api.service.chat import ChatPlanner
 from llm_api.service.chat_answer import ChatAssembly
 from llm_api.service.chat_output import ChatOutput
 from llm_api.service.completions import CompletionAssembly, CompletionPlanner
+from llm_api.service.lanes import Lanes
 from llm_api.service.model_service import Embeddings, ServiceHealth, ServicePhase
 from llm_api.service.plan import Plan, check_token_ids
 from llm_api.service.request_record import RequestRecord
@@ -33,7 +34,6 @@ from llm_api.telemetry.context import current_request
 from llm_api.telemetry.metrics import Metrics
 from llm_api.tokenization.tokenizer import Tokenizer
 
-T = TypeVar("T")
 Request = TypeVar("Request", ChatCompletionRequest, CompletionRequest)
 
 PLANNING_THREADS = 2  # render templates and encode long texts, off the event loop
@@ -64,6 +64,7 @@ class EngineService:
         self._chat_planner = ChatPlanner(tokenizer, template, ChatOutput(tokenizer, reasoning, call_format))
         self._completion_planner = CompletionPlanner(tokenizer)
         self._planning = ThreadPoolExecutor(PLANNING_THREADS, thread_name_prefix="planning")
+        self._tokenizing = Lanes(self._planning)
         self._forms = AnswerForms(call_format, tokenizer.special_token_ids)
         engine.on_step = metrics.step
 
@@ -114,18 +115,18 @@ class EngineService:
         return EngineAnswer(begin, request)
 
     async def tokenize_chat(self, request: ChatCompletionRequest) -> list[int]:
-        return await self._in_thread(self._chat_planner.token_ids, request, self._ready_info())
+        return await self._tokenizing.run(self._chat_planner.token_ids, request, self._ready_info())
 
     async def tokenize(self, text: str, add_special_tokens: bool) -> list[int]:
         self._ready_info()
-        return await self._in_thread(self._tokenizer.encode, text, add_special_tokens)
+        return await self._tokenizing.run(self._tokenizer.encode, text, add_special_tokens)
 
     async def detokenize(self, token_ids: list[int]) -> str:
         check_token_ids(token_ids, "tokens", self._ready_info().vocab_size)
-        return await self._in_thread(self._tokenizer.whole_text, token_ids)
+        return await self._tokenizing.run(self._tokenizer.whole_text, token_ids)
 
     async def token_names(self, token_ids: list[int]) -> list[str]:
-        return await self._in_thread(self._tokenizer.names, token_ids)
+        return await self._tokenizing.run(self._tokenizer.names, token_ids)
 
     async def start(self) -> None:
         await self._engine.start()
@@ -136,7 +137,7 @@ class EngineService:
     async def stop(self) -> None:
         await self._engine.stop()
         await self._forms.stop()
-        self._planning.shutdown(wait=False, cancel_futures=True)
+        self._tokenizing.stop()
 
     async def _off_loop(
         self,
@@ -145,10 +146,8 @@ class EngineService:
         info: EngineInfo,
         form: AnswerForm | None,
     ) -> Plan:
-        return await self._in_thread(plan, request, info, form, self._request_fields())
-
-    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._planning, function, *arguments)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._planning, plan, request, info, form, self._request_fields())
 
     def _request_fields(self) -> RequestFields:
         return current_request().request_fields or self._config.request_fields

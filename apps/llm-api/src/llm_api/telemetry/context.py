@@ -12,6 +12,7 @@ class RequestContext:
     arrived: float = field(default_factory=time.monotonic)
     key_name: str | None = None
     request_fields: Literal["strict", "warn", "ignore"] | None = None  # of the key; None: as the setting says
+    body_bytes: int = 0
     model: str | None = None
     prompt_tokens: int = 0
     cached_tokens: int = 0

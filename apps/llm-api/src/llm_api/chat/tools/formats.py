@@ -6,7 +6,7 @@ from llm_api.chat.output.reasoning_formats import HARMONY_CHANNELS
 from llm_api.chat.tools.call_format import CallFormat
 from llm_api.chat.tools.keyed.style import KeyedStyle
 
-PYTHON = KeyedStyle(before_key="", after_key="=", after_value="", separator=", ", raw_text=False, identifiers=True)
+PYTHON = KeyedStyle(before_key="", after_key="=", after_value="", separator=", ", raw_text=False)
 
 HERMES = CallFormat(
     name="hermes",  # Hermes, Qwen 2.5 and 3, SmolLM3, and models without a format of their own

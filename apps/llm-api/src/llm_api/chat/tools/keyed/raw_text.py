@@ -13,6 +13,7 @@ ANNOTATIONS = frozenset({"title", "description", "default", "examples", "example
 HELD = frozenset({"type", "enum", "const", "minLength", "maxLength", "pattern"})
 NULL = {"type": "null"}
 ANYTHING = r"(.|\n)*"
+NO_CONTROLS = r"/[^\x00-\x08\x0b\x0c\x0e-\x1f]*/"  # about which classes of regular expressions differ
 MAX_STEPS = 16  # of references
 MAX_COUNT = 256  # that an expression may count to beside the search for the end: more states would be too many for llguidance
 
@@ -97,7 +98,7 @@ def _matching(pattern: Any, length: str, count: int, end: str) -> str | None:
     found = _containing(pattern)
     if found is None or count * prod(max(1, int(number)) for number in re.findall(r"\d+(?=[,\d]*\})", pattern)) > MAX_COUNT:
         return None
-    return f"{length} & {found} & ~/{ANYTHING}{_escaped(end)}{ANYTHING}/"
+    return f"{length} & {found} & {NO_CONTROLS} & ~/{ANYTHING}{_escaped(end)}{ANYTHING}/"
 
 
 def _escaped(text: str) -> str:
