@@ -110,9 +110,8 @@ def test_everything_runs_with_one_image_on_one_cluster(place: Place) -> None:
 
 def test_the_lane_of_the_cluster_helps_the_other_when_its_suites_have_ended(place: Place) -> None:
     waits = "test:\n\t@until [ -e $$HOME/proxy ]; do sleep 0.1; done\ne2e-proxy:\n\t@touch $$HOME/proxy\n"
-    (place.folder / "clone/Makefile").write_text(
-        waits + MAKEFILE.replace("test smoke clients contract e2e-proxy:", "smoke clients contract:")
-    )
+    others = MAKEFILE.replace("test smoke clients contract e2e-proxy:", "smoke clients contract:")
+    (place.folder / "clone/Makefile").write_text(waits + others)
     code, output = place.run()
     assert code == 0, output
     assert minutes(output) == dict.fromkeys(SUITES, "passed")

@@ -57,9 +57,9 @@ def _reasons(results: dict[str, Any]) -> str:
     named: dict[str, list[str]] = {}
     for result in results.values():
         for capability, reason in result["reasons"].items():
-            named.setdefault(f"{result['title']}: {_line(reason)}", []).append(capability)
+            named.setdefault(f"{result['title']}: {_line(reason)}", []).append(capability.rpartition(".")[2])
     return "\n".join(f"- {reason} ({', '.join(sorted(capabilities))})" for reason, capabilities in sorted(named.items()))
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return " ".join(text.removeprefix("Skipped: ").split()).replace("|", "\\|").replace("<", "&lt;")

@@ -12,7 +12,7 @@ const model = provider(MODEL);
 const prompt = "What is the weather in Paris?";
 const schema = z.object({ city: z.enum(["Paris", "Rome"]), cloudy: z.boolean() });
 const tools = { weather: tool({ description: "The weather", inputSchema: schema, execute: async () => "cloudy" }) };
-const shared = { model, prompt, maxRetries: 0 };
+const shared = { model, prompt, maxRetries: 0, temperature: 0 };
 
 client("ai");
 

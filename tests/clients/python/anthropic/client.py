@@ -27,7 +27,8 @@ def _() -> None:
 
 @shows("tools")
 def _() -> None:
-    message = api.messages.create(model=MODEL, max_tokens=80, messages=QUESTION, tools=[TOOL], tool_choice={"type": "any"})
+    choice: Any = {"type": "any", "disable_parallel_tool_use": True}
+    message = api.messages.create(model=MODEL, max_tokens=80, messages=QUESTION, tools=[TOOL], tool_choice=choice)
     call = message.content[-1]
     assert message.stop_reason == "tool_use" and call.input["city"] in ("Paris", "Rome")
     result: Any = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, "content": "cloudy"}]}

@@ -39,7 +39,7 @@ def _() -> None:
 
 @shows("tools")
 def _() -> None:
-    answer = litellm.completion(**CHAT, max_tokens=80, tools=[TOOL], tool_choice="required")
+    answer = litellm.completion(**CHAT, max_tokens=80, tools=[TOOL], tool_choice="required", parallel_tool_calls=False)
     assert answer.choices[0].message.tool_calls[0].function.name == "get_weather"
 
 
