@@ -34,7 +34,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "messages[0].content[0]."),
     ({"colour": "red", "temperature": 3}, "temperature"),
 ]
-ASKED: dict[str, Any] = {"guided_json": {"type": "object"}, "skip_special_tokens": False, "documents": [{}], "no_repeat_ngram_size": 2}
+ASKED: dict[str, Any] = {"guided_json": {"type": "object"}, "use_beam_search": True, "documents": [{}], "no_repeat_ngram_size": 2}
 NOTHING: list[dict[str, Any]] = [{"tools": []}, {"functions": []}, {"stop": []}, {"stop": ""}, {"stop": ["", ""]}, {"top_k": -1}]
 
 
@@ -183,5 +183,5 @@ def test_a_field_of_another_server_that_changes_the_output_is_refused_by_name(mo
 
 
 def test_a_field_of_another_server_with_the_value_that_changes_nothing_is_ignored(http: httpx2.Client) -> None:
-    response = http.post(CHAT, json=chat_body(guided_json=None, documents=[], skip_special_tokens=True, mirostat=0, typical_p=1.0))
-    assert response.headers["x-ignored-fields"] == "guided_json, documents, skip_special_tokens, mirostat, typical_p"
+    response = http.post(CHAT, json=chat_body(guided_json=None, documents=[], use_beam_search=False, mirostat=0, typical_p=1.0))
+    assert response.headers["x-ignored-fields"] == "guided_json, documents, use_beam_search, mirostat, typical_p"

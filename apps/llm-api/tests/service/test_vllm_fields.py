@@ -19,6 +19,14 @@ async def test_a_stop_string_may_be_kept(serve: Serve, scripted: Scripted) -> No
     assert chat_text(chunks) == "One, two, three"
 
 
+@pytest.mark.parametrize(("skipped", "text"), [(None, "One two"), (True, "One two"), (False, "One<|im_start|> two")])
+async def test_special_tokens_are_part_of_the_text_if_asked_for(serve: Serve, scripted: Scripted, skipped: bool | None, text: str) -> None:
+    service = serve(scripted("One<|im_start|> two"))
+    answer = await service.chat(chat(skip_special_tokens=skipped)).infer()
+    completed = await service.complete(completion(skip_special_tokens=skipped)).infer()
+    assert (answer.choices[0].message.content, completed.choices[0].text) == (text, text)
+
+
 async def test_no_stop_string_ends_the_first_min_tokens(serve: Serve, scripted: Scripted) -> None:
     """`One` is the first token, and `, two` are the next ones."""
     early = await serve(scripted(TEXT)).chat(chat(stop=[","])).infer()

@@ -4,6 +4,7 @@ import json
 from typing import Any, Literal
 
 import anthropic
+import httpx2
 import openai
 import pytest
 from openai.types.responses import ResponseCompletedEvent, ResponseTextDeltaEvent
@@ -139,6 +140,22 @@ def test_store_is_ignored_and_named(server: ServiceProcess) -> None:
     response = raw.create(model="smol", input=TEXT, max_output_tokens=1, store=True)
     assert response.headers["x-ignored-fields"] == "store"
     assert response.parse().store is False
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "names"),
+    [
+        ("/v1/responses", {"input": TEXT, "reasoning": {"effort": "low"}}, ["max_output_tokens", "reasoning.effort"]),
+        ("/v1/messages", {"messages": QUESTION, "output_config": {"effort": "low"}}, ["max_tokens", "output_config.effort"]),
+    ],
+)
+def test_fields_that_the_model_does_not_use_have_the_names_of_the_request(
+    server: ServiceProcess, path: str, body: dict[str, Any], names: list[str]
+) -> None:
+    with httpx2.stream("POST", server.url + path, json={"model": "smol", "stream": True, **body, names[0]: 99999}, timeout=60) as response:
+        assert (response.status_code, response.headers["x-ignored-fields"]) == (200, ", ".join(names))
+    whole = httpx2.post(server.url + path, json={"model": "smol", **body, names[0]: 1}, timeout=60)
+    assert (whole.status_code, whole.headers["x-ignored-fields"]) == (200, names[1])
 
 
 def test_a_message_has_the_text_of_the_chat_completion(server: ServiceProcess, messages: Any) -> None:

@@ -37,7 +37,6 @@ NEUTRAL |= {
     "length_penalty": 1,
     "mirostat": 0,
     "no_repeat_ngram_size": 0,
-    "skip_special_tokens": True,
     "tfs": 1,
     "top_a": 0,
     "typical_p": 1,

@@ -7,6 +7,7 @@ from contextlib import aclosing, contextmanager
 from llm_api.protocol.chat_answer import ChatCompletion, ChatCompletionChunk
 from llm_api.protocol.errors import ApiError
 from llm_api.service.model_service import Answer
+from llm_api.telemetry.context import current_request
 
 
 class FieldNames:
@@ -44,14 +45,24 @@ class RenamedAnswer:
         self._names = names
 
     async def infer(self) -> ChatCompletion:
+        known = len(current_request().ignored_fields)
         with self._names.in_errors():
-            return await self._chat.infer()
+            whole = await self._chat.infer()
+        self._rename_ignored(known)
+        return whole
 
     async def stream_infer(self) -> AsyncGenerator[ChatCompletionChunk]:
+        known = len(current_request().ignored_fields)
         with self._names.in_errors():
             async with aclosing(self._chat.stream_infer()) as chunks:
                 async for chunk in chunks:
+                    self._rename_ignored(known)
                     yield chunk
+
+    def _rename_ignored(self, known: int) -> None:
+        """The first `known` fields were named as the client read its request; the service added the others before it answered."""
+        fields = current_request().ignored_fields
+        fields[known:] = [self._names.of(name) for name in fields[known:]]
 
 
 _FUNCTION = r"(tools\[\d+\])\.function"

@@ -87,6 +87,8 @@ class GenerationRequest(StrictModel):
     """Strings that end the completion, which does not include them by default. Empty strings end nothing."""
     include_stop_str_in_output: bool | None = None
     """Keep the stop string, or the token of stop_token_ids, that ended the completion. Not in OpenAI's API."""
+    skip_special_tokens: bool | None = None
+    """False keeps the text of special tokens, but for the one that ended the completion. Default true. Not in OpenAI's API."""
     min_tokens: Annotated[int, Field(ge=0, le=2**31 - 1), WHOLE] | None = None
     """Tokens before which neither the end of text, nor stop or stop_token_ids, ends the completion. Not in OpenAI's API."""
     stop_token_ids: Annotated[list[TokenId], Field(max_length=MAX_TOKEN_IDS, fail_fast=True), WHOLE_ITEMS] | None = None

@@ -24,12 +24,15 @@ class ChatOutput:
         self._reasoning = reasoning
         self._calls = calls
         self._tokens = tokenizer.special_token_ids
+        self._special_ids = frozenset(self._tokens.values())
         self._kept_for_reasoning = tokenizer.special_ids_in(reasoning.texts if reasoning else ())
         apart = calls.reasoning.texts if calls and calls.reasoning else ()
         self._kept_for_calls = tokenizer.special_ids_in((*calls.texts, *apart) if calls else ())
 
     def kept_token_ids(self, request: ChatCompletionRequest) -> frozenset[int]:
-        """Special tokens that the parser reads."""
+        """Special tokens that the parser reads, or that the client asked for."""
+        if request.skip_special_tokens is False:
+            return self._special_ids
         return self._kept_for_reasoning | (self._kept_for_calls if request.call_rule else frozenset())
 
     def parser(self, request: ChatCompletionRequest, prompt_end: str) -> Callable[[], OutputParser]:

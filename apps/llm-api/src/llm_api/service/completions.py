@@ -38,6 +38,7 @@ class CompletionPlanner:
             n=request.generated,
             stops=tuple(map(StopPattern, request.stop_strings)),
             joins_prompt=True,
+            kept_token_ids=frozenset(self._tokenizer.special_token_ids.values() if request.skip_special_tokens is False else ()),
             keeps_stops=bool(request.include_stop_str_in_output),
             priority=request.priority or 0,
             returns_token_ids=bool(request.return_token_ids),
