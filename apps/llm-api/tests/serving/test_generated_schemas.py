@@ -35,7 +35,16 @@ PARAM = "response_format.json_schema.schema"
 @FORMATS.checks("date", ValueError)
 def _is_date(value: object) -> bool:
     """The library's dates begin with the year 1, RFC 3339's with 0."""
-    return not isinstance(value, str) or bool(date.fromisoformat(re.sub("^0000", "0004", value)))
+    return not isinstance(value, str) or bool(date.fromisoformat(_of_a_later_year(value)))
+
+
+@FORMATS.checks("date-time")
+def _is_date_time(value: object) -> bool:
+    return not isinstance(value, str) or Draft202012Validator.FORMAT_CHECKER.conforms(_of_a_later_year(value), "date-time")
+
+
+def _of_a_later_year(value: str) -> str:
+    return re.sub("^0000", "0004", value)
 
 
 @pytest.fixture(scope="module")
