@@ -9,6 +9,7 @@ from pathlib import Path
 from llm_api.markdown import replace_section
 from tools.docs.clients import clients_tables
 from tools.docs.command_lines import command_lines
+from tools.docs.engines import engines_table
 from tools.docs.invariants import invariants_table
 from tools.docs.make_targets import make_targets
 from tools.docs.metrics import metrics_table
@@ -28,6 +29,7 @@ SECTIONS = (
     Section("metrics", "reference/metrics.md", metrics_table),
     Section("cli", "reference/cli.md", command_lines),
     Section("clients", "reference/clients.md", clients_tables),
+    Section("engines", "reference/engines.md", engines_table),
     Section("make", "reference/make.md", make_targets),
     Section("models", "reference/models.md", models_table),
     Section("invariants", "manifests.md", invariants_table),

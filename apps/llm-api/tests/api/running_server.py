@@ -1,4 +1,4 @@
-"""The real server around a scripted service, in a thread with its own event loop."""
+"""The real server around a scripted service, or another one, in a thread with its own event loop."""
 
 import asyncio
 import hashlib
@@ -14,6 +14,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from llm_api.app import serve_api
 from llm_api.server.server import Addresses
+from llm_api.service.model_service import ModelService
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics
 
@@ -29,10 +30,10 @@ def key_entry(name: str, key: str) -> str:
     return f"{name}:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
-class RunningServer:
-    def __init__(self, service: ScriptedService, settings: Settings) -> None:
-        self.service = service
-        self.metrics = Metrics()
+class ServerThread:
+    def __init__(self, service: ModelService, settings: Settings, metrics: Metrics | None = None) -> None:
+        self._service = service
+        self.metrics = metrics or Metrics()
         self.exit_code: int | None = None
         self._settings = settings
         self._listening = threading.Event()
@@ -75,11 +76,17 @@ class RunningServer:
         task = asyncio.current_task()
         assert task
         self._task = task
-        return await serve_api(self._settings, self.service, self.metrics, self._on_listening)
+        return await serve_api(self._settings, self._service, self.metrics, self._on_listening)
 
     def _on_listening(self, addresses: Addresses) -> None:
         self.url, self.management_url = addresses.url, addresses.management_url
         self._listening.set()
+
+
+class RunningServer(ServerThread):
+    def __init__(self, service: ScriptedService, settings: Settings) -> None:
+        super().__init__(service, settings)
+        self.service = service
 
 
 @contextmanager

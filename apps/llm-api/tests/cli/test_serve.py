@@ -21,7 +21,7 @@ from openai import OpenAI
 from rich.console import Console
 from weights.tiny_models import write_folder, write_gguf
 
-from llm_api.cli.service_run import Announcement
+from llm_api.cli.announcement import Announcement
 
 
 @contextmanager

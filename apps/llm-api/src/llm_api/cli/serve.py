@@ -1,13 +1,16 @@
 """`llm-api serve`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llm_api.cli.errors import logged_errors, stops_on_sigterm
 from llm_api.cli.model import service_progress
 from llm_api.cli.settings import read_settings
+
+if TYPE_CHECKING:
+    from llm_api.settings import Settings
 
 EPILOG = """
 Examples:
@@ -21,6 +24,8 @@ Examples:
 `MAX_NUM_SEQS=32 KV_CACHE_MEMORY=4GiB llm-api serve --port 9000`: changes settings without an option; `llm-api settings` lists them
 
 `llm-api check ~/models/Qwen3-0.6B`: says whether a model would be served, and with how much memory
+
+`UPSTREAM_URL=http://127.0.0.1:8001 llm-api serve`: serves what vLLM or another engine at this address generates
 
 `QUANTIZATION=int4 llm-api serve`: keeps the weights in 4 bits, on a CPU: faster, and with less memory
 
@@ -47,22 +52,34 @@ def serve(
     """Serve the OpenAI API. Downloads the model first if the cache does not have it."""
     with logged_errors():
         settings = read_settings(host=host, port=port, model_path=model_path, model_uri=model_uri, model_name=model_name)
-        from llm_api.cli.prepared_embedding import check_aliases, prepare_embedding
-        from llm_api.cli.prepared_model import prepare
-        from llm_api.engine.launcher import worker_process
         from llm_api.server.listening import check_startable
         from llm_api.telemetry.logs import configure_logs
 
         configure_logs(settings.log_level, settings.log_format)
         check_startable(settings)
-        with (
-            stops_on_sigterm(),
-            worker_process("engine", "llm_api.engine") as process,
-        ):  # imports torch while this process gets the model and imports the API
-            progress = service_progress(settings.log_format)
-            prepared, embedding = prepare(settings, progress), prepare_embedding(settings, progress)
-            check_aliases(settings, [prepared.name, *([embedding.name] if embedding else [])])
-            from llm_api.cli.service_run import ServiceRun
-
-            exit_code = ServiceRun(settings, prepared, process, embedding).until_exit()
+        exit_code = _serve_upstream(settings, settings.upstream_url) if settings.upstream_url else _serve_engine(settings)
     raise typer.Exit(exit_code)
+
+
+def _serve_upstream(settings: "Settings", url: str) -> int:
+    from llm_api.cli.upstream_run import UpstreamRun
+
+    with stops_on_sigterm():
+        return UpstreamRun(settings, url).until_exit()
+
+
+def _serve_engine(settings: "Settings") -> int:
+    from llm_api.cli.prepared_embedding import check_aliases, prepare_embedding
+    from llm_api.cli.prepared_model import prepare
+    from llm_api.engine.launcher import worker_process
+
+    with (
+        stops_on_sigterm(),
+        worker_process("engine", "llm_api.engine") as process,
+    ):  # imports torch while this process gets the model and imports the API
+        progress = service_progress(settings.log_format)
+        prepared, embedding = prepare(settings, progress), prepare_embedding(settings, progress)
+        check_aliases(settings, [prepared.name, *([embedding.name] if embedding else [])])
+        from llm_api.cli.service_run import ServiceRun
+
+        return ServiceRun(settings, prepared, process, embedding).until_exit()

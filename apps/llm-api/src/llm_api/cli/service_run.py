@@ -1,16 +1,11 @@
 """Runs the service for `llm-api serve`: starts the engine and the server, and announces when it is ready."""
 
 import asyncio
-import json
-import shlex
-import sys
-from dataclasses import dataclass
 
 import structlog
-from rich.console import Console
-from rich.text import Text
 
 from llm_api.app import run_api
+from llm_api.cli.announcement import Announcement, needs_key
 from llm_api.cli.prepared_embedding import PreparedEmbedding
 from llm_api.cli.prepared_model import PreparedModel
 from llm_api.embedding.client import EmbeddingClient, EmbeddingError
@@ -24,8 +19,6 @@ from llm_api.service.model_service import ModelService
 from llm_api.service.with_embeddings import WithEmbeddings
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics
-
-_QUESTION = "What is Kubernetes?"
 
 
 class ServiceRun:
@@ -66,11 +59,10 @@ class ServiceRun:
         )
 
     def _announce_later(self, engine: EngineClient, model: str, addresses: Addresses) -> None:
-        needs_key = bool(self._settings.api_keys or self._settings.api_keys_file)
-        announcement = Announcement(model, addresses.url, needs_key)
+        announcement = Announcement(model, addresses.url, needs_key(self._settings))
         self._announcing = asyncio.ensure_future(self._announce(engine, announcement))
 
-    async def _announce(self, engine: EngineClient, announcement: "Announcement") -> None:
+    async def _announce(self, engine: EngineClient, announcement: Announcement) -> None:
         try:
             info = await engine.wait_ready()
             if self._embedder:
@@ -83,31 +75,4 @@ class ServiceRun:
         if beyond := self._prepared.tokenizer.added_beyond(info.vocab_size):
             log = structlog.stdlib.get_logger("llm_api.serve")
             log.warning("the model lacks tokens of its tokenizer: prompts with them get 400", tokens=len(beyond), first=beyond[0])
-        if sys.stderr.isatty() and self._settings.log_format != "json":
-            announcement.print(Console(stderr=True))
-        else:
-            announcement.log()
-
-
-@dataclass(frozen=True, slots=True)
-class Announcement:
-    """The message of a service that is ready: its address, and a command to try it."""
-
-    model: str
-    url: str
-    needs_key: bool
-
-    @property
-    def curl(self) -> str:
-        body = json.dumps({"model": self.model, "messages": [{"role": "user", "content": _QUESTION}], "max_tokens": 100})
-        key = '-H "authorization: Bearer $API_KEY" ' if self.needs_key else ""
-        return f"curl {self.url}/v1/chat/completions {key}-H 'content-type: application/json' -d {shlex.quote(body)}"
-
-    def print(self, console: Console) -> None:
-        """The curl command stays on one line, however narrow the terminal, so that it can be copied."""
-        ready = Text.assemble(("Ready:", "bold green"), f" {self.model} at ", (self.url, "bold"))
-        console.print("", ready, f"Docs:  {self.url}/docs", f"Try:   {self.curl}", sep="\n", markup=False, highlight=False, soft_wrap=True)
-
-    def log(self) -> None:
-        log = structlog.stdlib.get_logger("llm_api.serve")
-        log.info("ready", model=self.model, url=self.url, docs=f"{self.url}/docs", curl=self.curl)
+        announcement.show(self._settings.log_format)

@@ -18,12 +18,16 @@ ServicePhase = Literal["loading", "ready", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class ServiceHealth:
-    """Readiness depends on `phase`. Liveness depends on `progressing`, which is False once the engine has stalled."""
+    """Readiness depends on `phase`. Liveness depends on `progressing`, which is False once the engine has stalled.
+
+    `engine_is_apart`: the engine is restarted by itself, so that this process lives on whatever becomes of it.
+    """
 
     phase: ServicePhase
     progressing: bool
     detail: str
     max_num_seqs: int | None = None  # sequences decoded in one step, once known; admission derives its capacity from it
+    engine_is_apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,16 +23,27 @@ class RequestRecord:
         self._last_output: dict[int, float] = {}
 
     def output(self, choice_index: int, output: SequenceOutput, is_reasoning: bool) -> None:
+        if choice_index not in self._last_output and output.index == 0:
+            self._context.cached_tokens += output.cached_tokens
+        self.token_arrived(choice_index)
+        self._context.completion_tokens += len(output.token_ids)
+        self._context.reasoning_tokens += len(output.token_ids) if is_reasoning else 0
+
+    def token_arrived(self, choice_index: int) -> None:
+        """Measures the time since the request, or since the choice's last token."""
         now = time.monotonic()
         if not self._last_output:
             self._metrics.first_token(now - self._context.arrived)
         if choice_index in self._last_output:
             self._metrics.inter_token(now - self._last_output[choice_index])
-        elif output.index == 0:
-            self._context.cached_tokens += output.cached_tokens
         self._last_output[choice_index] = now
-        self._context.completion_tokens += len(output.token_ids)
-        self._context.reasoning_tokens += len(output.token_ids) if is_reasoning else 0
+
+    def counted(self, usage: Usage) -> None:
+        """The tokens so far, for a request that an upstream engine counts."""
+        context = self._context
+        context.prompt_tokens, context.completion_tokens = usage.prompt_tokens, usage.completion_tokens
+        context.cached_tokens = usage.prompt_tokens_details.cached_tokens
+        context.reasoning_tokens = usage.completion_tokens_details.reasoning_tokens
 
     def choice_finished(self, reason: str) -> None:
         """Sets the request's reason: `length` if any of its choices ended by length."""

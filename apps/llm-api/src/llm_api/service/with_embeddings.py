@@ -1,6 +1,7 @@
 """A model service that embeds, too."""
 
 import asyncio
+from dataclasses import replace
 
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.chat_answer import ChatCompletion, ChatCompletionChunk
@@ -28,7 +29,7 @@ class WithEmbeddings:
         generation, embeddings = self._generation.health(), self._embeddings.health()
         worst = next((health for health in (generation, embeddings) if health.phase == "failed" or not health.progressing), None)
         worst = worst or next((health for health in (generation, embeddings) if health.phase == "loading"), generation)
-        return ServiceHealth(worst.phase, worst.progressing, worst.detail, generation.max_num_seqs)
+        return replace(worst, max_num_seqs=generation.max_num_seqs)
 
     def chat(self, request: ChatCompletionRequest) -> Answer[ChatCompletion, ChatCompletionChunk]:
         return self._generation.chat(request)

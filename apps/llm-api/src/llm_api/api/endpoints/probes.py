@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from llm_api import __version__
 from llm_api.api.responses import json_response
 from llm_api.server.lifecycle import Lifecycle
-from llm_api.service.model_service import ModelService
+from llm_api.service.model_service import ModelService, ServiceHealth
 
 
 class Health(BaseModel):
@@ -22,6 +22,10 @@ def is_ready(service: ModelService, lifecycle: Lifecycle) -> bool:
     return service.health().phase == "ready" and not lifecycle.leaving
 
 
+def _works(health: ServiceHealth) -> bool:
+    return health.progressing and health.phase != "failed"
+
+
 class Probes:
     def __init__(self, service: ModelService, lifecycle: Lifecycle) -> None:
         self._service = service
@@ -31,6 +35,7 @@ class Probes:
         router = APIRouter(tags=["Health"])
         for path, endpoint, summary in (
             ("/livez", self.livez, "Whether the process works; if not, it must be restarted"),
+            ("/livez/engine", self.livez_engine, "Whether the engine works; if not, it must be restarted"),
             ("/readyz", self.readyz, "Whether the server accepts requests"),
             ("/healthz", self.healthz, "Whether the model is loaded and works"),
         ):
@@ -43,7 +48,11 @@ class Probes:
 
     async def livez(self) -> Response:
         health = self._service.health()
-        return self._report(health.progressing and health.phase != "failed")
+        return self._report(health.engine_is_apart or _works(health))
+
+    async def livez_engine(self) -> Response:
+        """The same as /livez, but for an engine in another container, which is restarted without this process."""
+        return self._report(_works(self._service.health()))
 
     async def readyz(self) -> Response:
         return self._report(is_ready(self._service, self._lifecycle))
