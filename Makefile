@@ -31,7 +31,7 @@ suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%
 # $(call tools,module): the folder with the tools that tools/build compiles
 tools = $$(PYTHON=$(abspath $(BIN)/python) tools/build $(1))
 
-.PHONY: help serve test lint format types imports unit models delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs site site-serve lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk accuracy bench-step bench-families bench-gpu up down restart e2e-proxy bench-proxy replicas structured-output clients clients-all
+.PHONY: help serve test lint format types imports unit models delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs site site-serve lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk accuracy bench-step bench-families bench-gpu up down restart e2e-proxy bench-proxy replicas structured-output clients clients-all contract-upstream
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -115,6 +115,9 @@ clients: $(DEV_READY) ## Test real clients against the service: openai, anthropi
 clients-all: $(DEV_READY) ## Also the slow ones: LangChain, LlamaIndex, LiteLLM, DSPy, lm-eval and more; writes their table (docs/reference/clients.md)
 	@$(call suite,clients,CLIENTS=all $(BIN)/pytest --override-ini timeout=1800 tests/clients $(PYTEST_ARGS))
 	@$(BIN)/python -m tools.docs
+
+contract-upstream: $(DEV_READY) ## Test that all engines answer alike: ENGINES=own,vllm=http://127.0.0.1:8001 (docs/reference/engines.md)
+	@$(call suite,engines,ENGINES=$(or $(ENGINES),own) $(BIN)/pytest --override-ini timeout=1800 tests/engines $(PYTEST_ARGS))
 
 e2e: $(DEV_READY) ## Test the overlays and IMAGE on the cluster of KUBECONFIG (changes its namespace llm-api)
 	@$(call suite,e2e,$(BIN)/pytest -s --override-ini timeout=600 tests/cluster $(PYTEST_ARGS))

@@ -127,12 +127,9 @@ def test_a_certificate_after_the_gateway_is_refused(clone: Path, tools: Path) ->
         render(clone, "overlays/trial", tools / "kustomize")
 
 
-def test_vllm_renders_and_only_upstream_mode_is_missing(clone: Path, findings_of: Callable[[str], Iterator[str]]) -> None:
+def test_the_service_in_front_of_vllm_holds_every_invariant(clone: Path, findings_of: Callable[[str], Iterator[str]]) -> None:
     _overlay(clone, ["vllm", "tls", "ingress", "api-keys"], vllmModel="org/name", vllmRevision="0" * 40, vllmReplicas="2")
-    problems = list(findings_of("trial"))
-    assert len(problems) == 1, problems
-    assert "accepted-settings" in problems[0]
-    assert "UPSTREAM_URL" in problems[0]
+    assert list(findings_of("trial")) == []
 
 
 def test_the_environment_is_not_applied(prod: Overlay) -> None:

@@ -13,6 +13,11 @@ from llm_api.cli.settings import read_settings
 from llm_api.settings import Settings
 
 
+def test_the_names_of_settings_are_never_cut() -> None:
+    shown = set(run_cli("settings", env={"COLUMNS": "60"}).stdout.split())
+    assert {name.upper() for name in Settings.model_fields} <= shown
+
+
 def test_all_are_listed_with_their_values() -> None:
     result = run_cli("settings", env={"PORT": "9001", "API_KEYS": f"alice:{'0' * 64}"})
     listed = {line.split()[0] for line in result.stdout.splitlines() if line and not line.startswith(" ")}

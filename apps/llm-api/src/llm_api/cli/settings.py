@@ -25,12 +25,14 @@ _SECRET = ("api_keys",)
 def settings() -> None:
     """List every setting: its environment variable, its current value and its meaning."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     with plain_errors():
         current = read_settings()
-    table = Table("Variable", "Value", "Meaning", box=None, pad_edge=False)
-    for name, field in type(current).model_fields.items():
+    fields = type(current).model_fields
+    longest = max(map(len, fields))  # names are never cut, however narrow the terminal is
+    table = Table(Column("Variable", no_wrap=True, min_width=longest), "Value", "Meaning", box=None, pad_edge=False)
+    for name, field in fields.items():
         table.add_row(name.upper(), _shown(name, getattr(current, name)), field.description)
     Console().print(table, markup=False)
 
