@@ -11,7 +11,8 @@ from upstream.scripted_upstream import MODEL, ScriptedUpstream, said, scripted_u
 
 from llm_api.settings import UpstreamKind
 
-TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+TOOL: Any = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+STRICT_TOOL = {"type": "function", "function": {**TOOL["function"], "strict": True}}  # which holds the arguments to the schema
 OTHER_TOOL = {"type": "function", "function": {"name": "time"}}
 SCHEMA = {"type": "object", "properties": {"a": {"default": None}}}
 
@@ -55,11 +56,11 @@ def test_every_default_is_sent(engine: ScriptedUpstream, server: Front) -> None:
          {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}}),
         ({"structured_outputs": {"choice": ["a", "b"]}}, {"structured_outputs": {"choice": ["a", "b"]}}),
         ({"tools": [TOOL, OTHER_TOOL], "tool_choice": "required", "parallel_tool_calls": False},
-         {"tools": [TOOL, OTHER_TOOL], "tool_choice": "required", "parallel_tool_calls": False}),
+         {"tools": [STRICT_TOOL, OTHER_TOOL], "tool_choice": "required", "parallel_tool_calls": False}),
         ({"tools": [TOOL, OTHER_TOOL], "tool_choice": {"type": "function", "function": {"name": "time"}}},
          {"tools": [OTHER_TOOL], "tool_choice": {"type": "function", "function": {"name": "time"}}}),
         ({"functions": [TOOL["function"]], "function_call": {"name": "weather"}},
-         {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "weather"}}, "parallel_tool_calls": False}),
+         {"tools": [STRICT_TOOL], "tool_choice": {"type": "function", "function": {"name": "weather"}}, "parallel_tool_calls": False}),
     ],
 )  # fmt: skip
 def test_fields_have_the_engines_names(engine: ScriptedUpstream, server: Front, fields: dict[str, Any], sent: dict[str, Any]) -> None:
@@ -140,6 +141,7 @@ KINDS: list[tuple[UpstreamKind, dict[str, Any], dict[str, Any] | str]] = [
     ("sglang", {"structured_outputs": {"choice": ["a.", "b"]}}, {"regex": r"(a\.|b)"}),
     ("sglang", {"structured_outputs": {"grammar": "g"}}, {"ebnf": "g"}),
     ("sglang", {"prompt_logprobs": 1}, "prompt_logprobs"),
+    ("tensorrt-llm", {"tools": [STRICT_TOOL]}, {"tools": [TOOL]}),
     ("tensorrt-llm", {"top_k": -1}, {"top_k": 0}),
     ("tensorrt-llm", {"structured_outputs": {"regex": "a"}}, {"response_format": {"type": "regex", "regex": "a"}}),
     ("tensorrt-llm", {"return_token_ids": True}, "return_token_ids"),

@@ -25,6 +25,7 @@ class Kind:
     counters: Prometheus counters that move when the engine works; gauges: its names of our gauges.
     tokenizer: whose endpoints for tokens it has.
     names_functions: tool_choice may name one; else `required` with that one alone says the same.
+    holds_strict_functions: it holds the arguments to the schema only if the function is strict.
     hides_length: it says `stop` where max_tokens ended the answer.
     """
 
@@ -42,6 +43,7 @@ class Kind:
     sent_model: str | None = None
     max_seed: int = 2**63 - 1
     names_functions: bool = True
+    holds_strict_functions: bool = False
     health_path: str = "/health"
     info_path: str | None = None
     metrics_path: str | None = "/metrics"

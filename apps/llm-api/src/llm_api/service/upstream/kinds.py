@@ -44,6 +44,7 @@ VLLM = Kind(
         "prefix_cache_hits": "vllm:prefix_cache_hits_total",
     },
     tokenizer="vllm",
+    holds_strict_functions=True,
     usage_in_chunks=True,
 )  # fmt: skip
 
@@ -74,6 +75,7 @@ SGLANG = Kind(
         "kv_cache_usage": "sglang:token_usage",
     },
     tokenizer="vllm",
+    holds_strict_functions=True,
     usage_in_chunks=True,
 )  # fmt: skip
 

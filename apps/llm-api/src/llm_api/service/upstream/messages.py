@@ -3,6 +3,7 @@
 from typing import Any
 
 from llm_api.protocol.chat import ChatCompletionRequest
+from llm_api.protocol.tools import FunctionDefinition
 from llm_api.service.upstream.kind import Kind
 
 OURS_ALONE = ("annotations", "thinking", "reasoning")  # fields that say nothing, or the same as another one
@@ -25,12 +26,18 @@ def messages(request: ChatCompletionRequest) -> list[dict[str, Any]]:
     return dumped
 
 
+def _function(function: FunctionDefinition, kind: Kind) -> dict[str, Any]:
+    """`strict`, so that arguments are always valid, as with our engine: else vLLM allows any JSON, also for a required call."""
+    strict = {"strict": True} if kind.holds_strict_functions and function.parameters else {}
+    return function.model_dump(exclude_none=True, exclude={"strict"}) | strict
+
+
 def tool_fields(request: ChatCompletionRequest, kind: Kind) -> dict[str, Any]:
     """tools and tool_choice, with only the functions that may be called. Empty if the answer calls none."""
     rule = request.call_rule
     if rule is None:
         return {}
-    tools = [{"type": "function", "function": function.model_dump(exclude_none=True)} for function in rule.functions]
+    tools = [{"type": "function", "function": _function(function, kind)} for function in rule.functions]
     choice: Any = "required" if rule.mode == "named" else rule.mode
     if rule.mode == "named" and kind.names_functions:
         choice = {"type": "function", "function": {"name": rule.functions[0].name}}
