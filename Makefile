@@ -31,7 +31,7 @@ suite = start=$$SECONDS; $(2); awk -v s=$$((SECONDS - start)) 'BEGIN { printf "%
 # $(call tools,module): the folder with the tools that tools/build compiles
 tools = $$(PYTHON=$(abspath $(BIN)/python) tools/build $(1))
 
-.PHONY: help serve test lint format types imports unit models delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs site site-serve lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk accuracy bench-step bench-families bench-gpu up down restart e2e-proxy bench-proxy replicas structured-output clients clients-all contract-upstream
+.PHONY: help serve test lint format types imports unit models delivery manifests workflows pins platform schemas smoke image contract e2e e2e-delivery kind bench docs site site-serve lock clean bump promote release status diff scan sign gpu-smoke changed required free-disk accuracy bench-step bench-families bench-gpu up down restart e2e-proxy bench-proxy replicas structured-output clients clients-all contract-upstream bench-upstream
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -162,6 +162,9 @@ bench-proxy: $(PROXY_READY) ## Measure the overhead of nginx: one replica direct
 	@$(BIN)/python -m proxy bench $(BENCH_ARGS)
 
 # The same setting as in the engine process (OPENMP_ENVIRONMENT in engine/launcher.py).
+bench-upstream: $(SERVE_READY) ## Measure what the front of another engine costs: UPSTREAM_URL, or a scripted one
+	@$(BIN)/python -m tools.bench_upstream
+
 bench-step: export GOMP_SPINCOUNT ?= 10000
 bench-step: $(SERVE_READY) ## Measure the engine's steps alone, in one process and without HTTP
 	@$(BIN)/python -m tools.bench_step
