@@ -93,6 +93,13 @@ VLLM: dict[str, tuple[int, Any]] = {
 }
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """The front closes connections in the middle."""
+
+
 @contextmanager
 def scripted_upstream(gets: dict[str, tuple[int, Any]] | None = None) -> Iterator[ScriptedUpstream]:
     upstream = ScriptedUpstream(gets=dict(VLLM if gets is None else gets))
@@ -120,8 +127,7 @@ def scripted_upstream(gets: dict[str, tuple[int, Any]] | None = None) -> Iterato
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Handler)
     upstream.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

@@ -90,6 +90,12 @@ STREAMS: list[tuple[str, dict[str, Any], list[dict[str, Any]], list[tuple[dict[s
         [ROLE, ({"tool_calls": [CALL]}, None), ({}, "stop")],
     ),
     (
+        "one call at most, if the request says so",
+        TOOLS | {"parallel_tool_calls": False},
+        [piece({"tool_calls": [{"index": index, "id": "c1", "function": {"name": "weather"}}]}) for index in (0, 1)] + [piece({}, "stop")],
+        [ROLE, ({"tool_calls": [CALL]}, None), ({}, "tool_calls")],
+    ),
+    (
         "older clients get a function_call",
         {"functions": [TOOL["function"]]},
         [piece({"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "weather", "arguments": "{}"}}]}), piece({}, "tool_calls")],

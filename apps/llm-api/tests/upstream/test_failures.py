@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -150,6 +151,27 @@ def test_an_engine_that_is_gone_is_answered_with_503(unused_port: int) -> None:
         response = server.post()
         assert (response.status_code, response.headers["retry-after"]) == (503, "5")
         assert httpx2.get(server.url + "/livez").status_code == 200
+        assert httpx2.get(server.url + "/readyz").json()["detail"] == "the engine cannot be reached"
+
+
+def test_a_key_that_cannot_be_read_is_logged_and_not_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = tmp_path / "key"
+    key.write_text("first")
+    with scripted_upstream() as engine, front(engine.url, key_file=key) as server:
+        key.unlink()
+        status, error = server.error()
+        assert (status, str(tmp_path) in error["message"]) == (503, False)
+        assert str(tmp_path) not in server.wait_for("/readyz", 503).text
+    assert "UPSTREAM_API_KEY_FILE cannot be read" in capsys.readouterr().out
+
+
+def test_a_refused_request_is_no_failed_generation() -> None:
+    with scripted_upstream() as engine, front(engine.url) as server:
+        engine.answers(lambda exchange: exchange.json({"detail": "bad n"}, 400), lambda exchange: exchange.json({}, 500))
+        server.error()
+        assert 'finished_reason="error"' not in server.metrics.render().decode()
+        server.error()
+        assert 'llm_request_success_total{finished_reason="error"} 1.0' in server.metrics.render().decode()
 
 
 @pytest.fixture

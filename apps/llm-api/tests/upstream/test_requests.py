@@ -150,6 +150,7 @@ KINDS: list[tuple[UpstreamKind, dict[str, Any], dict[str, Any] | str]] = [
     ("tgi", {"n": 2}, "n"),
     ("tgi", {"structured_outputs": {"json": SCHEMA}}, {"response_format": {"type": "json", "value": SCHEMA}}),
     ("tgi", {"response_format": JSON_SCHEMA}, {"response_format": {"type": "json", "value": SCHEMA}}),
+    ("triton", {"tools": [TOOL], "parallel_tool_calls": False}, {"tools": [TOOL], "parallel_tool_calls": None}),
     ("triton", {"max_tokens": 5}, {"max_tokens": 5, "temperature": 1.0}),
     ("triton", {}, {"max_tokens": 2048}),
     ("triton", {"response_format": {"type": "json_object"}}, "response_format"),
@@ -215,3 +216,9 @@ def test_the_engines_key_is_sent_and_may_be_replaced(tmp_path: Path) -> None:
         key.write_text("second\n")
         asked(engine, server)
         assert [headers["authorization"] for headers in engine.headers] == ["Bearer first", "Bearer second"]
+
+
+def test_the_engine_gets_the_request_id(engine: ScriptedUpstream, server: Front) -> None:
+    engine.answers(lambda exchange: exchange.json(said()))
+    response = server.post()
+    assert engine.headers[-1]["x-request-id"] == response.headers["x-request-id"]

@@ -52,6 +52,10 @@ class RequestRecord:
         if not self._unfinished:
             self._close(self._reason)
 
+    def discard(self) -> None:
+        """The request was refused: it is no generation that failed."""
+        self._unfinished = 0
+
     @property
     def usage(self) -> Usage:
         context = self._context

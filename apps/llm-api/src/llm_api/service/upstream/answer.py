@@ -59,7 +59,7 @@ class UpstreamAnswer(Generic[Whole_co, Chunk_co]):
 
     async def infer(self) -> Whole_co:
         call = await self._begin()
-        with call.record, self._open_request(), _own_field(call.shape.prompt):
+        with call.record, self._open_request(), _refusals(call):
             data = await self._connection.whole(call.shape.path, call.body)
             if not isinstance(data, dict) or not data.get("choices"):
                 raise EngineFailed("The engine sent an answer without choices. Send the request again.")
@@ -75,7 +75,7 @@ class UpstreamAnswer(Generic[Whole_co, Chunk_co]):
     async def stream_infer(self) -> AsyncGenerator[Chunk_co]:
         call = await self._begin()
         counts = _Counts(call)
-        with call.record, self._open_request(), _own_field(call.shape.prompt):
+        with call.record, self._open_request(), _refusals(call):
             async with self._connection.stream(call.shape.path, call.body) as events, aclosing(events):
                 async for data in events:
                     for choice in counts.choices_of(data):
@@ -92,13 +92,15 @@ class UpstreamAnswer(Generic[Whole_co, Chunk_co]):
 
 
 @contextmanager
-def _own_field(prompt: str) -> Iterator[None]:
-    """The engine's errors about a prompt that is too long name the field that this API has for it."""
+def _refusals(call: Call[Any, Any]) -> Iterator[None]:
+    """A prompt that is too long is named as this API does. A refused request does not count as a failed one."""
     try:
         yield
     except ApiError as error:
         if error.code == "context_length_exceeded":
-            error.param = prompt
+            error.param = call.shape.prompt
+        if error.status < 500 or error.status == 503:
+            call.record.discard()
         raise
 
 

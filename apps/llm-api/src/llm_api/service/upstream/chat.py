@@ -40,6 +40,7 @@ class ChatShape:
         self._has_functions = bool(request.functions)
         rule = request.call_rule
         self._calls_are_named = rule is not None and rule.mode == "named"
+        self._max_calls = 1 if rule is not None and not rule.parallel else None  # engines do not all hold parallel_tool_calls
         self._includes_reasoning = request.include_reasoning is not False
         self._begun: set[int] = set()
         self._calls: dict[tuple[int, int], str] = {}  # ids, by choice and call
@@ -87,7 +88,8 @@ class ChatShape:
         if text := delta.get("content"):
             deltas.append(Delta(content=text))
         for position, call in enumerate(delta.get("tool_calls") or ()):
-            deltas += self._call_deltas(index, position, call)
+            if self._max_calls is None or call.get("index", position) < self._max_calls:
+                deltas += self._call_deltas(index, position, call)
         return deltas
 
     def _call_deltas(self, index: int, position: int, call: dict[str, Any]) -> list[Delta]:
@@ -108,7 +110,7 @@ class ChatShape:
 
     def _choice(self, choice: dict[str, Any]) -> Choice:
         message = choice["message"]
-        calls = [_call(call) for call in message.get("tool_calls") or ()]
+        calls = [_call(call) for call in (message.get("tool_calls") or ())[: self._max_calls]]
         thoughts = (message.get("reasoning_content") or message.get("reasoning") or None) if self._includes_reasoning else None
         text, stop = message.get("content") or "", choice.get("stop_reason")
         answer = AnswerMessage(

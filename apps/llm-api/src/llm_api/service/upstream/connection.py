@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import structlog
 from pydantic_core import from_json, to_json
 
 from llm_api.protocol.errors import EngineFailed, Unavailable
 from llm_api.service.upstream.errors import answered_error, event_error
 from llm_api.service.upstream.events import InvalidEvents, events
+from llm_api.telemetry.context import current_request
 
 UNREACHABLE = (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 TRIES = 2
@@ -52,7 +54,7 @@ class UpstreamConnection:
         try:
             async with self._open_session.get(self._target.url + path, headers=self._headers(), timeout=timeout) as response:
                 return response.status, await response.read()
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, Unavailable) as error:
             raise OSError(str(error)) from error
 
     async def whole(self, path: str, body: dict[str, Any]) -> Any:
@@ -122,6 +124,13 @@ class UpstreamConnection:
 
     def _headers(self) -> dict[str, str]:
         """The file is read for each request, because secrets are replaced while the server runs. It is small and in the page cache."""
+        request_id = current_request().request_id
+        headers = {"x-request-id": request_id} if request_id else {}
         if self._target.api_key_file is None:
-            return {}
-        return {"authorization": f"Bearer {self._target.api_key_file.read_text(encoding='utf-8').strip()}"}
+            return headers
+        try:
+            key = self._target.api_key_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            structlog.stdlib.get_logger("llm_api.service.upstream").error("UPSTREAM_API_KEY_FILE cannot be read", reason=str(error))
+            raise Unavailable("The engine cannot be reached; try again.") from error
+        return headers | {"authorization": f"Bearer {key}"}

@@ -18,8 +18,8 @@ def _same(*names: str) -> dict[str, str]:
 
 
 SAMPLING = _same("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed", "stop")
-TOOLS = _same("tools", "tool_choice", "parallel_tool_calls")
-OPENAI = _same("prompt", "n", "logprobs", "top_logprobs", "response_format") | SAMPLING | TOOLS
+TOOLS = _same("tools", "tool_choice")
+OPENAI = _same("prompt", "n", "logprobs", "top_logprobs", "response_format", "parallel_tool_calls") | SAMPLING | TOOLS
 NEUTRAL = {"temperature": 1.0, "top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
 
 VLLM = Kind(

@@ -41,5 +41,5 @@ def tool_fields(request: ChatCompletionRequest, kind: Kind) -> dict[str, Any]:
     choice: Any = "required" if rule.mode == "named" else rule.mode
     if rule.mode == "named" and kind.names_functions:
         choice = {"type": "function", "function": {"name": rule.functions[0].name}}
-    parallel = {} if rule.parallel else {"parallel_tool_calls": False}
+    parallel = {} if rule.parallel or "parallel_tool_calls" not in kind.fields else {"parallel_tool_calls": False}
     return {"tools": tools, "tool_choice": choice, **parallel}

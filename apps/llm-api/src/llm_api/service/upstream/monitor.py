@@ -81,7 +81,7 @@ class Monitor:
                 if self._phase == "loading" or not self._open:
                     self._lost("the engine does not answer")
             except OSError as error:
-                self._lost(f"the engine cannot be reached: {error}")
+                self._lost("the engine cannot be reached", reason=str(error))
             except Exception as error:
                 log = structlog.stdlib.get_logger("llm_api.service.upstream")
                 log.exception("the engine's state cannot be read")
@@ -138,8 +138,11 @@ class Monitor:
             self._counted = count
             self.progressed()
 
-    def _lost(self, detail: str) -> None:
-        """Back to loading: whoever runs the engine restarts it."""
+    def _lost(self, detail: str, reason: str = "") -> None:
+        """Back to loading: whoever runs the engine restarts it. `detail` is public, `reason` is only logged."""
+        if detail != self._detail:
+            log = structlog.stdlib.get_logger("llm_api.service.upstream")
+            log.warning("engine not ready", detail=detail, reason=reason)
         self.kind = self._asked_kind
         self._enter("loading", detail)
 
