@@ -1,9 +1,5 @@
-import json
-import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from serving.service_process import service_process
@@ -15,7 +11,6 @@ from llm_api.weights.resolve import resolve
 
 MODEL = "smollm2-135m-instruct"
 EMBEDDING_MODEL = "all-minilm-l6-v2"
-RESULTS = Path(__file__).with_name("results.json")
 
 
 @pytest.fixture(scope="session")
@@ -42,12 +37,3 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
             "MODEL_FOLDER": str(model),
             "REFERENCE_PYTHON": sys.executable,
         }
-
-
-@pytest.fixture(scope="session")
-def results() -> Iterator[dict[str, Any]]:
-    """By client. A run of all clients writes them to results.json, from which the tables of docs/reference/clients.md are made."""
-    found: dict[str, Any] = {}
-    yield found
-    if os.environ.get("CLIENTS") == "all":
-        RESULTS.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n")

@@ -41,5 +41,6 @@ CLIENTS = (
     Client("instructor", "python/instructor", "python"),
     Client("pydantic-ai", "python/pydantic_ai", "python"),
     Client("DSPy", "python/dspy", "python"),
+    Client("aiperf", "python/aiperf", "python", seconds=300),
     Client("lm-evaluation-harness", "python/lm_eval", "python", seconds=600),
 )
