@@ -53,12 +53,13 @@ def _standard(result: dict[str, Any]) -> str:
 
 
 def _reasons(results: dict[str, Any]) -> str:
-    """Why something failed or was skipped. Tests with the same reason share a line."""
-    named: dict[str, list[str]] = {}
+    """Why something failed or was skipped. Tests with the same reason share a row."""
+    named: dict[tuple[str, str], list[str]] = {}
     for result in results.values():
         for capability, reason in result["reasons"].items():
-            named.setdefault(f"{result['title']}: {_line(reason)}", []).append(capability.rpartition(".")[2])
-    return "\n".join(f"- {reason} ({', '.join(sorted(capabilities))})" for reason, capabilities in sorted(named.items()))
+            named.setdefault((result["title"], _line(reason)), []).append(capability.rpartition(".")[2])
+    rows = [(title, ", ".join(sorted(capabilities)), reason) for (title, reason), capabilities in sorted(named.items())]
+    return table(("Client", "Test", "Why it did not run or pass"), rows) if rows else ""
 
 
 def _line(text: str) -> str:
