@@ -2,12 +2,10 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from default_model import default_model_folder
 from serving.service_process import service_process
 
 from llm_api.api.keys import new_key
-from llm_api.settings import DEFAULT_MODEL_URI, Settings
-from llm_api.weights.progress import LineProgress
-from llm_api.weights.resolve import resolve
 
 MODEL = "smollm2-135m-instruct"
 EMBEDDING_MODEL = "all-minilm-l6-v2"
@@ -17,7 +15,7 @@ EMBEDDING_MODEL = "all-minilm-l6-v2"
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Of the clients' scripts. One server for all of them, as an operator starts it."""
     key, entry = new_key("clients")
-    model = resolve(None, DEFAULT_MODEL_URI, Settings().model_cache, LineProgress(print)).path
+    model = default_model_folder()
     settings = {
         "API_KEYS": entry,
         "CORS_ORIGINS": "*",

@@ -1,18 +1,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from default_model import default_model_folder
 from engines.engines import Engine, chosen
 from openai import OpenAI
 from serving.service_process import ServiceProcess, service_process
 
 from llm_api.service.upstream.kinds import KINDS
-from llm_api.settings import DEFAULT_MODEL_URI, Settings
-from llm_api.weights.progress import LineProgress
-from llm_api.weights.resolve import resolve
 
 MODEL = "smol"
 
@@ -42,7 +39,7 @@ class Served:
 @pytest.fixture(scope="session", params=chosen(), ids=lambda engine: engine.name)
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     engine: Engine = request.param
-    model: Path = resolve(None, DEFAULT_MODEL_URI, Settings().model_cache, LineProgress(print)).path
+    model = default_model_folder()
     with engine.running(model) as url:
         settings = {"MODEL_NAME": MODEL} | ({"UPSTREAM_URL": url, "MODEL_PATH": ""} if url else {})
         with service_process(model, tmp_path_factory.mktemp(engine.name) / "log", **settings) as process:

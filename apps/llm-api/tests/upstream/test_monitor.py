@@ -1,6 +1,7 @@
 """Which engine it is, whether it is ready, and whether it makes progress."""
 
 import threading
+import time
 
 import httpx2
 import pytest
@@ -56,9 +57,11 @@ def test_an_engine_that_loads_for_too_long_is_reported() -> None:
 
 def test_a_model_that_the_engine_does_not_have_is_named() -> None:
     with scripted_upstream() as engine, front(engine.url, ready=False, model="other") as server:
-        while "no model" not in (detail := httpx2.get(server.url + "/readyz").json()["detail"]):
-            pass
-        assert detail == f"the engine has no model 'other': set UPSTREAM_MODEL to one of {MODEL}"
+        detail = f"the engine has no model 'other': set UPSTREAM_MODEL to one of {MODEL}"
+        deadline = time.monotonic() + 10
+        while (found := httpx2.get(server.url + "/readyz").json()["detail"]) != detail:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.05)
 
 
 def test_an_engine_that_went_away_is_not_ready_until_it_is_back() -> None:

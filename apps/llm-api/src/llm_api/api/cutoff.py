@@ -4,10 +4,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Self
 
 from starlette.types import Receive
 
-from llm_api.protocol.errors import ApiError
+from llm_api.protocol.errors import ApiError, GenerationTimeout
 from llm_api.server.lifecycle import Lifecycle
 from llm_api.telemetry.context import current_request
 
@@ -25,6 +26,11 @@ class Cutoff:
         self._remaining = seconds - (time.monotonic() - current_request().arrived)
         self._reason: Exception = late
         self._timeout = asyncio.timeout(None)
+
+    @classmethod
+    def of_request(cls, lifecycle: Lifecycle, seconds: float) -> Self:
+        """At REQUEST_TIMEOUT."""
+        return cls(lifecycle, seconds, GenerationTimeout(f"The request took longer than {seconds:g} seconds and was ended."))
 
     @asynccontextmanager
     async def armed(self) -> AsyncIterator[None]:

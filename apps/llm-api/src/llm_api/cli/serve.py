@@ -73,10 +73,8 @@ def _serve_engine(settings: "Settings") -> int:
     from llm_api.cli.prepared_model import prepare
     from llm_api.engine.launcher import worker_process
 
-    with (
-        stops_on_sigterm(),
-        worker_process("engine", "llm_api.engine") as process,
-    ):  # imports torch while this process gets the model and imports the API
+    # The engine's process imports torch while this one gets the model and imports the API.
+    with stops_on_sigterm(), worker_process("engine", "llm_api.engine") as process:
         progress = service_progress(settings.log_format)
         prepared, embedding = prepare(settings, progress), prepare_embedding(settings, progress)
         check_aliases(settings, [prepared.name, *([embedding.name] if embedding else [])])

@@ -8,11 +8,9 @@ from llm_api.server.server import Addresses
 from llm_api.service.upstream.connection import Target
 from llm_api.service.upstream.kinds import KINDS
 from llm_api.service.upstream.monitor import Limits
-from llm_api.service.upstream.service import UpstreamConfig, UpstreamService
+from llm_api.service.upstream.service import DEFAULT_MAX_NUM_SEQS, UpstreamConfig, UpstreamService
 from llm_api.settings import Settings
 from llm_api.telemetry.metrics import Metrics
-
-MAX_NUM_SEQS = 256
 
 
 class UpstreamRun:
@@ -39,7 +37,7 @@ class UpstreamRun:
             kind=None if settings.upstream_kind == "auto" else KINDS[settings.upstream_kind],
             model=settings.upstream_model,
             model_name=settings.model_name,
-            max_num_seqs=settings.max_num_seqs or MAX_NUM_SEQS,
+            max_num_seqs=settings.max_num_seqs or DEFAULT_MAX_NUM_SEQS,
             request_fields=settings.request_fields,
         )
 

@@ -1,5 +1,6 @@
 """The base of every response model, and the token counts of a response."""
 
+import math
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,6 +36,13 @@ class Usage(ResponseModel):
             prompt_tokens_details=PromptTokensDetails(cached_tokens=cached_tokens),
             completion_tokens_details=CompletionTokensDetails(reasoning_tokens=reasoning_tokens),
         )
+
+
+LEAST_LOGPROB = -9999.0  # OpenAI's substitute for minus infinity, which JSON lacks
+
+
+def finite(logprob: float) -> float:
+    return logprob if LEAST_LOGPROB < logprob < math.inf else LEAST_LOGPROB
 
 
 class PromptLogprob(ResponseModel):

@@ -21,9 +21,9 @@ from llm_api.protocol.chat_answer import (
     ToolCallDelta,
     TopLogprob,
 )
-from llm_api.protocol.response import Usage
+from llm_api.protocol.response import LEAST_LOGPROB, Usage, finite
 from llm_api.service.answer import Envelope, WholeChoice
-from llm_api.service.choice import IMPOSSIBLE, ChoiceDelta, ScoredToken, finite
+from llm_api.service.choice import ChoiceDelta, ScoredToken
 from llm_api.service.token_details import TokenDetails
 from llm_api.tokenization.tokenizer import Tokenizer
 
@@ -99,7 +99,7 @@ class ChatAssembly:
         return ChoiceLogprobs(content=[self._token(token) for token in tokens])
 
     def _token(self, token: ScoredToken) -> TokenLogprob:
-        logprob, top = (token.logprobs.logprob, token.logprobs.top) if token.logprobs else (IMPOSSIBLE, [])
+        logprob, top = (token.logprobs.logprob, token.logprobs.top) if token.logprobs else (LEAST_LOGPROB, [])
         others = [TopLogprob(**self._named(other, value)) for other, value in top]
         return TokenLogprob(top_logprobs=others, **self._named(token.token_id, logprob))
 

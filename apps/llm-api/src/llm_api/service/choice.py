@@ -11,12 +11,6 @@ from llm_api.tokenization.stop_strings import StopStrings
 
 ChoiceFinishReason = Literal["stop", "length"]
 
-IMPOSSIBLE = -9999.0  # OpenAI's substitute for minus infinity, which JSON lacks
-
-
-def finite(logprob: float) -> float:
-    return max(logprob, IMPOSSIBLE)
-
 
 @dataclass(frozen=True, slots=True)
 class ScoredToken:

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from llm_api.engine.messages import EngineInfo
 from llm_api.protocol.completions import Completion, CompletionChoice, CompletionRequest, Logprobs
 from llm_api.protocol.errors import InvalidRequest
-from llm_api.protocol.response import Usage
+from llm_api.protocol.response import Usage, finite
 from llm_api.service.answer import Envelope, WholeChoice
 from llm_api.service.answer_forms import AnswerForm
-from llm_api.service.choice import ChoiceDelta, ScoredToken, finite
+from llm_api.service.choice import ChoiceDelta, ScoredToken
 from llm_api.service.fill_in_the_middle import FillInTheMiddle
 from llm_api.service.plan import Echo, Plan, Prompt, check_text_length, check_token_ids, check_vocabulary, fit_completion, kept_prompt
 from llm_api.service.sampling import completion_sampling

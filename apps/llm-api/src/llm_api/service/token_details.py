@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from llm_api.engine.messages import TokenLogprobs
 from llm_api.protocol.request import GenerationRequest
-from llm_api.protocol.response import PromptLogprob, PromptLogprobs
-from llm_api.service.choice import finite
+from llm_api.protocol.response import PromptLogprob, PromptLogprobs, finite
 from llm_api.service.plan import Plan
 from llm_api.tokenization.tokenizer import Tokenizer
 

@@ -33,7 +33,7 @@ from llm_api.protocol.embeddings import (
     ScoreRequest,
     TotalTokens,
 )
-from llm_api.protocol.errors import GenerationTimeout, InvalidRequest
+from llm_api.protocol.errors import InvalidRequest
 from llm_api.server.lifecycle import Lifecycle
 from llm_api.service.model_service import Embeddings, ModelService
 from llm_api.settings import Settings
@@ -113,8 +113,7 @@ class EmbeddingEndpoints:
 
     async def _embed(self, http: Request, request: EmbeddingsRequest) -> Embeddings:
         current_request().model = self._model(request.model)
-        seconds = self.settings.request_timeout
-        cutoff = Cutoff(self.lifecycle, seconds, GenerationTimeout(f"The request took longer than {seconds:g} seconds and was ended."))
+        cutoff = Cutoff.of_request(self.lifecycle, self.settings.request_timeout)
         with self.admission.places(len(request.items)):
             async with cutoff.armed(), cutoff.watching(http.receive):
                 return await self.service.embed(request)

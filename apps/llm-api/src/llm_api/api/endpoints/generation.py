@@ -17,7 +17,6 @@ from llm_api.api.sse import CHUNKS, EventStream, StreamForm
 from llm_api.protocol.chat import ChatCompletionRequest
 from llm_api.protocol.chat_answer import ChatCompletion, ChatCompletionChunk
 from llm_api.protocol.completions import Completion, CompletionRequest
-from llm_api.protocol.errors import GenerationTimeout
 from llm_api.protocol.request import GenerationRequest
 from llm_api.server.lifecycle import Lifecycle
 from llm_api.service.model_service import Answer, ModelService
@@ -70,9 +69,7 @@ class GenerationEndpoints:
     async def respond(self, http: Request, request: GenerationRequest, answer: Answer[Whole, Chunk], form: StreamForm = CHUNKS) -> Response:
         current_request().model = self.models.find(request.model).id
         places = self.admission.places(request.sequences)
-        seconds = self.settings.request_timeout
-        late = GenerationTimeout(f"The request took longer than {seconds:g} seconds and was ended.")
-        cutoff = Cutoff(self.lifecycle, seconds, late)
+        cutoff = Cutoff.of_request(self.lifecycle, self.settings.request_timeout)
         if request.stream:
             omitted = None if request.include_usage else {"usage"}
             return EventStream(answer.stream_infer(), places, cutoff, self.settings, omitted, form)

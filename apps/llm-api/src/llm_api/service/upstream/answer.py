@@ -12,6 +12,7 @@ from llm_api.protocol.request import GenerationRequest
 from llm_api.protocol.response import Usage
 from llm_api.service.request_record import RequestRecord
 from llm_api.service.upstream.connection import UpstreamConnection
+from llm_api.service.upstream.errors import broken_off, unreadable
 from llm_api.service.upstream.kind import Kind
 
 Chunk = ChatCompletionChunk | Completion
@@ -83,7 +84,7 @@ class UpstreamAnswer(Generic[Whole_co, Chunk_co]):
                             chunk.usage = counts.usage if self._request.include_usage_in_chunks else None
                             yield chunk
             if counts.unfinished:
-                raise EngineFailed("The engine ended its answer in the middle. Send the request again.")
+                raise broken_off()
             for choice in counts.finish():
                 for chunk in call.shape.chunks(choice):
                     yield chunk
@@ -121,7 +122,7 @@ class _Counts:
 
     def choices_of(self, data: Any) -> Iterator[dict[str, Any]]:
         if not isinstance(data, dict):
-            raise EngineFailed("The engine sent an answer that cannot be read. Send the request again.")
+            raise unreadable()
         if usage := _usage(data.get("usage")):
             self._reported = usage
             self._call.record.counted(usage)

@@ -1,6 +1,5 @@
 """Chat completions of an engine, as this API answers: the same chunks, whatever the engine sends."""
 
-import math
 import secrets
 from collections.abc import Iterator
 from typing import Any
@@ -24,11 +23,9 @@ from llm_api.protocol.chat_answer import (
     ToolCallDelta,
     TopLogprob,
 )
-from llm_api.protocol.response import Usage
+from llm_api.protocol.response import LEAST_LOGPROB, Usage, finite
 from llm_api.service.upstream.envelope import Envelope
 from llm_api.service.upstream.finish import finish_reason
-
-LEAST_LOGPROB = -9999.0
 
 
 class ChatShape:
@@ -167,9 +164,9 @@ def _logprobs(found: dict[str, Any] | None) -> ChoiceLogprobs | None:
 
 def _scored(token: dict[str, Any]) -> dict[str, Any]:
     text, logprob = token["token"], token.get("logprob")
-    finite = logprob if isinstance(logprob, int | float) and math.isfinite(logprob) else LEAST_LOGPROB
+    value = LEAST_LOGPROB if logprob is None else finite(logprob)
     spelling = token.get("bytes")
-    return {"token": text, "logprob": max(finite, LEAST_LOGPROB), "bytes": list(text.encode()) if spelling is None else spelling}
+    return {"token": text, "logprob": value, "bytes": list(text.encode()) if spelling is None else spelling}
 
 
 def prompt_logprobs(found: list[dict[str, Any] | None] | None) -> list[Any] | None:
@@ -180,7 +177,7 @@ def prompt_logprobs(found: list[dict[str, Any] | None] | None) -> list[Any] | No
         if place is None
         else {
             token_id: {
-                "logprob": max(token["logprob"], LEAST_LOGPROB),
+                "logprob": finite(token["logprob"]),
                 "rank": token.get("rank") or 0,
                 "decoded_token": token.get("decoded_token") or "",
             }

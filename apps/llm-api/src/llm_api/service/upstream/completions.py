@@ -1,13 +1,12 @@
 """Text completions of an engine, as this API answers."""
 
-import math
 from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any, Literal
 
 from llm_api.protocol.completions import Completion, CompletionChoice, CompletionRequest, Logprobs
-from llm_api.protocol.response import Usage
-from llm_api.service.upstream.chat import LEAST_LOGPROB, prompt_logprobs
+from llm_api.protocol.response import Usage, finite
+from llm_api.service.upstream.chat import prompt_logprobs
 from llm_api.service.upstream.envelope import Envelope
 from llm_api.service.upstream.finish import finish_reason
 
@@ -79,6 +78,4 @@ def _of_chat(tokens: list[dict[str, Any]]) -> Logprobs:
 
 
 def _finite(logprob: float | None) -> float | None:
-    if logprob is None:
-        return None
-    return max(logprob, LEAST_LOGPROB) if math.isfinite(logprob) else LEAST_LOGPROB
+    return None if logprob is None else finite(logprob)

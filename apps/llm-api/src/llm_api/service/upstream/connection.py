@@ -11,7 +11,7 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from llm_api.protocol.errors import EngineFailed, Unavailable
-from llm_api.service.upstream.errors import answered_error, event_error
+from llm_api.service.upstream.errors import answered_error, broken_off, event_error, unreadable
 from llm_api.service.upstream.events import InvalidEvents, events
 from llm_api.telemetry.context import current_request
 
@@ -90,11 +90,11 @@ class UpstreamConnection:
             yield response
             finished = True
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise EngineFailed("The engine ended its answer in the middle. Send the request again.") from error
+            raise broken_off() from error
         except TimeoutError as error:
             raise EngineFailed(f"The engine sent nothing for {self._target.read_timeout:g} seconds. Send the request again.") from error
         except (InvalidEvents, ValueError) as error:
-            raise EngineFailed("The engine sent an answer that cannot be read. Send the request again.") from error
+            raise unreadable() from error
         finally:
             if finished:
                 response.release()
@@ -113,7 +113,7 @@ class UpstreamConnection:
             except TimeoutError as error:
                 raise Unavailable("The engine does not answer; try again.") from error
             except aiohttp.ClientError as error:
-                raise EngineFailed("The engine sent an answer that cannot be read. Send the request again.") from error
+                raise unreadable() from error
         raise AssertionError
 
     @property

@@ -12,6 +12,14 @@ TOO_LONG = ("maximum context length", "context size", "max_total_tokens", "longe
 REFUSED = frozenset({400, 409, 422, 424})  # 424: TGI's failed generation, whose cause is usually the request
 
 
+def broken_off() -> EngineFailed:
+    return EngineFailed("The engine ended its answer in the middle. Send the request again.")
+
+
+def unreadable() -> EngineFailed:
+    return EngineFailed("The engine sent an answer that cannot be read. Send the request again.")
+
+
 def answered_error(status: int, body: bytes) -> ApiError:
     """For an answer with an HTTP status that is no success."""
     return _error(status, *_parts(body))

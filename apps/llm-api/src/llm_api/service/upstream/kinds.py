@@ -20,20 +20,24 @@ def _same(*names: str) -> dict[str, str]:
 SAMPLING = _same("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed", "stop")
 TOOLS = _same("tools", "tool_choice")
 OPENAI = _same("prompt", "n", "logprobs", "top_logprobs", "response_format", "parallel_tool_calls") | SAMPLING | TOOLS
+EXTENDED = OPENAI | _same(  # of the engines on torch
+    "logit_bias", "echo", "top_k", "min_p", "repetition_penalty", "min_tokens", "ignore_eos", "stop_token_ids", "skip_special_tokens",
+    "chat_template_kwargs", "reasoning_effort",
+)  # fmt: skip
 NEUTRAL = {"temperature": 1.0, "top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
+EXTENDED_NEUTRAL = NEUTRAL | {"min_p": 0.0, "repetition_penalty": 1.0}
 
 VLLM = Kind(
     name="vllm",
     title="vLLM",
     owned_by="vllm",
-    fields=OPENAI
+    fields=EXTENDED
     | _same(
-        "logit_bias", "echo", "top_k", "min_p", "repetition_penalty", "min_tokens", "ignore_eos", "stop_token_ids", "skip_special_tokens",
         "include_stop_str_in_output", "bad_words", "allowed_token_ids", "truncate_prompt_tokens", "add_special_tokens", "prompt_logprobs",
         "return_token_ids", "return_tokens_as_token_ids", "add_generation_prompt", "continue_final_message", "include_reasoning",
-        "chat_template_kwargs", "structured_outputs", "reasoning_effort",
+        "structured_outputs",
     ),
-    defaults=NEUTRAL | {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0},
+    defaults=EXTENDED_NEUTRAL | {"top_k": 0},
     counters=("vllm:iteration_tokens_total_count", "vllm:generation_tokens_total", "vllm:prompt_tokens_total"),
     gauges={
         "running": "vllm:num_requests_running",
@@ -52,13 +56,8 @@ SGLANG = Kind(
     name="sglang",
     title="SGLang",
     owned_by="sglang",
-    fields=OPENAI
-    | _same(
-        "logit_bias", "echo", "top_k", "min_p", "repetition_penalty", "min_tokens", "ignore_eos", "stop_token_ids", "skip_special_tokens",
-        "return_token_ids", "continue_final_message", "chat_template_kwargs", "reasoning_effort",
-    )
-    | {"include_stop_str_in_output": "no_stop_trim"},
-    defaults=NEUTRAL | {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},
+    fields=EXTENDED | _same("return_token_ids", "continue_final_message") | {"include_stop_str_in_output": "no_stop_trim"},
+    defaults=EXTENDED_NEUTRAL | {"top_k": -1},
     unsent={"top_k": 0},
     forms={
         "json": json_schema,
@@ -83,13 +82,8 @@ TENSORRT_LLM = Kind(
     name="tensorrt-llm",
     title="trtllm-serve",
     owned_by="tensorrt_llm",
-    fields=OPENAI
-    | _same(
-        "logit_bias", "echo", "best_of", "top_k", "min_p", "repetition_penalty", "min_tokens", "ignore_eos", "stop_token_ids",
-        "skip_special_tokens", "include_stop_str_in_output", "add_special_tokens", "add_generation_prompt", "chat_template_kwargs",
-        "reasoning_effort",
-    ),
-    defaults=NEUTRAL | {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0},
+    fields=EXTENDED | _same("best_of", "include_stop_str_in_output", "add_special_tokens", "add_generation_prompt"),
+    defaults=EXTENDED_NEUTRAL | {"top_k": 0},
     unsent={"top_k": -1},
     forms={
         "json": json_schema,

@@ -89,39 +89,34 @@ class Monitor:
             await asyncio.sleep(INTERVAL)
 
     async def _look(self, connection: UpstreamConnection) -> None:
-        if self.kind is None and not await self._recognise(connection):
-            return
+        listed: list[dict[str, Any]] = []
+        if self._phase != "ready":
+            status, body = await connection.get("/v1/models")
+            if status != 200:
+                self._lost(f"the engine's /v1/models answers {status}")
+                return
+            listed = _listed(body)
+            self.kind = self.kind or await _recognised(connection, listed)
         kind = self.kind or OTHER
         status, _ = await connection.get(kind.health_path)
         if status not in {200, 204, 404}:  # 404: an older version without this path
             self._lost(f"the engine's {kind.health_path} answers {status}")
             return
         if self._phase != "ready":
-            await self._connect(connection, kind)
+            await self._connect(connection, kind, listed)
         if self._phase == "ready":
             await self._measure(connection, kind)
 
-    async def _recognise(self, connection: UpstreamConnection) -> bool:
-        status, body = await connection.get("/v1/models")
-        if status != 200:
-            self._lost(f"the engine's /v1/models answers {status}")
-            return False
-        self.kind = await _recognised(connection, body)
-        return True
-
-    async def _connect(self, connection: UpstreamConnection, kind: Kind) -> None:
-        status, body = await connection.get("/v1/models")
-        if status != 200:
-            self._lost(f"the engine's /v1/models answers {status}")
-            return
-        model = _chosen(from_json(body), self._asked_model)
+    async def _connect(self, connection: UpstreamConnection, kind: Kind, listed: list[dict[str, Any]]) -> None:
+        model = _chosen(listed, self._asked_model)
         if model is None:
-            self._lost(f"the engine has no model {self._asked_model!r}: set UPSTREAM_MODEL to one of {_ids(from_json(body))}")
+            ids = ", ".join(str(found.get("id")) for found in listed) or "its models"
+            self._lost(f"the engine has no model {self._asked_model!r}: set UPSTREAM_MODEL to one of {ids}")
             return
-        self.kind, self.model = kind, await _with_length(model, connection, kind)
+        self.model = await _with_length(model, connection, kind)
         self._enter("ready", "ready")
         log = structlog.stdlib.get_logger("llm_api.service.upstream")
-        log.info("engine ready", engine=kind.title, model=model.id, max_model_len=model.max_model_len)
+        log.info("engine ready", engine=kind.title, model=model.id, max_model_len=self.model.max_model_len)
 
     async def _measure(self, connection: UpstreamConnection, kind: Kind) -> None:
         """An engine that answers has made progress if it has no request; else its counters must move."""
@@ -155,10 +150,15 @@ class Monitor:
             self.progressed()
 
 
-async def _recognised(connection: UpstreamConnection, models: bytes) -> Kind:
-    listed = from_json(models).get("data") or [{}]
+def _listed(body: bytes) -> list[dict[str, Any]]:
+    content = from_json(body)
+    return content.get("data") or [] if isinstance(content, dict) else []
+
+
+async def _recognised(connection: UpstreamConnection, listed: list[dict[str, Any]]) -> Kind:
+    owner = listed[0].get("owned_by") if listed else None
     for kind in KINDS.values():
-        if kind.owned_by is not None and listed[0].get("owned_by") == kind.owned_by:
+        if kind.owned_by is not None and owner == kind.owned_by:
             return kind
     status, body = await connection.get(TGI.info_path or "")
     return TGI if status == 200 and b"text-generation-router" in body else OTHER
@@ -173,15 +173,9 @@ async def _with_length(model: UpstreamModel, connection: UpstreamConnection, kin
     return replace(model, max_model_len=length if isinstance(length, int) else None)
 
 
-def _chosen(listed: Any, wanted: str | None) -> UpstreamModel | None:
-    models = listed.get("data") or [] if isinstance(listed, dict) else []
-    found = next((model for model in models if wanted in (None, model.get("id"))), None)
+def _chosen(listed: list[dict[str, Any]], wanted: str | None) -> UpstreamModel | None:
+    found = next((model for model in listed if wanted in (None, model.get("id"))), None)
     if found is None:
         return None
     length = found.get("max_model_len") or (found.get("meta") or {}).get("n_ctx")
     return UpstreamModel(found["id"], length if isinstance(length, int) else None)
-
-
-def _ids(listed: Any) -> str:
-    models = listed.get("data") or [] if isinstance(listed, dict) else []
-    return ", ".join(str(model.get("id")) for model in models) or "its models"

@@ -28,6 +28,8 @@ from llm_api.settings import RequestFields
 from llm_api.telemetry.context import current_request
 from llm_api.telemetry.metrics import Metrics
 
+DEFAULT_MAX_NUM_SEQS = 256  # vLLM's
+
 
 @dataclass(frozen=True, slots=True)
 class UpstreamConfig:
@@ -38,7 +40,7 @@ class UpstreamConfig:
     kind: Kind | None = None
     model: str | None = None
     model_name: str | None = None
-    max_num_seqs: int = 256  # vLLM's default
+    max_num_seqs: int = DEFAULT_MAX_NUM_SEQS
     request_fields: RequestFields = "warn"
     created: int = field(default_factory=lambda: int(time.time()))
 

@@ -3,8 +3,9 @@
 from typing import Any
 
 from llm_api.protocol.chat import ChatCompletionRequest
-from llm_api.protocol.errors import EngineFailed, NotFound
+from llm_api.protocol.errors import NotFound
 from llm_api.service.upstream.connection import UpstreamConnection
+from llm_api.service.upstream.errors import unreadable
 from llm_api.service.upstream.kind import Kind
 from llm_api.service.upstream.request import chat_body
 
@@ -49,5 +50,5 @@ def _field(answer: Any, *names: str) -> Any:
     """The first of these fields that the answer has."""
     found = next((answer[name] for name in names if name in answer), None) if isinstance(answer, dict) else None
     if found is None:
-        raise EngineFailed("The engine sent an answer that cannot be read. Send the request again.")
+        raise unreadable()
     return found
